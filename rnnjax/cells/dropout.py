@@ -1,0 +1,56 @@
+"""Dropout around a cell, as TF1's `DropoutWrapper`."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class DropoutCell(nn.RNNCellBase):
+    """Drops parts of a cell's inputs, outputs and new state, each with its own probability.
+
+    What is kept is divided by the probability of keeping it (Srivastava et al., 2014); each step
+    has masks of its own. The output is dropped on its way out only, not in the carry; the state is
+    dropped without an LSTM's memory (fields named `cell`), both as in TF1. Needs the random
+    stream `dropout` unless `deterministic`.
+
+    Attributes:
+      inner: the cell.
+      input_keep_prob: probability that an input feature is kept.
+      output_keep_prob: probability that an output feature is kept.
+      state_keep_prob: probability that a unit of the new hidden state is kept.
+      deterministic: True switches all dropout off, for evaluation.
+    """
+
+    inner: nn.RNNCellBase
+    input_keep_prob: float = 1.0
+    output_keep_prob: float = 1.0
+    state_keep_prob: float = 1.0
+    deterministic: bool = False
+
+    def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
+        new_carry, outputs = self.inner(carry, self._keep(inputs, self.input_keep_prob))
+
+        def keep_state(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+            is_memory = getattr(path[-1], "name", None) == "cell" if path else False
+            return leaf if is_memory else self._keep(leaf, self.state_keep_prob)
+
+        new_carry = jax.tree_util.tree_map_with_path(keep_state, new_carry)
+        return new_carry, self._keep(outputs, self.output_keep_prob)
+
+    def _keep(self, x: jax.Array, keep_prob: float) -> jax.Array:
+        if not 0 < keep_prob <= 1:
+            raise ValueError(f"a keep probability must be above 0 and at most 1, got {keep_prob}")
+        if self.deterministic or keep_prob == 1:
+            return x
+        mask = jax.random.bernoulli(self.make_rng("dropout"), keep_prob, x.shape)
+        return jnp.where(mask, x / keep_prob, jnp.zeros_like(x))
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
+        return self.inner.initialize_carry(rng, input_shape)
+
+    @property
+    def num_feature_axes(self) -> int:
+        return self.inner.num_feature_axes

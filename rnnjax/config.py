@@ -1,0 +1,204 @@
+"""Every setting of a run, once: its default (the seed tutorial's recipe), meaning and range.
+
+An experiment file returns a `Config` from `get_config()`; any field can be overridden on the
+command line, `--config.model.hidden_size=512`. Nothing heavy is imported here, so that `--help`
+and a misspelt flag answer at once.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from rnnjax.errors import ConfigError, did_you_mean
+
+
+def option(
+    default: Any,
+    meaning: str,
+    *,
+    at_least: float = -math.inf,
+    above: float = -math.inf,
+    at_most: float = math.inf,
+    below: float = math.inf,
+    choices: Sequence[str] = (),
+) -> Any:
+    """A field with its meaning and the values that it may take; bounds are checked by `validate`."""
+    bounds = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
+    metadata = {"meaning": meaning, "bounds": bounds, "choices": tuple(choices)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def section(default_factory: Callable[[], Any]) -> Any:
+    """A field that holds further fields."""
+    return dataclasses.field(default_factory=default_factory)
+
+
+@dataclasses.dataclass(slots=True)
+class DataConfig:
+    name: str = option(
+        "fashion_mnist", "data set", choices=("fashion_mnist", "garments")
+    )
+    data_dir: str = option("", "TFDS's data folder; empty: TFDS's own default")
+    idx_dir: str = option(
+        "", "folder of the four original .gz files; empty: where Debian's package puts them"
+    )
+    validation_size: int = option(
+        0, "images held out from the end of the training split", at_least=0
+    )
+    sequence: str = option(
+        "rows",
+        "how an image is read: 28 steps of 28 features, or 784 steps of one",
+        choices=("rows", "columns", "pixels", "permuted_pixels"),
+    )
+    permutation_seed: int = option(
+        0, "fixes the order of permuted_pixels", at_least=0, at_most=2**31 - 1
+    )
+
+
+@dataclasses.dataclass(slots=True)
+class ModelConfig:
+    cell: str = option("lstm", "name of a registered cell (rnnjax/cells/__init__.py)")
+    cell_options: ConfigDict = dataclasses.field(
+        default_factory=ConfigDict,
+        metadata={"meaning": "further fields of the cell, as a dict: \"{'use_peepholes': True}\""},
+    )
+    hidden_size: int = option(256, "units of each layer", at_least=1)
+    num_layers: int = option(1, "cells stacked on each other", at_least=1)
+    input_keep_prob: float = option(1.0, "share of each layer's inputs kept", above=0, at_most=1)
+    output_keep_prob: float = option(1.0, "share of each layer's outputs kept", above=0, at_most=1)
+    state_keep_prob: float = option(1.0, "share of the hidden state kept", above=0, at_most=1)
+    readout_stddev: float = option(0.1, "of the readout's truncated normal weights", at_least=0)
+    readout_bias: float = option(0.1, "initial bias of the readout")
+
+
+@dataclasses.dataclass(slots=True)
+class OptimizerConfig:
+    learning_rate: float = option(1e-3, "of Adam, at its highest", above=0)
+    beta1: float = option(0.9, "decay of Adam's mean of gradients", at_least=0, below=1)
+    beta2: float = option(0.999, "decay of Adam's mean of squares", at_least=0, below=1)
+    epsilon: float = option(1e-8, "added to the root of the squares", above=0)
+    schedule: str = option(
+        "constant",
+        "course of the learning rate after the warm-up, down to 0 at num_steps",
+        choices=("constant", "linear", "cosine"),
+    )
+    warmup_steps: int = option(0, "steps of linear rise from 0", at_least=0)
+    clip_norm: float = option(0.0, "largest norm of all gradients together; 0: any", at_least=0)
+    weight_decay: float = option(
+        0.0, "decoupled (AdamW), on matrices only; times the learning rate", at_least=0
+    )
+    label_smoothing: float = option(
+        0.0, "share of the target spread over all classes, in training", at_least=0, below=1
+    )
+
+
+@dataclasses.dataclass(slots=True)
+class CheckpointConfig:
+    every_steps: int = option(500, "steps between checkpoints", at_least=1)
+    keep: int = option(3, "newest checkpoints kept", at_least=1)
+
+
+@dataclasses.dataclass(slots=True)
+class Config:
+    seed: int = option(0, "of parameters, data order and dropout", at_least=0, at_most=2**31 - 1)
+    num_steps: int = option(2_000, "training steps of the whole run", at_least=1)
+    batch_size: int = option(128, "training images a step, over all devices", at_least=1)
+    eval_batch_size: int = option(1_000, "test images evaluated at once", at_least=1)
+    log_every_steps: int = option(20, "steps between training figures", at_least=1)
+    eval_every_steps: int = option(100, "steps between evaluations on all test images", at_least=1)
+    data: DataConfig = section(DataConfig)
+    model: ModelConfig = section(ModelConfig)
+    optimizer: OptimizerConfig = section(OptimizerConfig)
+    checkpoint: CheckpointConfig = section(CheckpointConfig)
+
+
+# What a resumed run may change, since no stored state depends on it. `num_steps` may change with a
+# constant learning rate; `train.py` sees to that.
+FREE_ON_RESUME = frozenset(
+    ("num_steps", "eval_batch_size", "log_every_steps", "eval_every_steps")
+    + ("data.data_dir", "data.idx_dir", "checkpoint.every_steps", "checkpoint.keep")
+)
+
+
+def fields(config: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field, Any]]:
+    """Yields (dotted name, field, value) of every setting that is not a section."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from fields(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, field, value
+
+
+def validate(config: Any) -> None:
+    """Checks types, ranges and choices.
+
+    Raises:
+      ConfigError: for the first setting that is wrong: its name, its value, what it may be.
+    """
+    if not isinstance(config, Config):
+        raise ConfigError(f"get_config() must return a rnnjax.config.Config, not {config!r}")
+    for name, field, value in fields(config):
+        wanted: Any = field.type
+        if type(value) is int and wanted is float:
+            value = float(value)
+        if type(value) is not wanted:
+            raise ConfigError(f"config.{name} must be of type {wanted.__name__}, got {value!r}")
+        choices = field.metadata.get("choices")
+        if choices and value not in choices:
+            raise ConfigError(f"config.{name}={value!r} is unknown; {did_you_mean(value, choices)}")
+        bounds = field.metadata.get("bounds")
+        if bounds and isinstance(value, int | float) and not _within(value, **bounds):
+            raise ConfigError(f"config.{name}={value!r} is out of range: must be {_range(bounds)}")
+    if config.optimizer.warmup_steps > config.num_steps:
+        raise ConfigError(
+            f"config.optimizer.warmup_steps={config.optimizer.warmup_steps} is more than "
+            f"config.num_steps={config.num_steps}"
+        )
+
+
+def _within(value: float, at_least: float, above: float, at_most: float, below: float) -> bool:
+    return math.isfinite(value) and at_least <= value <= at_most and above < value < below
+
+
+def _range(bounds: dict[str, float]) -> str:
+    stated = [f"{k.replace('_', ' ')} {v:g}" for k, v in bounds.items() if math.isfinite(v)]
+    return " and ".join(stated) or "finite"
+
+
+def describe(config: Config) -> str:
+    """Returns one line a setting: name, default, meaning."""
+    lines = (
+        f"--config.{name}={value!r}: {field.metadata['meaning']}"
+        + ("".join(f" {c!r}" for c in field.metadata.get("choices", ())))
+        for name, field, value in fields(config)
+    )
+    return "\n".join(lines)
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Returns the settings as {dotted name: value}, of JSON types only."""
+    return {
+        name: value.to_dict() if isinstance(value, ConfigDict) else value
+        for name, _, value in fields(config)
+    }
+
+
+def save(config: Config, path: Path) -> None:
+    """Writes the resolved settings as JSON; never read as code."""
+    path.write_text(json.dumps(to_dict(config), indent=2) + "\n")
+
+
+def unresumable_changes(config: Config, path: Path) -> list[str]:
+    """Returns the settings that differ from those stored at `path` and that its state depends on."""
+    stored = json.loads(path.read_text())
+    return [
+        f"config.{name} was {stored.get(name)!r} and is now {value!r}"
+        for name, value in to_dict(config).items()
+        if name not in FREE_ON_RESUME and stored.get(name) != value
+    ]

@@ -1,0 +1,1 @@
+"""Images: where they come from, their order, and how they become sequences."""

@@ -1,0 +1,176 @@
+"""Fashion-MNIST (Xiao, Rasul & Vollgraf, 2017) through TFDS's own builder, offline where it can be.
+
+It is looked for as prepared by TFDS before, then as the four original files on disk, then on the
+network. Files and downloads are held to the sha256 that TFDS has registered.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import struct
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnjax.errors import DataError
+
+DEBIAN_DIR = Path("/usr/share/datasets/fashion-mnist")
+
+# Debian's package build strips each gzip header of the file's name and sets its time to the
+# package's; with these original times (seconds since 1970) the registered bytes come back.
+ORIGINAL_TIMES = {
+    "train-images-idx3-ubyte.gz": 1504176606,
+    "train-labels-idx1-ubyte.gz": 1504176606,
+    "t10k-images-idx3-ubyte.gz": 1504176627,
+    "t10k-labels-idx1-ubyte.gz": 1504176627,
+}
+PROBE_SECONDS = 5
+
+Arrays = tuple[np.ndarray, np.ndarray]  # uint8 [N, 28, 28], int32 [N]
+
+
+def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
+    """Returns the class names, the 60,000 training images and the 10,000 test images with labels.
+
+    Args:
+      data_dir: TFDS's data folder; empty: its default.
+      idx_dir: folder of the four original files; empty: where Debian's package puts them.
+
+    Raises:
+      DataError: if there is no way to the data, or what was found is not the original.
+    """
+    import tensorflow as tf  # takes seconds: not before there is a run
+    import tensorflow_datasets as tfds
+
+    tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's alone
+    try:
+        builder: Any = tfds.builder("fashion_mnist", data_dir=data_dir or None)
+        if not builder.is_prepared():
+            prepare(builder, Path(idx_dir) if idx_dir else None)
+        class_names = tuple(builder.info.features["label"].names)
+        return class_names, _read(builder, "train"), _read(builder, "test")
+    except OSError as error:
+        raise DataError(
+            f"config.data.data_dir={data_dir!r}: {error}; name a folder that can be written"
+        ) from error
+    except tf.errors.OpError as error:
+        raise DataError(
+            f"the prepared data in {builder.data_path} is damaged ({error.message}); delete that "
+            "folder, and the next run prepares it again"
+        ) from error
+
+
+def _read(builder: Any, split: str) -> Arrays:
+    """Decodes a whole split: 47 MB at the most, in the order of its files."""
+    table = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
+    images = table["image"].numpy()[..., 0]
+    if len(images) != builder.info.splits[split].num_examples:
+        raise DataError(
+            f"{builder.data_path} has {len(images)} {split} images of "
+            f"{builder.info.splits[split].num_examples}; delete that folder, and the next run "
+            "prepares it again"
+        )
+    return images, table["label"].numpy().astype(np.int32)
+
+
+def prepare(builder: Any, idx_dir: Path | None) -> None:
+    """Lets the builder write its records, from files on disk or else from the network."""
+    import tensorflow_datasets as tfds
+
+    root = Path(builder.data_path).parents[1]
+    root.mkdir(parents=True, exist_ok=True)
+    with _locked(root / "fashion_mnist.lock"), tempfile.TemporaryDirectory() as scratch:
+        if builder.is_prepared():  # by another run, while this one waited
+            return
+        originals = Path(scratch)
+        if idx_dir or _complete(DEBIAN_DIR):
+            restore_originals(idx_dir or DEBIAN_DIR, builder, originals)
+            tfds.disable_progress_bar()
+        else:
+            check_network(builder)
+        download = tfds.download.DownloadConfig(
+            manual_dir=originals, extract_dir=originals / "extracted", try_download_gcs=False
+        )
+        try:
+            builder.download_and_prepare(
+                download_dir=originals / "downloads", download_config=download
+            )
+        except Exception as error:  # the downloader raises what its libraries raise
+            raise DataError(f"preparing Fashion-MNIST failed: {error}; {WAYS_ON}") from error
+
+
+WAYS_ON = (
+    "there are three ways on: install Debian's package (apt-get install dataset-fashion-mnist); or "
+    "put the four original .gz files into a folder and name it, --config.data.idx_dir=DIR; or run "
+    "once with a network, or with --config.data.data_dir=DIR where TFDS has prepared it"
+)
+
+
+def _complete(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ORIGINAL_TIMES)
+
+
+def restore_originals(folder: Path, builder: Any, target: Path) -> None:
+    """Copies the four files, each with its original bytes, to where the builder will take them.
+
+    Raises:
+      DataError: naming a file that is missing, or whose checksum is not the registered one.
+    """
+    registered = {info.filename: info.checksum for info in builder.url_infos.values()}
+    for name in ORIGINAL_TIMES:
+        path = folder / name
+        if not path.is_file():
+            raise DataError(f"{path} is missing; {WAYS_ON}")
+        content = path.read_bytes()
+        original = with_original_header(content, name)
+        found = [hashlib.sha256(c).hexdigest() for c in (content, original)]
+        if registered[name] not in found:
+            raise DataError(
+                f"{path} is truncated or altered: its sha256 is {found[0]}, of the original it is "
+                f"{registered[name]}; fetch the file again"
+            )
+        (target / name).write_bytes(content if found[0] == registered[name] else original)
+
+
+def with_original_header(content: bytes, name: str) -> bytes:
+    """Returns a gzip file with the header that gzip wrote: flag, time, name (RFC 1952)."""
+    header = struct.pack("<4sIBB", b"\x1f\x8b\x08\x08", ORIGINAL_TIMES[name], 0, 3)
+    return header + name.removesuffix(".gz").encode() + b"\0" + content[10:]
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lets one process at a time prepare; the kernel frees the lock when its holder dies."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def check_network(builder: Any) -> None:
+    """Asks the download's server once, since TFDS would retry for minutes.
+
+    Raises:
+      DataError: if no answer comes within `PROBE_SECONDS`.
+    """
+    url = min(builder.url_infos)
+    failures: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
+        except Exception as error:
+            failures.append(error)
+
+    # In a thread, because a name server that does not answer has no time limit of its own.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    if thread.is_alive() or failures:
+        reason = failures[0] if failures else f"no answer within {PROBE_SECONDS} s"
+        raise DataError(f"no Fashion-MNIST on this machine, and no download ({reason}); {WAYS_ON}")

@@ -1,0 +1,66 @@
+"""Batches of images: endless for training, from any step on; each image once for evaluation."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from rnnjax.data.order import batch_indices
+from rnnjax.data.sources import Split
+
+PREFETCHED_BATCHES = 8  # made ahead on the host
+
+
+class Batch(NamedTuple):
+    images: np.ndarray | jax.Array  # [B, 28, 28], uint8
+    labels: np.ndarray | jax.Array  # [B], int32
+    mask: np.ndarray | jax.Array | None = None  # [B], bool, False: padding; None: all count
+
+
+def train_batches(
+    split: Split, seed: int, batch_size: int, steps: range, process: int, num_processes: int
+) -> Iterator[Batch]:
+    """Streams this process's share of the batch of each of `steps`, with tf.data.
+
+    Args:
+      split: the training images.
+      seed: of their order.
+      batch_size: images a step over all processes; a multiple of `num_processes`.
+      steps: the steps to make batches for.
+      process: index of this process.
+      num_processes: how many share a batch.
+    """
+    import tensorflow as tf  # takes seconds: not before there is a run
+
+    share = batch_size // num_processes
+
+    def shares() -> Iterator[np.ndarray]:
+        for step in steps:
+            indices = batch_indices(seed, step, batch_size, len(split.labels))
+            yield indices[process * share : (process + 1) * share]
+
+    images, labels = tf.constant(split.images), tf.constant(split.labels)
+    signature = tf.TensorSpec((share,), tf.int64)
+    dataset = tf.data.Dataset.from_generator(shares, output_signature=signature)
+    dataset = dataset.map(lambda rows: (tf.gather(images, rows), tf.gather(labels, rows)))
+    for batch in dataset.prefetch(PREFETCHED_BATCHES).as_numpy_iterator():
+        yield Batch(*batch)
+
+
+def eval_batches(
+    split: Split, batch_size: int, process: int, num_processes: int
+) -> Iterator[Batch]:
+    """Yields this process's share of all images, each once, in order; the last batch is padded.
+
+    Args:
+      split: the images.
+      batch_size: images a batch over all processes; a multiple of `num_processes`.
+      process: index of this process.
+      num_processes: how many share a batch.
+    """
+    share, size = batch_size // num_processes, len(split.labels)
+    for start in range(process * share, size + process * share, batch_size):
+        rows = np.arange(start, start + share)
+        inside = np.minimum(rows, size - 1)
+        yield Batch(split.images[inside], split.labels[inside], rows < size)

@@ -1,0 +1,31 @@
+"""From an image to a sequence, on the device."""
+
+import jax
+import jax.numpy as jnp
+
+from rnnjax.data.order import permutation
+
+
+def to_sequences(images: jax.Array, kind: str, permutation_seed: int) -> jax.Array:
+    """Scales uint8 images `[B, 28, 28]` to float32 in [0, 1] and reads them as sequences.
+
+    Args:
+      images: the images.
+      kind: `rows` or `columns` (`[B, 28, 28]`), `pixels` (row by row, `[B, 784, 1]`), or
+        `permuted_pixels` (the same in one fixed random order; Le, Jaitly & Hinton, 2015).
+      permutation_seed: chooses the order of `permuted_pixels`.
+
+    Returns:
+      `[B, T, F]`, float32.
+    """
+    scaled = images.astype(jnp.float32) / 255
+    if kind == "rows":
+        return scaled
+    if kind == "columns":
+        return jnp.swapaxes(scaled, 1, 2)
+    pixels = scaled.reshape(scaled.shape[0], -1, 1)
+    if kind == "pixels":
+        return pixels
+    if kind == "permuted_pixels":
+        return pixels[:, permutation(permutation_seed, 0, pixels.shape[1])]
+    raise ValueError(f"unknown kind of sequence: {kind!r}")

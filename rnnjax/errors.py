@@ -1,0 +1,35 @@
+"""Errors meant for the person at the keyboard: printed as one line, without a traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class RunError(Exception):
+    """A run cannot go on; the message says what is wrong, which value, and what to do."""
+
+    exit_code = 1
+
+
+class ConfigError(RunError, ValueError):
+    """A setting that does not exist, or a value that it cannot take."""
+
+    exit_code = 2
+
+
+class DataError(RunError):
+    """Training data that is missing, altered or unreadable."""
+
+    exit_code = 2
+
+
+class NonFiniteError(RunError):
+    """The loss or a parameter became NaN or infinite."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns the end of an error message about an unknown `name`: a suggestion, or all names."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known are: {', '.join(known)}"

@@ -1,0 +1,46 @@
+"""Accuracy and loss on all images of a split."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from rnnjax import metrics, parallel
+from rnnjax.data.pipeline import Batch, eval_batches
+from rnnjax.data.sources import Split
+from rnnjax.metrics import EvalMetrics
+
+
+class Evaluation(NamedTuple):
+    cross_entropy: float  # mean over all images, nats
+    accuracy: float  # share of all images, in [0, 1]
+    last_hidden: np.ndarray  # [N, H], of the first batch, for a look at it
+
+
+def device_batches(split: Split, batch_size: int) -> list[Batch]:
+    """Puts a whole split on the devices, cut into padded batches: uint8, so it stays small."""
+    batch_size = parallel.round_up_to_devices(batch_size)
+    batches = eval_batches(split, batch_size, jax.process_index(), jax.process_count())
+    return [parallel.shard(batch) for batch in batches]
+
+
+def evaluate(
+    eval_step: Callable[..., Any], params: optax.Params, batches: Sequence[Batch]
+) -> Evaluation:
+    """Evaluates replicated parameters on every image of `device_batches`.
+
+    Args:
+      eval_step: the compiled `train_step.eval_step`.
+      params: replicated parameters.
+      batches: the split.
+    """
+    sums = parallel.replicate(EvalMetrics.empty())
+    first_hidden = None
+    for batch in batches:
+        sums, last_hidden = eval_step(params, sums, batch)
+        first_hidden = last_hidden if first_hidden is None else first_hidden
+    figures = metrics.compute(parallel.unreplicate(sums))
+    hidden = np.concatenate(jax.device_get(first_hidden))
+    return Evaluation(figures["cross_entropy"], figures["accuracy"], hidden)

@@ -1,0 +1,16 @@
+"""What training minimises."""
+
+import jax
+import optax
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:
+    """Returns the softmax cross-entropy of each example, `[B]`, in nats.
+
+    Args:
+      logits: `[B, K]`; the softmax is applied here, once.
+      labels: `[B]`, integers in [0, K).
+      smoothing: share of the target spread evenly over all K classes (Szegedy et al., 2016).
+    """
+    targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, smoothing))

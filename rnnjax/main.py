@@ -1,0 +1,95 @@
+"""Trains a recurrent classifier, or resumes one.
+
+python -m rnnjax.main --workdir=DIR --config=FILE [--config.FIELD=VALUE ...]
+"""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from rnnjax.config import Config, describe, fields, validate
+from rnnjax.errors import ConfigError, RunError, did_you_mean
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "folder of checkpoints, summaries and results")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    f"experiment file, such as experiments/lstm.py; its settings:\n{describe(Config())}",
+)
+
+
+def check_config_arguments(argv: Sequence[str]) -> None:
+    """Finds a missing config file and misspelt settings, of which the flag parser says less.
+
+    Raises:
+      ConfigError: naming the file or the setting.
+    """
+    known = [name for name, _, _ in fields(Config())]
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        file = re.fullmatch(r"--?config(?:=(.*))?", argument)
+        if file:
+            # A colon starts an argument of get_config.
+            path = (following if file[1] is None else file[1]).split(":")[0]
+            if not Path(path).is_file():
+                raise ConfigError(f"the config file {path!r} does not exist")
+        setting = re.match(r"--?(?:no)?config\.([^=]*)", argument)
+        if setting and not any(setting[1] == k or setting[1].startswith(k + ".") for k in known):
+            raise ConfigError(
+                f"unknown setting config.{setting[1]}; {did_you_mean(setting[1], known)}"
+            )
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+    """Parses the command line; whatever is wrong with it ends in one line and exit code 2."""
+    try:
+        check_config_arguments(argv[1:])
+        positional = flags.FLAGS(argv)
+        if len(positional) > 1:
+            raise ConfigError(f"unexpected argument {positional[1]!r}; settings are --config.NAME=")
+        for name in ("workdir", "config"):
+            if not flags.FLAGS[name].value:
+                raise ConfigError(f"--{name} is missing; --help tells more")
+        validate(_CONFIG.value)
+    except RunError as error:
+        stop(error)
+    except flags.Error as error:
+        stop(ConfigError(str(error)))
+    except Exception as error:  # whatever a config file, which is code, may raise
+        stop(ConfigError(f"the config file failed: {type(error).__name__}: {error}"))
+    return positional
+
+
+def stop(error: RunError) -> NoReturn:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # An error inside a config file arrives with its whole traceback as text: its end tells.
+    message = f"{lines[0]} {lines[-1]}" if "Traceback" in str(error) else " ".join(lines)
+    print(f"rnnjax: {message}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+def main(argv: Sequence[str]) -> None:
+    del argv  # all in flags
+    # TensorFlow greets on stderr, and Orbax reports every file that it writes.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.ERROR)
+    from rnnjax.train import train  # imports JAX: not before --help has answered
+
+    try:
+        train(_CONFIG.value, Path(_WORKDIR.value))
+    except RunError as error:
+        stop(error)
+
+
+def run() -> None:
+    app.run(main, flags_parser=parse_flags)
+
+
+if __name__ == "__main__":
+    run()

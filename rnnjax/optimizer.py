@@ -1,0 +1,45 @@
+"""Adam, and the course of its learning rate."""
+
+import jax
+import optax
+
+from rnnjax.config import OptimizerConfig
+
+
+def learning_rate(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
+    """Returns the learning rate as a function of the step, counted from 0."""
+    decay_steps = max(num_steps - config.warmup_steps, 1)
+    if config.schedule == "cosine":
+        decay = optax.cosine_decay_schedule(config.learning_rate, decay_steps)
+    elif config.schedule == "linear":
+        decay = optax.linear_schedule(config.learning_rate, 0.0, decay_steps)
+    else:
+        decay = optax.constant_schedule(config.learning_rate)
+    if config.warmup_steps == 0:
+        return decay
+    # The rise ends at the full rate, and the first step already moves.
+    first = config.learning_rate / config.warmup_steps
+    rise = optax.linear_schedule(first, config.learning_rate, config.warmup_steps - 1)
+    return optax.join_schedules([rise, decay], [config.warmup_steps])
+
+
+def adam(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:
+    """Returns Adam (Kingma & Ba, 2015), with clipping and decoupled decay if they are set.
+
+    The weight decay (AdamW; Loshchilov & Hutter, 2019) applies to matrices, not to biases and
+    peepholes, which have no scale to keep down.
+    """
+    steps = []
+    if config.clip_norm > 0:
+        steps.append(optax.clip_by_global_norm(config.clip_norm))
+    steps.append(optax.scale_by_adam(config.beta1, config.beta2, config.epsilon))
+    if config.weight_decay > 0:
+        steps.append(optax.add_decayed_weights(config.weight_decay, mask=_matrices))
+    steps.append(optax.scale_by_learning_rate(learning_rate(config, num_steps)))
+    return optax.chain(*steps)
+
+
+def _matrices(params: optax.Params) -> optax.Params:
+    return jax.tree.map_with_path(
+        lambda path, leaf: leaf.ndim > 1 and path[-1].key != "peepholes", params
+    )

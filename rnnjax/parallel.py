@@ -1,0 +1,83 @@
+"""Many devices: the only place that knows of `jax.pmap`, so that replacing it is a change here.
+
+Arrays on the devices lead with the local device axis: state is replicated along it, batches are
+split along it. Batch sizes elsewhere are global, over all devices of all processes.
+"""
+
+import collections
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import jax_utils
+
+from rnnjax.errors import ConfigError
+
+AXIS = "devices"
+T = TypeVar("T")
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raises a ConfigError unless the batch can be split evenly over all devices."""
+    if batch_size % jax.device_count():
+        raise ConfigError(
+            f"config.batch_size={batch_size} is not divisible by the {jax.device_count()} devices"
+        )
+
+
+def round_up_to_devices(batch_size: int) -> int:
+    """Returns the next batch size that splits evenly, for batches that are padded anyway."""
+    return -(-batch_size // jax.device_count()) * jax.device_count()
+
+
+def compile_step(step: Callable[..., T], donate_argnums: tuple[int, ...]) -> Callable[..., T]:
+    """Maps a step over all devices, compiled once; the arguments named are reused for results."""
+    return jax.pmap(step, axis_name=AXIS, donate_argnums=donate_argnums)
+
+
+def mean(tree: T, axis_name: str | None) -> T:
+    """Averages over all devices; None: there is one."""
+    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+
+
+def total(tree: T, axis_name: str | None) -> T:
+    """Adds up over all devices; None: there is one."""
+    return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+
+def device_key(key: jax.Array, axis_name: str | None) -> jax.Array:
+    """Returns a random key of each device's own, so that their dropout masks differ."""
+    return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+
+
+def replicate(tree: T) -> T:
+    """Copies a tree to all local devices."""
+    return jax_utils.replicate(tree)
+
+
+def unreplicate(tree: T) -> T:
+    """Returns the first device's copy."""
+    return jax_utils.unreplicate(tree)
+
+
+def shard(batch: T) -> T:
+    """Splits each array's leading axis over the local devices and moves it there."""
+    devices = jax.local_devices()
+    mesh = jax.sharding.Mesh(devices, (AXIS,))
+    sharding = jax.NamedSharding(mesh, jax.P(AXIS))
+
+    def put(x: Any) -> jax.Array:
+        return jax.device_put(x.reshape(len(devices), -1, *x.shape[1:]), sharding)
+
+    return jax.tree.map(put, batch)
+
+
+def prefetch(batches: Iterable[T], size: int = 2) -> Iterator[T]:
+    """Shards batches `size` ahead of their use, so that transfers overlap with computation."""
+    iterator = map(shard, iter(batches))
+    queue = collections.deque(itertools.islice(iterator, size))
+    while queue:
+        yield queue.popleft()
+        queue.extend(itertools.islice(iterator, 1))

@@ -1,0 +1,99 @@
+"""What the person who started a run gets to see of it: lines, a bar, TensorBoard, a result file."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from clu.metric_writers import MetricWriter
+
+from rnnjax import parallel, summaries
+from rnnjax.config import Config, to_dict
+from rnnjax.data.sources import Dataset
+from rnnjax.evaluate import Evaluation
+from rnnjax.progress import Progress
+from rnnjax.train_state import TrainState
+
+
+class Result(NamedTuple):
+    """The end of a run, as in result.json."""
+
+    test_accuracy: float  # share of all test images
+    test_loss: float  # mean cross-entropy, nats
+    steps: int
+    seconds: float  # spent in the processes that took these steps, start-up and evaluation included
+    dataset: str
+    seed: int
+    validation_accuracy: float | None = None  # None if nothing was held out
+
+    def __str__(self) -> str:
+        return (
+            f"test accuracy {self.test_accuracy:.4f}, loss {self.test_loss:.4f} after "
+            f"{self.steps} steps on {self.dataset} in {self.seconds:.0f} s"
+        )
+
+
+def save_result(result: Result, path: Path) -> None:
+    path.write_text(json.dumps(result._asdict(), indent=2) + "\n")
+
+
+def load_result(path: Path) -> Result | None:
+    """Returns the result of a run that has ended; None if there is none to read."""
+    try:
+        return Result(**json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+class Report:
+    """Shows a run's figures as they come; `open_report` makes one."""
+
+    def __init__(self, writers: dict[str, MetricWriter], progress: Progress, dataset: Dataset):
+        self._writers = writers
+        self._progress = progress
+        self._dataset = dataset
+
+    def line(self, text: str) -> None:
+        self._progress.line(text)
+
+    def step(self) -> None:
+        self._progress.advance()
+
+    def training(self, step: int, epoch: float, figures: dict[str, float]) -> None:
+        """Shows the averages of the steps since the last call."""
+        self._writers["train"].write_scalars(step, {**figures, "epoch": epoch})
+        self.line(
+            f"epoch {epoch:6.2f}  step {step:6d}  training accuracy {figures['accuracy']:.4f}  "
+            f"loss {figures['cross_entropy']:.4f}  {figures['steps_per_second']:.1f} steps/s"
+        )
+
+    def evaluation(self, step: int, split: str, evaluation: Evaluation, state: TrainState) -> None:
+        """Shows the figures of a whole split."""
+        figures = {"cross_entropy": evaluation.cross_entropy, "accuracy": evaluation.accuracy}
+        self._writers[split].write_scalars(step, figures)
+        self.histograms(step, split, state, evaluation.last_hidden)
+        self.line(
+            f"{'':14}step {step:6d}  {split} accuracy {evaluation.accuracy:.4f}  "
+            f"loss {evaluation.cross_entropy:.4f}  ({self._dataset.name})"
+        )
+
+    def histograms(self, step: int, split: str, state: TrainState, last_hidden: np.ndarray) -> None:
+        readout = jax.device_get(parallel.unreplicate(state.params["readout"]))
+        summaries.write_histograms(self._writers[split], step, readout, last_hidden)
+
+
+@contextmanager
+def open_report(
+    workdir: Path, config: Config, dataset: Dataset, first_step: int
+) -> Iterator[Report]:
+    """Yields a report whose writers are flushed and closed in the end, whatever happens."""
+    splits = ("train", "test", "validation") if dataset.validation else ("train", "test")
+    with ExitStack() as stack:
+        writers = stack.enter_context(summaries.open_writers(workdir, splits))
+        progress = stack.enter_context(Progress(first_step, config.num_steps))
+        if first_step == 0:
+            summaries.write_start(writers, to_dict(config), dataset)
+        yield Report(writers, progress, dataset)

@@ -1,0 +1,138 @@
+"""A whole run, from settings to result: the way of the data, from top to bottom."""
+
+import functools
+import time
+from contextlib import closing
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from rnnjax import classifier, parallel, train_state, workdir
+from rnnjax import config as settings
+from rnnjax.checkpoint import Checkpoints
+from rnnjax.config import Config
+from rnnjax.data import pipeline, sources
+from rnnjax.data.sequences import to_sequences
+from rnnjax.evaluate import Evaluation, device_batches, evaluate
+from rnnjax.metrics import TrainMetrics, check_finite, compute
+from rnnjax.optimizer import adam, learning_rate
+from rnnjax.progress import Stopwatch
+from rnnjax.report import Result, load_result, open_report, save_result
+from rnnjax.train_step import eval_step, train_step
+
+
+def train(config: Config, folder: Path) -> Result:
+    """Trains, or goes on from the newest checkpoint in `folder`, and returns the result.
+
+    Raises:
+      ConfigError: for settings that do not fit, before anything is written.
+      DataError: if the data is missing or altered, before anything is written.
+      NonFiniteError: if the loss or the state became NaN or infinite; no checkpoint has it.
+    """
+    started = time.monotonic()
+    settings.validate(config)
+    parallel.check_batch_size(config.batch_size)
+    model = classifier.build(config.model, sources.NUM_CLASSES)
+    workdir.check_writable(folder)
+    workdir.check_same_run(config, folder / "config.json")
+    result = load_result(folder / "result.json")
+    if result is not None and result.steps >= config.num_steps:
+        print(f"{folder} has finished already: {result}")
+        return result
+
+    dataset = sources.load(config.data)
+    params_key, dropout_key = jax.random.split(jax.random.key(config.seed))
+    optimizer = adam(config.optimizer, config.num_steps)
+    schedule = learning_rate(config.optimizer, config.num_steps)
+    read = functools.partial(
+        to_sequences, kind=config.data.sequence, permutation_seed=config.data.permutation_seed
+    )
+    state = train_state.create(model, optimizer, params_key, read(dataset.train.images[:1]))
+
+    folder.mkdir(parents=True, exist_ok=True)
+    settings.save(config, folder / "config.json")
+    checkpoints = Checkpoints(folder, config.checkpoint)
+    if checkpoints.latest_step is not None:
+        state, seconds_before = checkpoints.restore(state)
+        started -= seconds_before
+    first_step = int(state.step)
+
+    compiled_train_step = parallel.compile_step(
+        functools.partial(
+            train_step,
+            model=model,
+            optimizer=optimizer,
+            read=read,
+            label_smoothing=config.optimizer.label_smoothing,
+            axis_name=parallel.AXIS,
+        ),
+        donate_argnums=(0,),
+    )
+    compiled_eval_step = parallel.compile_step(
+        functools.partial(eval_step, model=model, read=read, axis_name=parallel.AXIS),
+        donate_argnums=(1,),
+    )
+    state, dropout_key = parallel.replicate((state, dropout_key))
+    train_batches = pipeline.train_batches(
+        dataset.train,
+        config.seed,
+        config.batch_size,
+        range(first_step, config.num_steps),
+        jax.process_index(),
+        jax.process_count(),
+    )
+    eval_batches = {
+        name: device_batches(split, config.eval_batch_size)
+        for name, split in (("test", dataset.test), ("validation", dataset.validation))
+        if split is not None
+    }
+
+    def evaluate_all(step: int) -> dict[str, Evaluation]:
+        evaluations = {
+            name: evaluate(compiled_eval_step, state.params, batches)
+            for name, batches in eval_batches.items()
+        }
+        for name, evaluation in evaluations.items():
+            report.evaluation(step, name, evaluation, state)
+        return evaluations
+
+    with closing(checkpoints), open_report(folder, config, dataset, first_step) as report:
+        clock = Stopwatch(first_step)
+        for step, batch in enumerate(parallel.prefetch(train_batches), first_step + 1):
+            state, last_hidden = compiled_train_step(state, batch, dropout_key)
+            report.step()
+            ends = step == config.num_steps
+            if step == first_step + 1:
+                jax.block_until_ready(state.step)
+                report.line(f"step {step} was done {time.monotonic() - started:.1f} s after the start")
+                clock.restart(step)
+            if ends or step % config.log_every_steps == 0:
+                figures = compute(parallel.unreplicate(state.metrics))
+                figures["learning_rate"] = float(schedule(step - 1))
+                figures["steps_per_second"] = clock.steps_per_second(step)
+                report.training(step, step * config.batch_size / len(dataset.train.labels), figures)
+                check_finite(figures, step)
+                state = state.replace(metrics=parallel.replicate(TrainMetrics.empty()))
+            if not ends and step % config.eval_every_steps == 0:
+                with clock.paused():
+                    evaluate_all(step)
+                    report.histograms(step, "train", state, np.concatenate(jax.device_get(last_hidden)))
+            if ends or step % config.checkpoint.every_steps == 0:
+                with clock.paused():
+                    checkpoints.save(parallel.unreplicate(state), time.monotonic() - started)
+        final = evaluate_all(config.num_steps)
+
+    # Not before the last checkpoint is on disk, which closing has waited for.
+    result = Result(
+        test_accuracy=final["test"].accuracy,
+        test_loss=final["test"].cross_entropy,
+        steps=config.num_steps,
+        seconds=time.monotonic() - started,
+        dataset=dataset.name,
+        seed=config.seed,
+        validation_accuracy=final["validation"].accuracy if "validation" in final else None,
+    )
+    save_result(result, folder / "result.json")
+    print(f"{result}; checkpoints, summaries and result.json are in {folder}", flush=True)
+    return result

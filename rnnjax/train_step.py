@@ -1,0 +1,97 @@
+"""One step of training, one of evaluation: pure functions, which `parallel.py` compiles."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+from clu.metrics import Collection
+
+from rnnjax import parallel
+from rnnjax.classifier import Classifier
+from rnnjax.data.pipeline import Batch
+from rnnjax.losses import cross_entropy
+from rnnjax.metrics import EvalMetrics, TrainMetrics
+from rnnjax.train_state import TrainState
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    key: jax.Array,
+    *,
+    model: Classifier,
+    optimizer: optax.GradientTransformation,
+    read: Callable[[jax.Array], jax.Array],
+    label_smoothing: float = 0.0,
+    axis_name: str | None = None,
+) -> tuple[TrainState, jax.Array]:
+    """Takes one step down the gradient of the mean loss over all devices' batches.
+
+    Args:
+      state: what the last step left.
+      batch: this device's share of the images.
+      key: the run's dropout key; this step's masks follow from it and the step.
+      model: the classifier.
+      optimizer: of its parameters.
+      read: from images to sequences `[B, T, F]`.
+      label_smoothing: see `cross_entropy`.
+      axis_name: of the mapped devices; None: not mapped.
+
+    Returns:
+      The new state, and the last hidden states, `[B, H]`, for a look at them.
+    """
+    dropout_key = parallel.device_key(jax.random.fold_in(key, state.step), axis_name)
+    inputs = read(batch.images)
+
+    def mean_loss(params: optax.Params) -> tuple[jax.Array, Any]:
+        classified = model.apply(
+            {"params": params}, inputs, train=True, rngs={"dropout": dropout_key}
+        )
+        losses = cross_entropy(classified.logits, batch.labels, label_smoothing)
+        return losses.mean(), (losses, classified)
+
+    gradients, (losses, classified) = jax.grad(mean_loss, has_aux=True)(state.params)
+    gradients = parallel.mean(gradients, axis_name)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    measured = TrainMetrics.single_from_model_output(
+        loss=losses,
+        logits=classified.logits,
+        labels=batch.labels,
+        gradient_norm=optax.global_norm(gradients),
+    )
+    new_state = TrainState(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        opt_state=opt_state,
+        metrics=state.metrics.merge(parallel.total(measured, axis_name)),
+    )
+    return new_state, classified.last_hidden
+
+
+def eval_step(
+    params: optax.Params,
+    metrics: Collection,
+    batch: Batch,
+    *,
+    model: Classifier,
+    read: Callable[[jax.Array], jax.Array],
+    axis_name: str | None = None,
+) -> tuple[Collection, jax.Array]:
+    """Adds a batch's loss and accuracy to the sums; masked images do not count.
+
+    The loss is the plain cross-entropy, without label smoothing. The other arguments are those of
+    `train_step`.
+
+    Returns:
+      The new sums, and the last hidden states, `[B, H]`.
+    """
+    inputs = read(batch.images)
+    classified = model.apply({"params": params}, inputs)
+    measured = EvalMetrics.single_from_model_output(
+        loss=cross_entropy(classified.logits, batch.labels),
+        logits=classified.logits,
+        labels=batch.labels,
+        mask=batch.mask,
+    )
+    return metrics.merge(parallel.total(measured, axis_name)), classified.last_hidden
