@@ -1,7 +1,10 @@
-"""The seed's Single_LSTM."""
+"""The seed's Single_LSTM: one layer of 256 units, rows, Adam at 0.001, batch 128, 2,000 steps.
+
+python -m rnnjax.main --workdir /tmp/lstm --config experiments/lstm.py
+"""
 
 from rnnjax.config import Config
 
 
 def get_config() -> Config:
-    return Config()
+    return Config()  # the defaults are the seed's recipe

@@ -1,16 +1,21 @@
 """The model: stacked cells over time, and a readout of the last output."""
 
 import dataclasses
+import typing
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from rnnjax.cells import CELLS, DropoutCell
 from rnnjax.config import ModelConfig
 from rnnjax.errors import ConfigError, did_you_mean
 from rnnjax.stack import Stack
 from rnnjax.unroll import unroll
+
+Params = Mapping[str, Any]  # a tree of arrays, as flax makes it
 
 
 class Classified(NamedTuple):
@@ -73,6 +78,19 @@ class Classifier(nn.Module):
         )
 
 
+def classify(
+    model: Classifier,
+    params: Params,
+    inputs: jax.Array,
+    *,
+    train: bool = False,
+    dropout_key: jax.Array | None = None,
+) -> Classified:
+    """Applies the model to sequences `[B, T, F]`; the key is for dropout in training."""
+    rngs = None if dropout_key is None else {"dropout": dropout_key}
+    return typing.cast(Classified, model.apply({"params": params}, inputs, train=train, rngs=rngs))
+
+
 def build(config: ModelConfig, num_classes: int) -> Classifier:
     """Returns the classifier that the settings describe.
 
@@ -84,15 +102,16 @@ def build(config: ModelConfig, num_classes: int) -> Classifier:
             f"config.model.cell={config.cell!r} is unknown; {did_you_mean(config.cell, CELLS)}"
         )
     options = config.cell_options.to_dict()
-    taken = {field.name for field in dataclasses.fields(CELLS[config.cell])}
-    taken -= {"features", "name", "parent"}
-    for name in options:
-        if name not in taken:
+    known = _settable_options(CELLS[config.cell])
+    for name, value in options.items():
+        if name not in known:
             raise ConfigError(
                 f"config.model.cell_options: {config.cell!r} has no option {name!r}; "
-                f"{did_you_mean(name, taken)}"
+                f"{did_you_mean(name, known)}"
             )
-    return Classifier(
+        if type(value) not in known[name]:
+            raise ConfigError(f"config.model.cell_options: {name!r} cannot be {value!r}")
+    model = Classifier(
         cell=config.cell,
         cell_options=options,
         hidden_size=config.hidden_size,
@@ -104,3 +123,28 @@ def build(config: ModelConfig, num_classes: int) -> Classifier:
         readout_stddev=config.readout_stddev,
         readout_bias=config.readout_bias,
     )
+    try:
+        jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 1, 1))))
+    except ValueError as error:  # a cell has refused its options
+        raise ConfigError(f"config.model: {error}") from error
+    return model
+
+
+# The types of cell fields that a config can hold, and of their values.
+_SETTABLE: dict[Any, tuple[type, ...]] = {
+    bool: (bool,),
+    int: (int,),
+    int | None: (int, type(None)),
+    float: (int, float),
+    float | None: (int, float, type(None)),
+}
+
+
+def _settable_options(cell: type[nn.RNNCellBase]) -> dict[str, tuple[type, ...]]:
+    """Returns {name: types of its value} of a cell's own numbers and switches."""
+    hints = typing.get_type_hints(cell)
+    return {
+        field.name: _SETTABLE[hints[field.name]]
+        for field in dataclasses.fields(cell)
+        if hints[field.name] in _SETTABLE and field.name != "features"
+    }

@@ -8,7 +8,7 @@ and a misspelt flag answer at once.
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +27,15 @@ def option(
     below: float = math.inf,
     choices: Sequence[str] = (),
 ) -> Any:
-    """A field with its meaning and the values that it may take; bounds are checked by `validate`."""
+    """A field with its meaning and the values it may take, which `validate` checks."""
     bounds = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
     metadata = {"meaning": meaning, "bounds": bounds, "choices": tuple(choices)}
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def section(default_factory: Callable[[], Any]) -> Any:
-    """A field that holds further fields."""
-    return dataclasses.field(default_factory=default_factory)
-
-
 @dataclasses.dataclass(slots=True)
 class DataConfig:
-    name: str = option(
-        "fashion_mnist", "data set", choices=("fashion_mnist", "garments")
-    )
+    name: str = option("fashion_mnist", "data set", choices=("fashion_mnist", "garments"))
     data_dir: str = option("", "TFDS's data folder; empty: TFDS's own default")
     idx_dir: str = option(
         "", "folder of the four original .gz files; empty: where Debian's package puts them"
@@ -111,17 +104,23 @@ class Config:
     eval_batch_size: int = option(1_000, "test images evaluated at once", at_least=1)
     log_every_steps: int = option(20, "steps between training figures", at_least=1)
     eval_every_steps: int = option(100, "steps between evaluations on all test images", at_least=1)
-    data: DataConfig = section(DataConfig)
-    model: ModelConfig = section(ModelConfig)
-    optimizer: OptimizerConfig = section(OptimizerConfig)
-    checkpoint: CheckpointConfig = section(CheckpointConfig)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
 
 
-# What a resumed run may change, since no stored state depends on it. `num_steps` may change with a
-# constant learning rate; `train.py` sees to that.
-FREE_ON_RESUME = frozenset(
-    ("num_steps", "eval_batch_size", "log_every_steps", "eval_every_steps")
-    + ("data.data_dir", "data.idx_dir", "checkpoint.every_steps", "checkpoint.keep")
+# What a resumed run may change, since nothing stored depends on it. With a schedule that ends at
+# num_steps, num_steps belongs to the rest.
+FREE_ON_RESUME = (
+    "num_steps",
+    "eval_batch_size",
+    "log_every_steps",
+    "eval_every_steps",
+    "data.data_dir",
+    "data.idx_dir",
+    "checkpoint.every_steps",
+    "checkpoint.keep",
 )
 
 
@@ -151,7 +150,9 @@ def validate(config: Any) -> None:
             raise ConfigError(f"config.{name} must be of type {wanted.__name__}, got {value!r}")
         choices = field.metadata.get("choices")
         if choices and value not in choices:
-            raise ConfigError(f"config.{name}={value!r} is unknown; {did_you_mean(value, choices)}")
+            raise ConfigError(
+                f"config.{name}={value!r} is unknown; {did_you_mean(str(value), choices)}"
+            )
         bounds = field.metadata.get("bounds")
         if bounds and isinstance(value, int | float) and not _within(value, **bounds):
             raise ConfigError(f"config.{name}={value!r} is out of range: must be {_range(bounds)}")
@@ -195,10 +196,11 @@ def save(config: Config, path: Path) -> None:
 
 
 def unresumable_changes(config: Config, path: Path) -> list[str]:
-    """Returns the settings that differ from those stored at `path` and that its state depends on."""
+    """Returns the settings that differ from those stored at `path` and that a state depends on."""
     stored = json.loads(path.read_text())
+    bound = ("num_steps",) if config.optimizer.schedule != "constant" else ()
     return [
         f"config.{name} was {stored.get(name)!r} and is now {value!r}"
         for name, value in to_dict(config).items()
-        if name not in FREE_ON_RESUME and stored.get(name) != value
+        if (name not in FREE_ON_RESUME or name in bound) and stored.get(name) != value
     ]

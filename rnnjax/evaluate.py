@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 
 from rnnjax import metrics, parallel
+from rnnjax.classifier import Params
 from rnnjax.data.pipeline import Batch, eval_batches
 from rnnjax.data.sources import Split
 from rnnjax.metrics import EvalMetrics
@@ -26,9 +26,7 @@ def device_batches(split: Split, batch_size: int) -> list[Batch]:
     return [parallel.shard(batch) for batch in batches]
 
 
-def evaluate(
-    eval_step: Callable[..., Any], params: optax.Params, batches: Sequence[Batch]
-) -> Evaluation:
+def evaluate(eval_step: Callable[..., Any], params: Params, batches: Sequence[Batch]) -> Evaluation:
     """Evaluates replicated parameters on every image of `device_batches`.
 
     Args:

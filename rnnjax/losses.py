@@ -2,9 +2,10 @@
 
 import jax
 import optax
+from jax.typing import ArrayLike
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:
+def cross_entropy(logits: jax.Array, labels: ArrayLike, smoothing: float = 0.0) -> jax.Array:
     """Returns the softmax cross-entropy of each example, `[B]`, in nats.
 
     Args:

@@ -16,7 +16,7 @@ from ml_collections import config_flags
 from rnnjax.config import Config, describe, fields, validate
 from rnnjax.errors import ConfigError, RunError, did_you_mean
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "folder of checkpoints, summaries and results")
+_WORKDIR = flags.DEFINE_string("workdir", "", "folder of checkpoints, summaries and results")
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
@@ -75,8 +75,10 @@ def stop(error: RunError) -> NoReturn:
 
 def main(argv: Sequence[str]) -> None:
     del argv  # all in flags
-    # TensorFlow greets on stderr, and Orbax reports every file that it writes.
+    # TensorFlow, which only reads files here, would announce its kernels on stderr, and Orbax would
+    # report every file that it writes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.ERROR)
     from rnnjax.train import train  # imports JAX: not before --help has answered

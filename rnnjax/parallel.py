@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 from flax import jax_utils
 
 from rnnjax.errors import ConfigError

@@ -48,7 +48,10 @@ def write_start(
 
 
 def write_histograms(
-    writer: metric_writers.MetricWriter, step: int, readout: dict[str, np.ndarray], last_hidden: np.ndarray
+    writer: metric_writers.MetricWriter,
+    step: int,
+    readout: dict[str, np.ndarray],
+    last_hidden: np.ndarray,
 ) -> None:
     """Writes the histograms of the seed: the readout's parameters, the last hidden states."""
     arrays = {

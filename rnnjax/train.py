@@ -1,5 +1,6 @@
 """A whole run, from settings to result: the way of the data, from top to bottom."""
 
+import dataclasses
 import functools
 import time
 from contextlib import closing
@@ -52,10 +53,9 @@ def train(config: Config, folder: Path) -> Result:
 
     folder.mkdir(parents=True, exist_ok=True)
     settings.save(config, folder / "config.json")
-    checkpoints = Checkpoints(folder, config.checkpoint)
+    checkpoints, seconds_before = Checkpoints(folder, config.checkpoint), 0.0
     if checkpoints.latest_step is not None:
         state, seconds_before = checkpoints.restore(state)
-        started -= seconds_before
     first_step = int(state.step)
 
     compiled_train_step = parallel.compile_step(
@@ -88,6 +88,9 @@ def train(config: Config, folder: Path) -> Result:
         if split is not None
     }
 
+    def seconds() -> float:
+        return seconds_before + time.monotonic() - started
+
     def evaluate_all(step: int) -> dict[str, Evaluation]:
         evaluations = {
             name: evaluate(compiled_eval_step, state.params, batches)
@@ -105,22 +108,27 @@ def train(config: Config, folder: Path) -> Result:
             ends = step == config.num_steps
             if step == first_step + 1:
                 jax.block_until_ready(state.step)
-                report.line(f"step {step} was done {time.monotonic() - started:.1f} s after the start")
+                report.line(
+                    f"step {step} was done {time.monotonic() - started:.1f} s after the start"
+                )
                 clock.restart(step)
             if ends or step % config.log_every_steps == 0:
                 figures = compute(parallel.unreplicate(state.metrics))
-                figures["learning_rate"] = float(schedule(step - 1))
+                figures["learning_rate"] = float(np.asarray(schedule(step - 1)))
                 figures["steps_per_second"] = clock.steps_per_second(step)
                 report.training(step, step * config.batch_size / len(dataset.train.labels), figures)
                 check_finite(figures, step)
-                state = state.replace(metrics=parallel.replicate(TrainMetrics.empty()))
+                state = dataclasses.replace(state, metrics=parallel.replicate(TrainMetrics.empty()))
             if not ends and step % config.eval_every_steps == 0:
+                jax.block_until_ready(state.step)  # what is still under way is training time
                 with clock.paused():
                     evaluate_all(step)
-                    report.histograms(step, "train", state, np.concatenate(jax.device_get(last_hidden)))
+                    report.histograms(
+                        step, "train", state, np.concatenate(jax.device_get(last_hidden))
+                    )
             if ends or step % config.checkpoint.every_steps == 0:
                 with clock.paused():
-                    checkpoints.save(parallel.unreplicate(state), time.monotonic() - started)
+                    checkpoints.save(parallel.unreplicate(state), seconds())
         final = evaluate_all(config.num_steps)
 
     # Not before the last checkpoint is on disk, which closing has waited for.
@@ -128,7 +136,7 @@ def train(config: Config, folder: Path) -> Result:
         test_accuracy=final["test"].accuracy,
         test_loss=final["test"].cross_entropy,
         steps=config.num_steps,
-        seconds=time.monotonic() - started,
+        seconds=seconds(),
         dataset=dataset.name,
         seed=config.seed,
         validation_accuracy=final["validation"].accuracy if "validation" in final else None,

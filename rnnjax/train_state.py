@@ -1,20 +1,21 @@
 """All that a run carries from step to step, and all that a checkpoint holds."""
 
-import flax
 import jax
-from clu import metrics as clu_metrics
+import jax.numpy as jnp
 import optax
+from clu.metrics import Collection
+from flax import struct
 
-from rnnjax.classifier import Classifier
+from rnnjax.classifier import Classifier, Params
 from rnnjax.metrics import TrainMetrics
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class TrainState:
     step: jax.Array  # int32, steps taken
-    params: optax.Params
+    params: Params
     opt_state: optax.OptState
-    metrics: clu_metrics.Collection  # sums since the last report
+    metrics: Collection  # sums since the last report
 
 
 def create(
@@ -31,7 +32,7 @@ def create(
 
     def init() -> TrainState:
         params = model.init(key, inputs)["params"]
-        step = jax.numpy.zeros((), jax.numpy.int32)
+        step = jnp.zeros((), jnp.int32)
         return TrainState(step, params, optimizer.init(params), TrainMetrics.empty())
 
     return jax.jit(init)()

@@ -1,14 +1,15 @@
 """One step of training, one of evaluation: pure functions, which `parallel.py` compiles."""
 
+import typing
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import optax
 from clu.metrics import Collection
+from jax.typing import ArrayLike
 
 from rnnjax import parallel
-from rnnjax.classifier import Classifier
+from rnnjax.classifier import Classified, Classifier, Params, classify
 from rnnjax.data.pipeline import Batch
 from rnnjax.losses import cross_entropy
 from rnnjax.metrics import EvalMetrics, TrainMetrics
@@ -22,7 +23,7 @@ def train_step(
     *,
     model: Classifier,
     optimizer: optax.GradientTransformation,
-    read: Callable[[jax.Array], jax.Array],
+    read: Callable[[ArrayLike], jax.Array],
     label_smoothing: float = 0.0,
     axis_name: str | None = None,
 ) -> tuple[TrainState, jax.Array]:
@@ -44,10 +45,8 @@ def train_step(
     dropout_key = parallel.device_key(jax.random.fold_in(key, state.step), axis_name)
     inputs = read(batch.images)
 
-    def mean_loss(params: optax.Params) -> tuple[jax.Array, Any]:
-        classified = model.apply(
-            {"params": params}, inputs, train=True, rngs={"dropout": dropout_key}
-        )
+    def mean_loss(params: Params) -> tuple[jax.Array, tuple[jax.Array, Classified]]:
+        classified = classify(model, params, inputs, train=True, dropout_key=dropout_key)
         losses = cross_entropy(classified.logits, batch.labels, label_smoothing)
         return losses.mean(), (losses, classified)
 
@@ -62,7 +61,7 @@ def train_step(
     )
     new_state = TrainState(
         step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
+        params=typing.cast(Params, optax.apply_updates(state.params, updates)),
         opt_state=opt_state,
         metrics=state.metrics.merge(parallel.total(measured, axis_name)),
     )
@@ -70,12 +69,12 @@ def train_step(
 
 
 def eval_step(
-    params: optax.Params,
+    params: Params,
     metrics: Collection,
     batch: Batch,
     *,
     model: Classifier,
-    read: Callable[[jax.Array], jax.Array],
+    read: Callable[[ArrayLike], jax.Array],
     axis_name: str | None = None,
 ) -> tuple[Collection, jax.Array]:
     """Adds a batch's loss and accuracy to the sums; masked images do not count.
@@ -87,7 +86,7 @@ def eval_step(
       The new sums, and the last hidden states, `[B, H]`.
     """
     inputs = read(batch.images)
-    classified = model.apply({"params": params}, inputs)
+    classified = classify(model, params, inputs)
     measured = EvalMetrics.single_from_model_output(
         loss=cross_entropy(classified.logits, batch.labels),
         logits=classified.logits,

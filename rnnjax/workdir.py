@@ -31,6 +31,6 @@ def check_same_run(config: Config, config_file: Path) -> None:
     """
     if config_file.exists() and (changes := unresumable_changes(config, config_file)):
         raise ConfigError(
-            f"{config_file.parent} holds another run: {'; '.join(changes)}. Name another --workdir, "
+            f"{config_file.parent} holds another run: {'; '.join(changes)}. Name another --workdir "
             "or the same settings"
         )

@@ -45,6 +45,14 @@ def join(inputs: jax.Array, hidden: jax.Array, kernel: jax.Array) -> jax.Array:
     return jnp.concatenate([inputs.astype(kernel.dtype), hidden.astype(kernel.dtype)], axis=-1)
 
 
+def check_positive(cell: Any, *names: str) -> None:
+    """Raises a ValueError if one of these fields of a cell is set, but not above 0."""
+    for name in names:
+        value = getattr(cell, name)
+        if value is not None and value <= 0:
+            raise ValueError(f"{type(cell).__name__}: {name} must be above 0, got {value}")
+
+
 def check_carry(cell: Any, carry: Any, carry_type: type) -> None:
     """Raises a ValueError if the carry is another cell's."""
     if not isinstance(carry, carry_type):

@@ -57,9 +57,8 @@ class BasicRNNCell(nn.RNNCellBase):
     param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, carry: BasicRNNCarry, inputs: jax.Array
-    ) -> tuple[BasicRNNCarry, jax.Array]:
+    def __call__(self, carry: BasicRNNCarry, inputs: jax.Array) -> tuple[BasicRNNCarry, jax.Array]:
+        base.check_positive(self, "features")
         base.check_carry(self, carry, BasicRNNCarry)
         kernel_shape = (inputs.shape[-1] + self.features, self.features)
         params = BasicRNNParams(

@@ -87,6 +87,7 @@ class GRUCell(nn.RNNCellBase):
 
     @nn.compact
     def __call__(self, carry: GRUCarry, inputs: jax.Array) -> tuple[GRUCarry, jax.Array]:
+        base.check_positive(self, "features")
         base.check_carry(self, carry, GRUCarry)
         rows, units, dtype = inputs.shape[-1] + self.features, self.features, self.param_dtype
         params = GRUParams(

@@ -105,6 +105,7 @@ class LSTMCell(nn.RNNCellBase):
 
     @nn.compact
     def __call__(self, carry: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
+        base.check_positive(self, "features", "projection_size", "cell_clip", "projection_clip")
         base.check_carry(self, carry, LSTMCarry)
         units, dtype = self.features, self.param_dtype
         kernel_shape = (inputs.shape[-1] + self.output_size, 4 * units)

@@ -48,8 +48,8 @@ def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
     import tensorflow_datasets as tfds
 
     tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's alone
+    builder: Any = tfds.builder("fashion_mnist", data_dir=data_dir or None)
     try:
-        builder: Any = tfds.builder("fashion_mnist", data_dir=data_dir or None)
         if not builder.is_prepared():
             prepare(builder, Path(idx_dir) if idx_dir else None)
         class_names = tuple(builder.info.features["label"].names)

@@ -2,11 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rnnjax.data.order import permutation
 
 
-def to_sequences(images: jax.Array, kind: str, permutation_seed: int) -> jax.Array:
+def to_sequences(images: ArrayLike, kind: str, permutation_seed: int) -> jax.Array:
     """Scales uint8 images `[B, 28, 28]` to float32 in [0, 1] and reads them as sequences.
 
     Args:
@@ -18,7 +19,7 @@ def to_sequences(images: jax.Array, kind: str, permutation_seed: int) -> jax.Arr
     Returns:
       `[B, T, F]`, float32.
     """
-    scaled = images.astype(jnp.float32) / 255
+    scaled = jnp.asarray(images).astype(jnp.float32) / 255
     if kind == "rows":
         return scaled
     if kind == "columns":

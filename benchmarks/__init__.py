@@ -1,0 +1,1 @@
+"""Measurements, one command each; figures are medians, compared with something in the same run."""

@@ -1,0 +1,12 @@
+"""The seed's GRU, reset before the product as in TF1: 256 units, rows.
+
+python -m rnnjax.main --workdir /tmp/gru --config experiments/gru.py
+"""
+
+from rnnjax.config import Config
+
+
+def get_config() -> Config:
+    config = Config()
+    config.model.cell = "gru"
+    return config

@@ -1,0 +1,42 @@
+"""Strict settings for every test: several devices, no silent promotion, warnings are errors."""
+
+import os
+
+# Before JAX is imported, also in the processes that tests start.
+os.environ.update(
+    JAX_PLATFORMS="cpu",
+    JAX_NUM_CPU_DEVICES="4",
+    JAX_NUMPY_DTYPE_PROMOTION="strict",
+    TF_CPP_MIN_LOG_LEVEL="2",
+    TF_ENABLE_ONEDNN_OPTS="0",
+)
+
+from pathlib import Path
+
+import pytest
+
+from rnnjax.config import DataConfig
+from rnnjax.data import fashion_mnist, sources
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A TFDS folder with the real Fashion-MNIST, prepared once for all workers from Debian's files."""
+    if not fashion_mnist.DEBIAN_DIR.is_dir():
+        pytest.fail("the tests need the real data: apt-get install dataset-fashion-mnist")
+    base = tmp_path_factory.getbasetemp()
+    # Under xdist each worker has a folder of its own inside the run's.
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    return str(shared / "tensorflow_datasets")
+
+
+@pytest.fixture(scope="session")
+def real(data_dir: str) -> sources.Dataset:
+    """The real Fashion-MNIST."""
+    return sources.load(DataConfig(data_dir=data_dir))
+
+
+@pytest.fixture
+def root() -> Path:
+    """The repository."""
+    return Path(__file__).parents[1]
