@@ -66,11 +66,9 @@ class Classifier(nn.Module):
         return Classified(readout(last_hidden), last_hidden)
 
     def _layer(self, index: int, train: bool) -> nn.RNNCellBase:
-        cell = CELLS[self.cell](
-            features=self.hidden_size, name=f"layer_{index}", **self.cell_options
-        )
+        fields = {"features": self.hidden_size, "name": f"layer_{index}", **self.cell_options}
         return DropoutCell(
-            cell,
+            CELLS[self.cell](**fields),
             input_keep_prob=self.input_keep_prob,
             output_keep_prob=self.output_keep_prob,
             state_keep_prob=self.state_keep_prob,

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -42,14 +43,17 @@ def train(config: Config, folder: Path) -> Result:
         print(f"{folder} has finished already: {result}")
         return result
 
-    dataset = sources.load(config.data)
     params_key, dropout_key = jax.random.split(jax.random.key(config.seed))
     optimizer = adam(config.optimizer, config.num_steps)
     schedule = learning_rate(config.optimizer, config.num_steps)
     read = functools.partial(
         to_sequences, kind=config.data.sequence, permutation_seed=config.data.permutation_seed
     )
-    state = train_state.create(model, optimizer, params_key, read(dataset.train.images[:1]))
+    with ThreadPoolExecutor() as background:  # reading and compiling each take seconds
+        loading = background.submit(sources.load, config.data)
+        example = read(np.zeros((1, 28, 28), np.uint8))
+        state = train_state.create(model, optimizer, params_key, example)
+        dataset = loading.result()
 
     folder.mkdir(parents=True, exist_ok=True)
     settings.save(config, folder / "config.json")

@@ -21,7 +21,7 @@ from rnnjax.data import fashion_mnist, sources
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A TFDS folder with the real Fashion-MNIST, prepared once for all workers from Debian's files."""
+    """A TFDS folder with the real Fashion-MNIST, prepared once for all workers."""
     if not fashion_mnist.DEBIAN_DIR.is_dir():
         pytest.fail("the tests need the real data: apt-get install dataset-fashion-mnist")
     base = tmp_path_factory.getbasetemp()

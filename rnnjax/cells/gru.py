@@ -21,7 +21,7 @@ class GRUParams(NamedTuple):
     gates_bias: jax.Array  # [2H]
     candidate_kernel: jax.Array  # [F + H, H]
     candidate_bias: jax.Array  # [H]
-    recurrent_bias: jax.Array | None = None  # [H], inside the reset; only with reset_after
+    recurrent_bias: jax.Array | None = None  # [H]; if there is one, the reset comes after
 
 
 def gru_step(
@@ -29,7 +29,6 @@ def gru_step(
     carry: GRUCarry,
     inputs: jax.Array,
     *,
-    reset_after: bool = False,
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh,
 ) -> tuple[GRUCarry, jax.Array]:
     """One step of the equations in `GRUCell`; inputs `[..., F]`, output `[..., H]`."""
@@ -37,7 +36,7 @@ def gru_step(
     both = base.join(inputs, hidden, params.gates_kernel)
     gates = base.affine(both, params.gates_kernel, params.gates_bias)
     reset, update = jnp.split(jax.nn.sigmoid(gates.astype(hidden.dtype)), 2, axis=-1)
-    if reset_after:
+    if params.recurrent_bias is not None:
         kernel_x, kernel_h = jnp.split(params.candidate_kernel, [inputs.shape[-1]])
         of_x = base.affine(inputs, kernel_x, params.candidate_bias)
         of_h = base.affine(hidden, kernel_h, params.recurrent_bias)
@@ -100,9 +99,7 @@ class GRUCell(nn.RNNCellBase):
             else None,
         )
         params = base.cast(params, self.dtype)
-        return gru_step(
-            params, carry, inputs, reset_after=self.reset_after, activation=self.activation
-        )
+        return gru_step(params, carry, inputs, activation=self.activation)
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> GRUCarry:

@@ -41,13 +41,13 @@ def lstm_step(
     ).astype(cell.dtype)
     i, j, f, o = jnp.split(gates, 4, axis=-1)
     if params.peepholes is not None:
-        peep_i, peep_f, peep_o = params.peepholes.astype(cell.dtype)
-        i, f = i + peep_i * cell, f + peep_f * cell
+        of_i, of_f, _ = params.peepholes.astype(cell.dtype)
+        i, f = i + of_i * cell, f + of_f * cell
     new_cell = jax.nn.sigmoid(f + forget_bias) * cell + jax.nn.sigmoid(i) * activation(j)
     if cell_clip is not None:
         new_cell = jnp.clip(new_cell, -cell_clip, cell_clip)
     if params.peepholes is not None:
-        o = o + peep_o * new_cell
+        o = o + params.peepholes[2].astype(cell.dtype) * new_cell
     output = (jax.nn.sigmoid(o) * activation(new_cell)).astype(params.kernel.dtype)
     if params.projection is not None:
         output = output @ params.projection

@@ -6,6 +6,7 @@ network. Files and downloads are held to the sha256 that TFDS has registered.
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import struct
 import tempfile
@@ -66,16 +67,35 @@ def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
 
 
 def _read(builder: Any, split: str) -> Arrays:
-    """Decodes a whole split: 47 MB at the most, in the order of its files."""
-    table = builder.as_dataset(split=split, batch_size=-1, shuffle_files=False)
-    images = table["image"].numpy()[..., 0]
-    if len(images) != builder.info.splits[split].num_examples:
+    """Decodes a whole split, 47 MB at the most, in the order of its records.
+
+    Records are parsed a thousand at a time: TFDS's own reader, one at a time, takes thrice as long,
+    which is most of what a run waits for at its start.
+    """
+    import tensorflow as tf
+
+    features = {
+        "image": tf.io.FixedLenFeature((), tf.string),
+        "label": tf.io.FixedLenFeature((), tf.int64),
+    }
+    image = tf.TensorSpec(builder.info.features["image"].shape, tf.uint8)
+
+    def parse(records: Any) -> tuple[Any, Any]:
+        examples = tf.io.parse_example(records, features)
+        decode = functools.partial(tf.io.decode_png, channels=1)
+        return tf.map_fn(decode, examples["image"], fn_output_signature=image), examples["label"]
+
+    files = builder.info.splits[split].filepaths
+    batches = tf.data.TFRecordDataset(files).batch(1000).map(parse, num_parallel_calls=2)
+    images, labels = zip(*batches.as_numpy_iterator(), strict=True)
+    images, labels = np.concatenate(images)[..., 0], np.concatenate(labels).astype(np.int32)
+    wanted = builder.info.splits[split].num_examples
+    if len(images) != wanted:
         raise DataError(
-            f"{builder.data_path} has {len(images)} {split} images of "
-            f"{builder.info.splits[split].num_examples}; delete that folder, and the next run "
-            "prepares it again"
+            f"{builder.data_path} has {len(images)} {split} images instead of {wanted}; delete "
+            "that folder, and the next run prepares it again"
         )
-    return images, table["label"].numpy().astype(np.int32)
+    return images, labels
 
 
 def prepare(builder: Any, idx_dir: Path | None) -> None:
