@@ -1,5 +1,7 @@
 """Adam, and the course of its learning rate."""
 
+from typing import Any
+
 import jax
 import optax
 
@@ -36,7 +38,14 @@ def adam(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformatio
     if config.weight_decay > 0:
         steps.append(optax.add_decayed_weights(config.weight_decay, mask=_matrices))
     steps.append(optax.scale_by_learning_rate(learning_rate(config, num_steps)))
-    return optax.chain(*steps)
+    chain = optax.chain(*steps)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        # Optax takes powers of floats by integer counts, which strict promotion would refuse.
+        with jax.numpy_dtype_promotion("standard"):
+            return chain.update(updates, state, params)
+
+    return optax.GradientTransformation(chain.init, update)
 
 
 def _matrices(params: optax.Params) -> optax.Params:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import jax_utils
 
 from rnnjax.errors import ConfigError
@@ -33,7 +35,12 @@ def round_up_to_devices(batch_size: int) -> int:
 
 def compile_step(step: Callable[..., T], donate_argnums: tuple[int, ...]) -> Callable[..., T]:
     """Maps a step over all devices, compiled once; the arguments named are reused for results."""
-    return jax.pmap(step, axis_name=AXIS, donate_argnums=donate_argnums)
+    compiled = jax.pmap(step, axis_name=AXIS, donate_argnums=donate_argnums)
+    if jax.default_backend() != "cpu" or jax.local_device_count() == 1:
+        return compiled
+    # Several host devices share few threads. With a second program under way, some of them wait in
+    # its collectives for devices that are still in the first, whose threads they hold, for ever.
+    return lambda *arguments: jax.block_until_ready(compiled(*arguments))
 
 
 def mean(tree: T, axis_name: str | None) -> T:
@@ -53,7 +60,14 @@ def device_key(key: jax.Array, axis_name: str | None) -> jax.Array:
 
 def replicate(tree: T) -> T:
     """Copies a tree to all local devices."""
-    return jax_utils.replicate(tree)
+    count = jax.local_device_count()
+
+    def copies(x: jax.Array) -> Any:
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jnp.stack([x] * count)
+        return np.broadcast_to(np.asarray(x), (count, *x.shape))
+
+    return jax.device_put(jax.tree.map(copies, tree), _sharding())
 
 
 def unreplicate(tree: T) -> T:
@@ -63,14 +77,14 @@ def unreplicate(tree: T) -> T:
 
 def shard(batch: T) -> T:
     """Splits each array's leading axis over the local devices and moves it there."""
-    devices = jax.local_devices()
-    mesh = jax.sharding.Mesh(devices, (AXIS,))
-    sharding = jax.NamedSharding(mesh, jax.P(AXIS))
+    count = jax.local_device_count()
+    split = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
+    return jax.device_put(split, _sharding())
 
-    def put(x: Any) -> jax.Array:
-        return jax.device_put(x.reshape(len(devices), -1, *x.shape[1:]), sharding)
 
-    return jax.tree.map(put, batch)
+def _sharding() -> jax.sharding.Sharding:
+    # As pmap's own results are laid out: with any other, its second call would compile again.
+    return jax.NamedSharding(jax.sharding.Mesh(jax.local_devices(), (AXIS,)), jax.P(AXIS))
 
 
 def prefetch(batches: Iterable[T], size: int = 2) -> Iterator[T]:

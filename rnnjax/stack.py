@@ -21,8 +21,12 @@ class Stack(nn.RNNCellBase):
     def __call__(
         self, carry: tuple[Any, ...], inputs: jax.Array
     ) -> tuple[tuple[Any, ...], jax.Array]:
-        if len(carry) != len(self.cells):
-            raise ValueError(f"{len(self.cells)} stacked cells got {len(carry)} carries")
+        if not self.cells:
+            raise ValueError("Stack: cells must name at least one cell")
+        if type(carry) is not tuple or len(carry) != len(self.cells):
+            raise ValueError(
+                f"Stack: carry must be a tuple of {len(self.cells)} carries, one a cell, got {carry}"
+            )
         new_carries = []
         for cell, cell_carry in zip(self.cells, carry, strict=True):
             new_carry, inputs = cell(cell_carry, inputs)

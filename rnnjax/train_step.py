@@ -57,7 +57,7 @@ def train_step(
         loss=losses,
         logits=classified.logits,
         labels=batch.labels,
-        gradient_norm=optax.global_norm(gradients),
+        gradient_norm=optax.tree.norm(gradients),
     )
     new_state = TrainState(
         step=state.step + 1,

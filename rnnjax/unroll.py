@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 
 class Unrolled(NamedTuple):
@@ -17,14 +18,15 @@ def unroll(
     inputs: jax.Array,
     *,
     initial_carry: Any = None,
-    lengths: jax.Array | None = None,
+    lengths: ArrayLike | None = None,
     time_major: bool = False,
     return_outputs: Literal["all", "last"] = "all",
 ) -> Unrolled:
     """Runs a cell over a batch of sequences: TF1's `dynamic_rnn`.
 
     Time is a `jax.lax.scan`, lifted by flax over the cell's parameters (the same at each step) and
-    random streams (new at each step). Call it inside a module, or outside through `nn.apply`:
+    random streams (new at each step); a cell's state belongs in its carry, so that other variable
+    collections are not offered to it. Call it inside a module, or outside through `nn.apply`:
 
     >>> import flax.linen as nn, jax, jax.numpy as jnp
     >>> from rnnjax.cells import LSTMCell
@@ -56,8 +58,18 @@ def unroll(
     if not time_major:
         inputs = jnp.swapaxes(inputs, 0, 1)
     num_steps, batch_size = inputs.shape[:2]
-    if lengths is not None and lengths.shape != (batch_size,):
-        raise ValueError(f"lengths must have shape ({batch_size},), got {lengths.shape}")
+    if num_steps == 0:
+        raise ValueError("inputs must have at least one step")
+    if return_outputs not in ("all", "last"):
+        raise ValueError(f"return_outputs must be 'all' or 'last', got {return_outputs!r}")
+    if lengths is not None:
+        lengths = jnp.asarray(lengths)
+        if lengths.shape != (batch_size,) or not jnp.issubdtype(lengths.dtype, jnp.integer):
+            raise ValueError(
+                f"lengths must be integers of shape ({batch_size},), got {lengths.dtype} of shape "
+                f"{lengths.shape}"
+            )
+        lengths = lengths.astype(jnp.int32)
     if initial_carry is None:
         initial_carry = cell.initialize_carry(jax.random.key(0), inputs.shape[1:])
     for leaf in jax.tree.leaves(initial_carry):
@@ -78,7 +90,11 @@ def unroll(
     scan = nn.scan(
         step, variable_broadcast="params", split_rngs={"params": False, nn.DenyList("params"): True}
     )
-    valid = None if lengths is None else jnp.arange(num_steps)[:, None] < lengths[None, :]
+    valid = (
+        None
+        if lengths is None
+        else jnp.arange(num_steps, dtype=jnp.int32)[:, None] < lengths[None, :]
+    )
     carry, outputs = scan(cell, initial_carry, (inputs, valid))
     if return_outputs == "last":
         return Unrolled(_last(outputs, lengths), carry)
@@ -95,4 +111,4 @@ def _last(outputs: jax.Array, lengths: jax.Array | None) -> jax.Array:
     if lengths is None:
         return outputs[-1]
     # For an empty sequence any step will do: all its outputs are zero.
-    return outputs[jnp.maximum(lengths - 1, 0), jnp.arange(outputs.shape[1])]
+    return outputs[jnp.maximum(lengths - 1, 0), jnp.arange(outputs.shape[1], dtype=jnp.int32)]

@@ -31,16 +31,14 @@ from tests.references.cells import REFERENCES
 
 each_case = pytest.mark.parametrize("case", CASES, ids=label)
 
-# Options that add parameters; the others are arguments of the step functions.
-STRUCTURAL = {"use_peepholes", "projection_size"}
-
 STEP_FUNCTIONS: dict[str, tuple[Any, Any]] = {
     "rnn": (cells.basic_rnn_step, cells.BasicRNNParams),
     "gru": (cells.gru_step, cells.GRUParams),
     "lstm": (cells.lstm_step, cells.LSTMParams),
 }
 
-# F = 5, H = 4; an option's shapes overrule its cell's.
+# F = 5, H = 4. The options here are those that change the parameters: step functions know them by
+# the parameters, and take the other options as arguments.
 SHAPES = {
     "rnn": {"kernel": (9, 4), "bias": (4,)},
     "gru": {
@@ -91,8 +89,8 @@ def test_equals_the_published_equations(case: Case, dtype: str, tolerance: float
     with jax.enable_x64(dtype == "float64"):
         given = example(cell, dtype)
         step, carry, outputs = jax.jit(cell.apply), given.carry, []
-        for t in range(STEPS):
-            carry, y = step(given.variables, carry, given.inputs[:, t])
+        for x in np.asarray(given.inputs).swapaxes(0, 1):
+            carry, y = step(given.variables, carry, x)
             outputs.append(np.asarray(y))
     expected_carry, expected = run_reference(case, given)
     assert outputs[0].dtype == dtype
@@ -105,7 +103,7 @@ def test_every_option_bites(case: Case) -> None:
     """Otherwise agreement with the reference would say nothing about the option."""
     given = example(build(case), "float32")
     carry, outputs = run_reference(case, given)
-    for option in case.options.keys() - STRUCTURAL:
+    for option in case.options.keys() - OPTION_SHAPES.keys():
         _, others = run_reference(case, given, without=option)
         assert np.abs(outputs - others).max() > 1e-2, option
     for option, clipped in (("cell_clip", "cell"), ("projection_clip", "hidden")):
@@ -118,7 +116,7 @@ def test_step_function_equals_its_module(case: Case) -> None:
     cell = build(case)
     variables, carry, inputs = example(cell, "float32")
     function, params_type = STEP_FUNCTIONS[case.name]
-    options = {name: value for name, value in case.options.items() if name not in STRUCTURAL}
+    options = {name: value for name, value in case.options.items() if name not in OPTION_SHAPES}
     params = params_type(**variables["params"])
     actual = jax.jit(functools.partial(function, **options))(params, carry, inputs[:, 0])
     expected = jax.jit(cell.apply)(variables, carry, inputs[:, 0])
@@ -200,3 +198,19 @@ def test_carry_is_a_named_tuple_of_its_own(name: str, other: str) -> None:
     for wrong in (foreign, tuple(carry), {}):
         with pytest.raises(ValueError, match=f"must be a {type(carry).__name__}, got a"):
             cell.apply(variables, wrong, inputs[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        *((name, "features") for name in CELLS),
+        ("lstm", "projection_size"),
+        ("lstm", "cell_clip"),
+        ("lstm", "projection_clip"),
+    ],
+)
+def test_sizes_and_bounds_must_be_positive(name: str, option: str) -> None:
+    cell = build(Case(name, {option: 0}))
+    carry = cell.initialize_carry(jax.random.key(0), (BATCH, 5))
+    with pytest.raises(ValueError, match=f"{option} must be above 0, got 0"):
+        cell.init(jax.random.key(0), carry, jnp.ones((BATCH, 5)))

@@ -47,12 +47,13 @@ def run(cell: nn.RNNCellBase, *args: Any, **kwargs: Any) -> Unrolled:
 
 def run_loop(cell: Any, given: Example, lengths: np.ndarray) -> tuple[np.ndarray, Any]:
     """Returns what `unroll` should: each sequence by itself, and no further than its length."""
-    width = jax.eval_shape(cell.apply, given.variables, given.carry, given.inputs[:, 0])[1].shape[1]
+    variables, initial_carry, inputs = given.variables, *jax.device_get(given[1:])
+    width = jax.eval_shape(cell.apply, variables, initial_carry, inputs[:, 0])[1].shape[1]
     outputs, carries = np.zeros((BATCH, STEPS, width)), []
     for n, length in enumerate(lengths):
-        carry = jax.tree.map(lambda leaf, n=n: leaf[n : n + 1], given.carry)
+        carry = jax.tree.map(lambda leaf, n=n: jnp.asarray(leaf[n : n + 1]), initial_carry)
         for t in range(length):
-            carry, y = cell.apply(given.variables, carry, given.inputs[n : n + 1, t])
+            carry, y = cell.apply(variables, carry, jnp.asarray(inputs[n : n + 1, t]))
             outputs[n, t] = y[0]
         carries.append(carry)
     return outputs, jax.tree.map(lambda *leaves: np.concat(leaves), *carries)
@@ -81,7 +82,7 @@ def test_equals_a_python_loop(model: list[Case]) -> None:
 
     lengths = {"full": np.full(BATCH, STEPS), "lengths": LENGTHS}
     loops = {extent: run_loop(cell, given, lengths[extent]) for extent in lengths}
-    for variant, actual in zip(variants, run_variants(*given), strict=True):
+    for variant, actual in zip(variants, jax.device_get(run_variants(*given)), strict=True):
         extent, time_major, return_outputs = variant
         outputs, carry = loops[extent]
         if return_outputs == "last":
@@ -108,8 +109,8 @@ def test_nothing_in_the_padding_matters(model: list[Case]) -> None:
     run_with_gradients = jax.jit(jax.grad(loss, has_aux=True))
 
     def run_padded(padding: float) -> tuple[Example, Unrolled]:
-        padded = jnp.where(PADDING[..., None], padding, given.inputs)
-        return run_with_gradients(given._replace(inputs=padded))
+        padded = np.where(PADDING[..., None], padding, given.inputs)
+        return jax.device_get(run_with_gradients(given._replace(inputs=padded)))
 
     gradients, result = run_padded(np.nan)
     assert_equal((gradients, result), run_padded(1.0))

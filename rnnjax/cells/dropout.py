@@ -12,8 +12,9 @@ class DropoutCell(nn.RNNCellBase):
 
     What is kept is divided by the probability of keeping it (Srivastava et al., 2014); each step
     has masks of its own. The output is dropped on its way out only, not in the carry; the state is
-    dropped without an LSTM's memory (fields named `cell`), both as in TF1. Needs the random
-    stream `dropout` unless `deterministic`.
+    dropped without an LSTM's memory (leaves in a field named `cell`; flax's own LSTM has no names in
+    its carry, and all of it is dropped), both as in TF1. Needs the random stream `dropout` unless
+    `deterministic`; `flax.linen.RNN` must be told to split it over time.
 
     Attributes:
       inner: the cell.
@@ -30,18 +31,19 @@ class DropoutCell(nn.RNNCellBase):
     deterministic: bool = False
 
     def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
-        new_carry, outputs = self.inner(carry, self._keep(inputs, self.input_keep_prob))
+        new_carry, outputs = self.inner(carry, self._keep(inputs, "input_keep_prob"))
 
         def keep_state(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
             is_memory = getattr(path[-1], "name", None) == "cell" if path else False
-            return leaf if is_memory else self._keep(leaf, self.state_keep_prob)
+            return leaf if is_memory else self._keep(leaf, "state_keep_prob")
 
         new_carry = jax.tree_util.tree_map_with_path(keep_state, new_carry)
-        return new_carry, self._keep(outputs, self.output_keep_prob)
+        return new_carry, self._keep(outputs, "output_keep_prob")
 
-    def _keep(self, x: jax.Array, keep_prob: float) -> jax.Array:
+    def _keep(self, x: jax.Array, name: str) -> jax.Array:
+        keep_prob = getattr(self, name)
         if not 0 < keep_prob <= 1:
-            raise ValueError(f"a keep probability must be above 0 and at most 1, got {keep_prob}")
+            raise ValueError(f"{name} must be above 0 and at most 1, got {keep_prob}")
         if self.deterministic or keep_prob == 1:
             return x
         mask = jax.random.bernoulli(self.make_rng("dropout"), keep_prob, x.shape)

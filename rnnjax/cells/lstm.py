@@ -48,12 +48,13 @@ def lstm_step(
         new_cell = jnp.clip(new_cell, -cell_clip, cell_clip)
     if params.peepholes is not None:
         o = o + params.peepholes[2].astype(cell.dtype) * new_cell
-    output = (jax.nn.sigmoid(o) * activation(new_cell)).astype(params.kernel.dtype)
+    new_hidden = jax.nn.sigmoid(o) * activation(new_cell)
     if params.projection is not None:
-        output = output @ params.projection
+        new_hidden = new_hidden.astype(params.projection.dtype) @ params.projection
         if projection_clip is not None:
-            output = jnp.clip(output, -projection_clip, projection_clip)
-    return LSTMCarry(new_cell, output.astype(hidden.dtype)), output
+            new_hidden = jnp.clip(new_hidden, -projection_clip, projection_clip)
+    new_carry = LSTMCarry(new_cell, new_hidden.astype(hidden.dtype))
+    return new_carry, new_hidden.astype(params.kernel.dtype)
 
 
 class LSTMCell(nn.RNNCellBase):

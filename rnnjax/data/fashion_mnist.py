@@ -53,6 +53,8 @@ def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
     try:
         if not builder.is_prepared():
             prepare(builder, Path(idx_dir) if idx_dir else None)
+            # Another run may have done it, of which this builder would know nothing.
+            builder = tfds.builder("fashion_mnist", data_dir=data_dir or None)
         class_names = tuple(builder.info.features["label"].names)
         return class_names, _read(builder, "train"), _read(builder, "test")
     except OSError as error:
@@ -105,7 +107,7 @@ def prepare(builder: Any, idx_dir: Path | None) -> None:
     root = Path(builder.data_path).parents[1]
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root / "fashion_mnist.lock"), tempfile.TemporaryDirectory() as scratch:
-        if builder.is_prepared():  # by another run, while this one waited
+        if builder.is_prepared():
             return
         originals = Path(scratch)
         if idx_dir or _complete(DEBIAN_DIR):

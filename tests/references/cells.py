@@ -1,8 +1,8 @@
 """The cells' published equations, one time step, one example and one gate at a time, in NumPy.
 
-Written from the papers and TensorFlow 1's documentation alone, without a look at the library, and
-as literally as possible: nothing is fused or batched that the equations do not fuse. Everything is
-float64.
+Written from the papers and TensorFlow 1's documentation alone, before the library was read (only
+the choice of activation came after), and as literally as possible: nothing is fused or batched
+that the equations do not fuse. Everything is float64.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,0 +1,96 @@
+"""The command as its users type it: each mistake is one line and exit code 2, nothing written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rnnjax.main", *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+def check_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("--config.model.hiden_size=3", ["config.model.hiden_size", "'model.hidden_size'"]),
+        ("--config.modle.hidden_size=3", ["config.modle.hidden_size", "'model.hidden_size'"]),
+        ("--config.model.hidden_size=many", ["config.model.hidden_size=many"]),
+        ("--config.model.hidden_size=0", ["config.model.hidden_size=0", "at least 1"]),
+        ("--config.model.output_keep_prob=1.5", ["config.model.output_keep_prob=1.5", "at most 1"]),
+        ("--config.model.cell=lsmt", ["'lsmt'", "'lstm'"]),
+        ("--config.model.cell_options={'peepholes':True}", ["'peepholes'", "'use_peepholes'"]),
+        ("--config.model.cell_options={'cell_clip':-1}", ["cell_clip", "-1"]),
+        ("--config.model.cell_options={'use_peepholes':3}", ["'use_peepholes'", "3"]),
+        ("--config.data.name=fashion", ["'fashion'", "'fashion_mnist'"]),
+        ("--config.batch_size=127", ["config.batch_size=127", "4 devices"]),
+        ("--config.data.validation_size=20000", ["validation_size=20000", "20000"]),
+        ("--confg=x", ["confg"]),
+        ("--config.seed", ["config.seed"]),
+        ("leftover", ["'leftover'"]),
+    ],
+)
+def test_wrong_settings(root: Path, tmp_path: Path, setting: str, words: list[str]) -> None:
+    workdir = tmp_path / "run"
+    done = run(root, f"--workdir={workdir}", "--config=experiments/smoke.py", setting)
+    check_refused(done, *words)
+    assert not workdir.exists()
+
+
+def test_missing_config_file(root: Path, tmp_path: Path) -> None:
+    done = run(root, f"--workdir={tmp_path / 'run'}", "--config", "experiments/lstn.py")
+    check_refused(done, "experiments/lstn.py", "does not exist")
+
+
+@pytest.mark.parametrize("given", ["--workdir=/tmp/unused", "--config=experiments/lstm.py"])
+def test_missing_flag(root: Path, given: str) -> None:
+    check_refused(run(root, given), "is missing")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("def get_config(:", ["SyntaxError"]),
+        ("import nonsense_module", ["nonsense_module"]),
+        ("def get_config(): return 3", ["Config", "3"]),
+        ("def get_config(): raise ValueError('half a cell')", ["half a cell"]),
+        (
+            "from rnnjax.config import Config\n"
+            "def get_config():\n  config = Config()\n  config.num_step = 3\n  return config",
+            ["num_step"],
+        ),
+    ],
+)
+def test_broken_config_file(root: Path, tmp_path: Path, code: str, words: list[str]) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(code)
+    check_refused(run(root, f"--workdir={tmp_path / 'run'}", f"--config={file}"), *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_workdir_that_cannot_be_made(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    workdir = tmp_path / "file" / "run"
+    done = run(root, f"--workdir={workdir}", "--config=experiments/smoke.py")
+    check_refused(done, str(workdir), "cannot be written")
+
+
+def test_help_names_every_setting_without_importing_jax(root: Path) -> None:
+    environment = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
+    command = [sys.executable, "-m", "rnnjax.main", "--help"]
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, check=False, env=environment
+    )
+    assert "--config.model.hidden_size=256" in done.stdout
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert imported.isdisjoint({"jax", "flax", "tensorflow"})

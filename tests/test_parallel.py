@@ -1,0 +1,140 @@
+"""Several devices do what one does, and nothing is compiled twice."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from rnnjax import classifier, parallel, train_state
+from rnnjax.config import Config
+from rnnjax.data import pipeline, sources
+from rnnjax.data.sequences import to_sequences
+from rnnjax.errors import ConfigError
+from rnnjax.evaluate import device_batches, evaluate
+from rnnjax.metrics import compute
+from rnnjax.optimizer import adam
+from rnnjax.train_step import eval_step, train_step
+
+READ = functools.partial(to_sequences, kind="rows", permutation_seed=0)
+
+
+def made(config: Config) -> tuple[Any, Any, train_state.TrainState]:
+    model = classifier.build(config.model, 10)
+    optimizer = adam(config.optimizer, config.num_steps)
+    example = READ(np.zeros((1, 28, 28), np.uint8))
+    return model, optimizer, train_state.create(model, optimizer, jax.random.key(0), example)
+
+
+def losses(
+    step: Callable[..., Any], state: Any, batches: list[Any], key: Any, first: Callable[[Any], Any]
+) -> list[float]:
+    """Returns the mean loss of each step, from the sums that the state carries."""
+    sums = [0.0]
+    for batch in batches:
+        state, _ = step(state, batch, key)
+        averages = first(state.metrics).cross_entropy
+        sums.append(float(averages.total))
+    return list(np.diff(sums) / len(batches[0].labels.reshape(-1)))
+
+
+def test_four_devices_train_as_one(real: sources.Dataset) -> None:
+    assert jax.device_count() == 4
+    model, optimizer, state = made(Config())
+    step = functools.partial(train_step, model=model, optimizer=optimizer, read=READ)
+    batches = list(pipeline.train_batches(real.train, 0, 128, range(20), 0, 1))
+    key = jax.random.key(1)
+    alone = losses(jax.jit(step), state, batches, key, lambda metrics: metrics)
+    together = losses(
+        parallel.compile_step(functools.partial(step, axis_name=parallel.AXIS), (0,)),
+        parallel.replicate(state),
+        [parallel.shard(batch) for batch in batches],
+        parallel.replicate(key),
+        parallel.unreplicate,
+    )
+    assert alone[-1] < 0.7 * alone[0]
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+
+
+def test_evaluation_does_not_depend_on_its_batch_size(real: sources.Dataset) -> None:
+    """128 and 1,000 split evenly over the devices, 77 is padded; NumPy adds it up once more."""
+    config = Config()
+    config.model.hidden_size = 32
+    model, _, state = made(config)
+    step = functools.partial(eval_step, model=model, read=READ)
+    compiled = parallel.compile_step(functools.partial(step, axis_name=parallel.AXIS), (1,))
+    params = parallel.replicate(state.params)
+    found = [
+        evaluate(compiled, params, device_batches(real.test, batch_size))
+        for batch_size in (128, 1_000, 77)
+    ]
+    logits = np.asarray(classifier.classify(model, state.params, READ(real.test.images)).logits)
+    logits = logits.astype(np.float64)
+    shifted = logits - logits.max(1, keepdims=True)
+    log_softmax = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    expected_loss = -log_softmax[np.arange(10_000), real.test.labels].mean()
+    for evaluation in found:
+        assert evaluation.accuracy == np.mean(logits.argmax(1) == real.test.labels)
+        assert evaluation.cross_entropy == pytest.approx(expected_loss, rel=1e-6)
+
+
+def test_dropout_masks_differ_between_devices_and_steps() -> None:
+    config = Config()
+    config.model.hidden_size, config.model.output_keep_prob = 64, 0.5
+    model, optimizer, state = made(config)
+    step = functools.partial(train_step, model=model, optimizer=optimizer, read=READ)
+    compiled = parallel.compile_step(functools.partial(step, axis_name=parallel.AXIS), ())
+    one = np.random.default_rng(0).integers(0, 256, (1, 28, 28), np.uint8)
+    batch = pipeline.Batch(np.repeat(one, 8, 0), np.zeros(8, np.int32))
+    states, keys = parallel.replicate((state, jax.random.key(3)))
+    after, first = compiled(states, parallel.shard(batch), keys)
+    _, second = compiled(after, parallel.shard(batch), keys)
+    masks = [np.asarray(hidden).reshape(8, 64) == 0 for hidden in (first, second)]
+    together = np.concatenate(masks)
+    assert len(np.unique(together, axis=0)) == 16
+    assert 0.4 < together.mean() < 0.6
+
+
+def test_nothing_is_compiled_again_after_the_first_step(real: sources.Dataset) -> None:
+    model, optimizer, state = made(Config())
+    step = functools.partial(
+        train_step, model=model, optimizer=optimizer, read=READ, axis_name=parallel.AXIS
+    )
+    evaluating = functools.partial(eval_step, model=model, read=READ, axis_name=parallel.AXIS)
+    compiled = parallel.compile_step(step, (0,))
+    compiled_evaluation = parallel.compile_step(evaluating, (1,))
+    replicated, keys = parallel.replicate((state, jax.random.key(0)))
+    test = device_batches(real.test, 1_000)
+    compilations: list[str] = []
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        del duration_secs
+        if event.endswith("backend_compile_duration"):
+            compilations.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    batches = parallel.prefetch(pipeline.train_batches(real.train, 0, 128, range(4), 0, 1))
+    for number, batch in enumerate(batches):
+        replicated, _ = compiled(replicated, batch, keys)
+        compute(parallel.unreplicate(replicated.metrics))
+        evaluate(compiled_evaluation, replicated.params, test)
+        if number == 0:
+            assert compilations  # the listener hears
+            compilations.clear()
+    assert compilations == []
+
+
+def test_batch_sizes_and_devices() -> None:
+    parallel.check_batch_size(128)
+    with pytest.raises(ConfigError, match=r"config\.batch_size=130 is not divisible by the 4"):
+        parallel.check_batch_size(130)
+    assert [parallel.round_up_to_devices(size) for size in (1, 4, 77)] == [4, 4, 80]
+
+
+def test_prefetch_keeps_all_batches_in_order() -> None:
+    batches = [np.full((8, 2), i, np.float32) for i in range(5)]
+    for size in (1, 2, 9):
+        found = [np.asarray(batch).reshape(8, 2) for batch in parallel.prefetch(batches, size)]
+        np.testing.assert_array_equal(found, batches)
