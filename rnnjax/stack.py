@@ -25,7 +25,8 @@ class Stack(nn.RNNCellBase):
             raise ValueError("Stack: cells must name at least one cell")
         if type(carry) is not tuple or len(carry) != len(self.cells):
             raise ValueError(
-                f"Stack: carry must be a tuple of {len(self.cells)} carries, one a cell, got {carry}"
+                f"Stack: carry must be a tuple of one carry for each of {len(self.cells)} cells, "
+                f"got {carry}"
             )
         new_carries = []
         for cell, cell_carry in zip(self.cells, carry, strict=True):

@@ -159,8 +159,8 @@ def test_stack_equals_one_layer_after_the_other() -> None:
     [
         (r"inputs must be \[B, T, ...\]", {"inputs": np.ones((3, 5))}),
         (r"inputs must be \[T, B, ...\]", {"inputs": np.ones(5), "time_major": True}),
-        (r"lengths must have shape \(3,\)", {"lengths": LENGTHS[:2]}),
-        (r"lengths must have shape \(3,\)", {"lengths": LENGTHS[:, None]}),
+        (r"lengths must be integers of shape \(3,\)", {"lengths": LENGTHS[:2]}),
+        (r"lengths must be integers of shape \(3,\)", {"lengths": LENGTHS[:, None]}),
         ("initial_carry must lead with B=3", {"initial_carry": (np.ones((2, 4)),) * 2}),
     ],
 )
