@@ -22,12 +22,14 @@ def bare_step_seconds(num_steps: int) -> float:
     import numpy as np
 
     from rnnjax import classifier, parallel, train_state
+    from rnnjax.allocator import keep_freed_memory
     from rnnjax.config import Config
     from rnnjax.data.pipeline import Batch
     from rnnjax.data.sequences import to_sequences
     from rnnjax.optimizer import adam
     from rnnjax.train_step import train_step
 
+    keep_freed_memory()  # as main does
     config, rng = Config(), np.random.default_rng(0)
     images = rng.integers(0, 256, (config.batch_size, 28, 28), np.uint8)
     labels = rng.integers(0, 10, config.batch_size, np.int32)

@@ -81,8 +81,11 @@ def main(argv: Sequence[str]) -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.ERROR)
-    from rnnjax.train import train  # imports JAX: not before --help has answered
+    # These import JAX and TensorFlow: not before --help has answered.
+    from rnnjax.allocator import keep_freed_memory
+    from rnnjax.train import train
 
+    keep_freed_memory()
     try:
         train(_CONFIG.value, Path(_WORKDIR.value))
     except RunError as error:

@@ -12,8 +12,8 @@ class DropoutCell(nn.RNNCellBase):
 
     What is kept is divided by the probability of keeping it (Srivastava et al., 2014); each step
     has masks of its own. The output is dropped on its way out only, not in the carry; the state is
-    dropped without an LSTM's memory (leaves in a field named `cell`), both as in TF1. flax's own LSTM
-    has no names in its carry: all of it is dropped. Needs the random stream `dropout` unless
+    dropped without an LSTM's memory (leaves in a field named `cell`), both as in TF1. flax's own
+    LSTM has no names in its carry: all of it is dropped. Needs the random stream `dropout` unless
     `deterministic`; `flax.linen.RNN` must be told to split it over time.
 
     Attributes:

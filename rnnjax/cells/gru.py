@@ -59,10 +59,10 @@ class GRUCell(nn.RNNCellBase):
       c = activation(x W_c + b_c + r * (h U_c + b_r))            reset_after=True
       h' = u * h + (1 - u) * c
 
-    This h' is the paper's, torch's, Keras' and flax's, which call the update gate z; in Chung et al.
-    (2014) u and 1 - u stand the other way round. Parameters: gates_kernel `[F + H, 2H]`, gates_bias
-    `[2H]` (starts at 1, as in TF1), candidate_kernel `[F + H, H]`, candidate_bias `[H]`, with
-    `reset_after` also recurrent_bias `[H]`.
+    This h' is the paper's, torch's, Keras' and flax's, which call the update gate z; in Chung et
+    al. (2014) u and 1 - u stand the other way round. Parameters: gates_kernel `[F + H, 2H]`,
+    gates_bias `[2H]` (starts at 1, as in TF1), candidate_kernel `[F + H, H]`, candidate_bias `[H]`,
+    with `reset_after` also recurrent_bias `[H]`.
 
     Attributes:
       features: units H.
