@@ -10,9 +10,9 @@ def keep_freed_memory() -> None:
     """Lets glibc keep freed memory for the next step instead of handing it back to the system.
 
     By default each step gets its large buffers as fresh pages, and the system clears every one of
-    them: for the seed's LSTM 12,000 to 33,000 page faults a step, up to half of its time. For a program's own start,
-    not for a library to do: it holds for the whole process. Call it after TensorFlow is imported,
-    which has thresholds of its own. Without glibc it does nothing.
+    them: for the seed's LSTM 12,000 to 33,000 page faults a step, up to half of its time. For a
+    program's own start, not for a library to do: it holds for the whole process. Call it after
+    TensorFlow is imported, which has thresholds of its own. Without glibc it does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

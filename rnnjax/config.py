@@ -6,10 +6,8 @@ and a misspelt flag answer at once.
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -190,14 +188,8 @@ def to_dict(config: Config) -> dict[str, Any]:
     }
 
 
-def save(config: Config, path: Path) -> None:
-    """Writes the resolved settings as JSON; never read as code."""
-    path.write_text(json.dumps(to_dict(config), indent=2) + "\n")
-
-
-def unresumable_changes(config: Config, path: Path) -> list[str]:
-    """Returns the settings that differ from those stored at `path` and that a state depends on."""
-    stored = json.loads(path.read_text())
+def unresumable_changes(config: Config, stored: dict[str, Any]) -> list[str]:
+    """Returns the settings that differ from the stored ones and that a state depends on."""
     bound = ("num_steps",) if config.optimizer.schedule != "constant" else ()
     return [
         f"config.{name} was {stored.get(name)!r} and is now {value!r}"

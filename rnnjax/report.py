@@ -36,10 +36,6 @@ class Result(NamedTuple):
         )
 
 
-def save_result(result: Result, path: Path) -> None:
-    path.write_text(json.dumps(result._asdict(), indent=2) + "\n")
-
-
 def load_result(path: Path) -> Result | None:
     """Returns the result of a run that has ended; None if there is none to read."""
     try:

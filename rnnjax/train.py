@@ -16,11 +16,12 @@ from rnnjax.checkpoint import Checkpoints
 from rnnjax.config import Config
 from rnnjax.data import pipeline, sources
 from rnnjax.data.sequences import to_sequences
+from rnnjax.errors import ConfigError
 from rnnjax.evaluate import Evaluation, device_batches, evaluate
 from rnnjax.metrics import TrainMetrics, check_finite, compute
 from rnnjax.optimizer import adam, learning_rate
 from rnnjax.progress import Stopwatch
-from rnnjax.report import Result, load_result, open_report, save_result
+from rnnjax.report import Result, load_result, open_report
 from rnnjax.train_step import eval_step, train_step
 
 
@@ -56,11 +57,15 @@ def train(config: Config, folder: Path) -> Result:
         dataset = loading.result()
 
     folder.mkdir(parents=True, exist_ok=True)
-    settings.save(config, folder / "config.json")
     checkpoints, seconds_before = Checkpoints(folder, config.checkpoint), 0.0
     if checkpoints.latest_step is not None:
         state, seconds_before = checkpoints.restore(state)
     first_step = int(state.step)
+    if first_step > config.num_steps:
+        raise ConfigError(
+            f"config.num_steps={config.num_steps}, but {folder} has {first_step} steps already"
+        )
+    workdir.write_json(folder / "config.json", settings.to_dict(config))
 
     compiled_train_step = parallel.compile_step(
         functools.partial(
@@ -145,6 +150,6 @@ def train(config: Config, folder: Path) -> Result:
         seed=config.seed,
         validation_accuracy=final["validation"].accuracy if "validation" in final else None,
     )
-    save_result(result, folder / "result.json")
+    workdir.write_json(folder / "result.json", result._asdict())
     print(f"{result}; checkpoints, summaries and result.json are in {folder}", flush=True)
     return result

@@ -1,7 +1,10 @@
 """The folder of a run: can it be written, does it hold a run that this one continues."""
 
+import json
+import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rnnjax.config import Config, unresumable_changes
 from rnnjax.errors import ConfigError
@@ -29,8 +32,24 @@ def check_same_run(config: Config, config_file: Path) -> None:
     Raises:
       ConfigError: naming the settings that differ from the stored ones.
     """
-    if config_file.exists() and (changes := unresumable_changes(config, config_file)):
+    if not config_file.exists():
+        return
+    try:
+        changes = unresumable_changes(config, json.loads(config_file.read_text()))
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{config_file} is damaged, so that the run there cannot be told from this one; name "
+            "another --workdir, or delete the file if the settings are the same"
+        ) from error
+    if changes:
         raise ConfigError(
             f"{config_file.parent} holds another run: {'; '.join(changes)}. Name another --workdir "
             "or the same settings"
         )
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Writes a file whole or not at all, whenever the process is killed."""
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(value, indent=2) + "\n")
+    os.replace(draft, path)

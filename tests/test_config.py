@@ -14,6 +14,7 @@ from rnnjax import config as settings
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, did_you_mean
 from rnnjax.train import train
+from rnnjax.workdir import check_same_run, write_json
 
 SECTIONS = {"data", "model", "optimizer", "checkpoint"}
 
@@ -101,24 +102,31 @@ def test_a_misspelt_field_cannot_be_set() -> None:
 def test_saved_settings_tell_what_changed(tmp_path: Path) -> None:
     config = Config()
     config.model.cell_options = ConfigDict({"use_peepholes": True})
-    file = tmp_path / "config.json"
-    settings.save(config, file)
-    assert json.loads(file.read_text())["model.cell_options"] == {"use_peepholes": True}
-    assert settings.unresumable_changes(config, file) == []
+    write_json(tmp_path / "config.json", settings.to_dict(config))
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert stored["model.cell_options"] == {"use_peepholes": True}
+    assert settings.unresumable_changes(config, stored) == []
     config.num_steps, config.log_every_steps = 9, 7
-    assert settings.unresumable_changes(config, file) == []
+    assert settings.unresumable_changes(config, stored) == []
     config.model.hidden_size = 8
     changed = ["config.model.hidden_size was 256 and is now 8"]
-    assert settings.unresumable_changes(config, file) == changed
+    assert settings.unresumable_changes(config, stored) == changed
 
 
-def test_the_end_of_a_schedule_cannot_change_on_resume(tmp_path: Path) -> None:
+def test_the_end_of_a_schedule_cannot_change_on_resume() -> None:
     config = Config()
     config.optimizer.schedule = "cosine"
-    settings.save(config, tmp_path / "config.json")
+    stored = settings.to_dict(config)
     config.num_steps = 3_000
     changed = ["config.num_steps was 2000 and is now 3000"]
-    assert settings.unresumable_changes(config, tmp_path / "config.json") == changed
+    assert settings.unresumable_changes(config, stored) == changed
+
+
+def test_a_damaged_settings_file_is_told(tmp_path: Path) -> None:
+    for content in ("", "{", "[]"):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(ConfigError, match=r"config\.json is damaged"):
+            check_same_run(Config(), tmp_path / "config.json")
 
 
 def test_did_you_mean_lists_all_when_nothing_is_close() -> None:

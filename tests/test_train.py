@@ -145,6 +145,16 @@ def test_more_steps_go_on_with_a_finished_run(
     assert "step 5 was done" in capsys.readouterr().out
 
 
+def test_fewer_steps_than_there_are(tmp_path: Path) -> None:
+    config = small()
+    config.num_steps = 4
+    train(config, tmp_path)
+    (tmp_path / "result.json").unlink()
+    config.num_steps = 2
+    with pytest.raises(ConfigError, match=r"config\.num_steps=2, but .* has 4 steps already"):
+        train(config, tmp_path)
+
+
 def test_another_model_does_not_go_on_with_a_run(tmp_path: Path) -> None:
     config = small()
     config.num_steps = 2
