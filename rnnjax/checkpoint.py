@@ -51,8 +51,10 @@ class Checkpoints:
                 ),
             )
         except Exception as error:  # Orbax raises what its storage libraries raise
+            reason = str(error).split("[tensorstore_spec")[0].strip()
             raise RunError(
-                f"the checkpoint {self._manager.directory / str(step)} cannot be restored: {error}"
+                f"the checkpoint {self._manager.directory / str(step)} cannot be restored: {reason}"
+                " -- move that folder away, and the next run goes on from the one before it"
             ) from error
         return Restored(found["state"], found["progress"]["seconds"])
 

@@ -99,7 +99,7 @@ def build(config: ModelConfig, num_classes: int) -> Classifier:
         raise ConfigError(
             f"config.model.cell={config.cell!r} is unknown; {did_you_mean(config.cell, CELLS)}"
         )
-    options = config.cell_options.to_dict()
+    options = dict(config.cell_options)
     known = _settable_options(CELLS[config.cell])
     for name, value in options.items():
         if name not in known:

@@ -78,7 +78,7 @@ class OptimizerConfig:
         "course of the learning rate after the warm-up, down to 0 at num_steps",
         choices=("constant", "linear", "cosine"),
     )
-    warmup_steps: int = option(0, "steps of linear rise from 0", at_least=0)
+    warmup_steps: int = option(0, "steps of linear rise to the full rate", at_least=0)
     clip_norm: float = option(0.0, "largest norm of all gradients together; 0: any", at_least=0)
     weight_decay: float = option(
         0.0, "decoupled (AdamW), on matrices only; times the learning rate", at_least=0
@@ -144,6 +144,8 @@ def validate(config: Any) -> None:
         wanted: Any = field.type
         if type(value) is int and wanted is float:
             value = float(value)
+        if isinstance(value, dict) and wanted is ConfigDict:
+            continue
         if type(value) is not wanted:
             raise ConfigError(f"config.{name} must be of type {wanted.__name__}, got {value!r}")
         choices = field.metadata.get("choices")
@@ -183,7 +185,7 @@ def describe(config: Config) -> str:
 def to_dict(config: Config) -> dict[str, Any]:
     """Returns the settings as {dotted name: value}, of JSON types only."""
     return {
-        name: value.to_dict() if isinstance(value, ConfigDict) else value
+        name: dict(value) if isinstance(value, ConfigDict) else value
         for name, _, value in fields(config)
     }
 

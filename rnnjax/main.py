@@ -39,7 +39,7 @@ def check_config_arguments(argv: Sequence[str]) -> None:
             if not Path(path).is_file():
                 raise ConfigError(f"the config file {path!r} does not exist")
         setting = re.match(r"--?(?:no)?config\.([^=]*)", argument)
-        if setting and not any(setting[1] == k or setting[1].startswith(k + ".") for k in known):
+        if setting and setting[1] not in known:
             raise ConfigError(
                 f"unknown setting config.{setting[1]}; {did_you_mean(setting[1], known)}"
             )
@@ -88,8 +88,14 @@ def main(argv: Sequence[str]) -> None:
     keep_freed_memory()
     try:
         train(_CONFIG.value, Path(_WORKDIR.value))
-    except RunError as error:
-        stop(error)
+    except Exception as error:
+        # Closing the writers after an error may fail as well, but the first is what matters.
+        first: BaseException | None = error
+        while first is not None and not isinstance(first, RunError):
+            first = first.__context__
+        if first is None:
+            raise
+        stop(first)
 
 
 def run() -> None:

@@ -41,7 +41,8 @@ def adam(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformatio
     chain = optax.chain(*steps)
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        # Optax takes powers of floats by integer counts, which strict promotion would refuse.
+        # Optax takes powers of floats by integer counts. A program under strict promotion, as the
+        # tests are, could not use it otherwise.
         with jax.numpy_dtype_promotion("standard"):
             return chain.update(updates, state, params)
 

@@ -39,9 +39,10 @@ class Result(NamedTuple):
 def load_result(path: Path) -> Result | None:
     """Returns the result of a run that has ended; None if there is none to read."""
     try:
-        return Result(**json.loads(path.read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+        result = Result(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
         return None
+    return result if isinstance(result.steps, int) else None
 
 
 class Report:

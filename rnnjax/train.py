@@ -38,7 +38,7 @@ def train(config: Config, folder: Path) -> Result:
     parallel.check_batch_size(config.batch_size)
     model = classifier.build(config.model, sources.NUM_CLASSES)
     workdir.check_writable(folder)
-    workdir.check_same_run(config, folder / "config.json")
+    workdir.check_same_run(config, folder)
     result = load_result(folder / "result.json")
     if result is not None and result.steps >= config.num_steps:
         print(f"{folder} has finished already: {result}")
@@ -66,6 +66,7 @@ def train(config: Config, folder: Path) -> Result:
             f"config.num_steps={config.num_steps}, but {folder} has {first_step} steps already"
         )
     workdir.write_json(folder / "config.json", settings.to_dict(config))
+    (folder / "result.json").unlink(missing_ok=True)  # of fewer steps
 
     compiled_train_step = parallel.compile_step(
         functools.partial(
@@ -107,10 +108,11 @@ def train(config: Config, folder: Path) -> Result:
         }
         for name, evaluation in evaluations.items():
             report.evaluation(step, name, evaluation, state)
+            check_finite({f"{name} cross_entropy": evaluation.cross_entropy}, step)
         return evaluations
 
     with closing(checkpoints), open_report(folder, config, dataset, first_step) as report:
-        clock = Stopwatch(first_step)
+        clock, final = Stopwatch(first_step), {}
         for step, batch in enumerate(parallel.prefetch(train_batches), first_step + 1):
             state, last_hidden = compiled_train_step(state, batch, dropout_key)
             report.step()
@@ -128,17 +130,19 @@ def train(config: Config, folder: Path) -> Result:
                 report.training(step, step * config.batch_size / len(dataset.train.labels), figures)
                 check_finite(figures, step)
                 state = dataclasses.replace(state, metrics=parallel.replicate(TrainMetrics.empty()))
-            if not ends and step % config.eval_every_steps == 0:
+            if ends or step % config.checkpoint.every_steps == 0:
                 jax.block_until_ready(state.step)  # what is still under way is training time
                 with clock.paused():
-                    evaluate_all(step)
+                    checkpoints.save(parallel.unreplicate(state), seconds())
+            if ends or step % config.eval_every_steps == 0:
+                jax.block_until_ready(state.step)
+                with clock.paused():
+                    final = evaluate_all(step)
                     report.histograms(
                         step, "train", state, np.concatenate(jax.device_get(last_hidden))
                     )
-            if ends or step % config.checkpoint.every_steps == 0:
-                with clock.paused():
-                    checkpoints.save(parallel.unreplicate(state), seconds())
-        final = evaluate_all(config.num_steps)
+        if first_step == config.num_steps:  # a run that was killed between its end and its result
+            final = evaluate_all(first_step)
 
     # Not before the last checkpoint is on disk, which closing has waited for.
     result = Result(

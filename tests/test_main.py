@@ -85,6 +85,14 @@ def test_workdir_that_cannot_be_made(root: Path, tmp_path: Path) -> None:
     check_refused(done, str(workdir), "cannot be written")
 
 
+@pytest.mark.parametrize("kind", ["long", "link"])
+def test_workdir_of_a_strange_name(root: Path, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    workdir = tmp_path / ("x" * 300 if kind == "long" else "link")
+    done = run(root, f"--workdir={workdir}", "--config=experiments/smoke.py")
+    check_refused(done, str(workdir), "cannot be written")
+
+
 def test_help_names_every_setting_without_importing_jax(root: Path) -> None:
     environment = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
     command = [sys.executable, "-m", "rnnjax.main", "--help"]

@@ -81,6 +81,7 @@ def test_a_run_leaves_its_result_and_summaries(
         assert [step for step, _ in found["cross_entropy"]] == (
             [2, 4, 6, 8, 10, 12] if split == "train" else [4, 8, 12]
         )
+        assert [step for step, _ in found["last_hidden_state"]] == [4, 8, 12]
         (last,) = [value for step, value in found["accuracy"] if step == 12]
         if split == "test":
             assert tf.make_ndarray(last.tensor) == np.float32(result.test_accuracy)

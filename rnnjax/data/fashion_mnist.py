@@ -48,8 +48,13 @@ def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
     import tensorflow as tf  # takes seconds: not before there is a run
     import tensorflow_datasets as tfds
 
-    tf.config.set_visible_devices([], "GPU")  # the accelerator is JAX's alone
-    builder: Any = tfds.builder("fashion_mnist", data_dir=data_dir or None)
+    try:
+        builder: Any = tfds.builder("fashion_mnist", data_dir=data_dir or None)
+    except ValueError as error:  # of a half-written dataset_info.json
+        raise DataError(
+            f"config.data.data_dir={data_dir!r} holds a damaged fashion_mnist ({error}); delete "
+            "it, and the next run prepares it again"
+        ) from error
     try:
         if not builder.is_prepared():
             prepare(builder, Path(idx_dir) if idx_dir else None)
@@ -148,7 +153,10 @@ def restore_originals(folder: Path, builder: Any, target: Path) -> None:
         path = folder / name
         if not path.is_file():
             raise DataError(f"{path} is missing; {WAYS_ON}")
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from error
         original = with_original_header(content, name)
         found = [hashlib.sha256(c).hexdigest() for c in (content, original)]
         if registered[name] not in found:

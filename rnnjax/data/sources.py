@@ -32,6 +32,10 @@ def load(config: DataConfig) -> Dataset:
       DataError: if the data cannot be found, or is not what it should be.
       ConfigError: if nothing would be left to train on.
     """
+    import tensorflow as tf  # takes seconds: not before there is a run
+
+    for kind in ("GPU", "TPU"):  # the accelerator is JAX's alone; TensorFlow would take all of it
+        tf.config.set_visible_devices([], kind)
     if config.name == "garments":
         class_names = garments.CLASS_NAMES
         train = Split(*garments.draw(GARMENTS_TRAIN, seed=0))
