@@ -1,6 +1,6 @@
 """What the tests of cells and of `unroll` walk over: every cell with each of its options."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -74,11 +74,11 @@ def example(cell: nn.RNNCellBase, dtype: str) -> Example:
     """Returns variables, a carry and inputs for a cell, all of them random normal."""
     carry = cell.initialize_carry(jax.random.key(0), (BATCH, FEATURES))
     variables = jax.eval_shape(cell.init, jax.random.key(0), carry, jnp.ones((BATCH, FEATURES)))
-    inputs = jax.ShapeDtypeStruct((BATCH, STEPS, FEATURES), dtype)
+    inputs = cast(Any, jax.ShapeDtypeStruct((BATCH, STEPS, FEATURES), dtype))
     rng = np.random.default_rng(0)
     return jax.tree.map(
         lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), dtype),
-        Example(variables, carry, inputs),  # type: ignore[arg-type]
+        Example(variables, carry, inputs),
     )
 
 
