@@ -9,51 +9,18 @@ import numpy as np
 
 from rnnjax.cells import CELLS
 from rnnjax.stack import Stack
+from tests.references.common import Case
 
-BATCH, STEPS, FEATURES, UNITS = 3, 7, 5, 4
+BATCH, STEPS, UNITS = 3, 7, 4
 
-
-class Case(NamedTuple):
-    name: str  # in CELLS
-    options: dict[str, Any]
+# An input of each number of feature axes: [F], or an image of as many dimensions with C channels.
+INPUT_SHAPES = {1: (5,), 2: (6, 2), 3: (5, 4, 2), 4: (4, 3, 3, 2)}
 
 
 class Example(NamedTuple):
     variables: Any
     carry: Any  # leaves [B, ...]
     inputs: jax.Array  # [B, T, F]
-
-
-def softsign(x: Any) -> Any:
-    """An activation that is not the default, for NumPy's arrays and JAX's alike."""
-    return x / (1 + abs(x))
-
-
-CASES = [
-    Case("rnn", {}),
-    Case("rnn", {"activation": softsign}),
-    Case("gru", {}),
-    Case("gru", {"activation": softsign}),
-    Case("gru", {"reset_after": True}),
-    Case("lstm", {}),
-    Case("lstm", {"activation": softsign}),
-    Case("lstm", {"forget_bias": 0.0}),
-    Case("lstm", {"use_peepholes": True}),
-    Case("lstm", {"cell_clip": 0.5}),
-    Case("lstm", {"projection_size": 3}),
-    Case("lstm", {"projection_size": 3, "projection_clip": 0.25}),
-    Case(
-        "lstm",
-        {
-            "activation": softsign,
-            "forget_bias": 0.5,
-            "use_peepholes": True,
-            "cell_clip": 0.5,
-            "projection_size": 3,
-            "projection_clip": 0.25,
-        },
-    ),
-]
 
 
 def label(case: Case) -> str:
@@ -71,15 +38,23 @@ def build(*layers: Case, **fields: Any) -> Any:
 
 
 def example(cell: nn.RNNCellBase, dtype: str) -> Example:
-    """Returns variables, a carry and inputs for a cell, all of them random normal."""
-    carry = cell.initialize_carry(jax.random.key(0), (BATCH, FEATURES))
-    variables = jax.eval_shape(cell.init, jax.random.key(0), carry, jnp.ones((BATCH, FEATURES)))
-    inputs = cast(Any, jax.ShapeDtypeStruct((BATCH, STEPS, FEATURES), dtype))
+    """Returns variables, a carry and inputs for a cell, all of them random normal.
+
+    Only what divides, a field named `normalizer`, is kept away from 0.
+    """
+    shape = INPUT_SHAPES[cell.num_feature_axes]
+    carry = cell.initialize_carry(jax.random.key(0), (BATCH, *shape))
+    variables = jax.eval_shape(cell.init, jax.random.key(0), carry, jnp.ones((BATCH, *shape)))
+    inputs = cast(Any, jax.ShapeDtypeStruct((BATCH, STEPS, *shape), dtype))
     rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), dtype),
-        Example(variables, carry, inputs),
-    )
+
+    def draw(path: tuple[Any, ...], leaf: Any) -> jax.Array:
+        values = rng.normal(size=leaf.shape)
+        if getattr(path[-1], "name", None) == "normalizer":
+            values = 1 + np.abs(values)
+        return jnp.asarray(values, dtype)
+
+    return jax.tree_util.tree_map_with_path(draw, Example(variables, carry, inputs))
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float = 1e-12, message: str = "") -> None:

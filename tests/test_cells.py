@@ -1,9 +1,10 @@
 """Cells against their published equations, and what every cell promises."""
 
 import dataclasses
-import functools
 import itertools
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -11,15 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
-from rnnjax import cells
 from rnnjax.cells import CELLS
 from rnnjax.unroll import unroll
 from tests.cases import (
     BATCH,
-    CASES,
     STEPS,
-    Case,
     Example,
     assert_close,
     assert_equal,
@@ -27,49 +26,39 @@ from tests.cases import (
     example,
     label,
 )
-from tests.references.cells import REFERENCES
+from tests.references import CASES, REFERENCES
+from tests.references.common import Case
 
 each_case = pytest.mark.parametrize("case", CASES, ids=label)
 
-STEP_FUNCTIONS: dict[str, tuple[Any, Any]] = {
-    "rnn": (cells.basic_rnn_step, cells.BasicRNNParams),
-    "gru": (cells.gru_step, cells.GRUParams),
-    "lstm": (cells.lstm_step, cells.LSTMParams),
-}
-
-# F = 5, H = 4. The options here are those that change the parameters: step functions know them by
-# the parameters, and take the other options as arguments.
-SHAPES = {
-    "rnn": {"kernel": (9, 4), "bias": (4,)},
-    "gru": {
-        "gates_kernel": (9, 8),
-        "gates_bias": (8,),
-        "candidate_kernel": (9, 4),
-        "candidate_bias": (4,),
-    },
-    "lstm": {"kernel": (9, 16), "bias": (16,)},
-}
-OPTION_SHAPES = {
-    "reset_after": {"recurrent_bias": (4,)},
-    "use_peepholes": {"peepholes": (3, 4)},
-    "projection_size": {"kernel": (8, 16), "projection": (4, 3)},
-}
+GOLDEN = Path(__file__).parent / "golden" / "parameters.json"
 
 
 def run_reference(
     case: Case, example: Example, without: str | None = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Returns the last carry and all outputs `[B, T, H]` in float64, with one option left out."""
-    params, carry, inputs = jax.tree.map(
+    params, initial_carry, inputs = jax.tree.map(
         lambda leaf: np.asarray(leaf, np.float64),
         (example.variables["params"], example.carry._asdict(), example.inputs),
     )
     options = {name: value for name, value in case.options.items() if name != without}
-    outputs = []
-    for t in range(STEPS):
-        carry, y = REFERENCES[case.name](params, carry, inputs[:, t], options)
-        outputs.append(y)
-    return carry, np.stack(outputs, axis=1)
+    carries, outputs = [], []
+    for n in range(BATCH):
+        carry = {name: leaf[n] for name, leaf in initial_carry.items()}
+        outputs.append([])
+        for t in range(STEPS):
+            carry, y = REFERENCES[case.name](params, carry, inputs[n, t], options)
+            outputs[-1].append(y)
+        carries.append(carry)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *carries), np.array(outputs)
+
+
+def shapes(case: Case, without: str | None = None) -> Any:
+    """Returns the shapes of a case's parameters and carry, with one option left out."""
+    cell = build(Case(case.name, {k: v for k, v in case.options.items() if k != without}))
+    given = jax.eval_shape(lambda: example(cell, "float32"))
+    return jax.tree.map(jnp.shape, (given.variables["params"], given.carry._asdict()))
 
 
 def test_every_cell_and_option_is_tested() -> None:
@@ -103,7 +92,9 @@ def test_every_option_bites(case: Case) -> None:
     """Otherwise agreement with the reference would say nothing about the option."""
     given = example(build(case), "float32")
     carry, outputs = run_reference(case, given)
-    for option in case.options.keys() - OPTION_SHAPES.keys():
+    for option in case.options:
+        if shapes(case) != shapes(case, without=option):
+            continue  # It shows in the shapes.
         _, others = run_reference(case, given, without=option)
         assert np.abs(outputs - others).max() > 1e-2, option
     for option, clipped in (("cell_clip", "cell"), ("projection_clip", "hidden")):
@@ -112,15 +103,29 @@ def test_every_option_bites(case: Case) -> None:
 
 
 @each_case
-def test_step_function_equals_its_module(case: Case) -> None:
+def test_step_is_a_pure_function(case: Case) -> None:
     cell = build(case)
     variables, carry, inputs = example(cell, "float32")
-    function, params_type = STEP_FUNCTIONS[case.name]
-    options = {name: value for name, value in case.options.items() if name not in OPTION_SHAPES}
-    params = params_type(**variables["params"])
-    actual = jax.jit(functools.partial(function, **options))(params, carry, inputs[:, 0])
+    names = nn.apply(lambda cell: cell.parameters(inputs.shape[-1]), cell)(variables)._fields
+    params = type(nn.apply(lambda cell: cell.parameters(inputs.shape[-1]), cell)(variables))(
+        **{name: variables["params"].get(name) for name in names}
+    )
+    actual = jax.jit(cell.step)(params, carry, inputs[:, 0])
     expected = jax.jit(cell.apply)(variables, carry, inputs[:, 0])
     assert_equal(actual, expected)
+
+
+@each_case
+def test_gradients(case: Case) -> None:
+    cell = build(case, param_dtype="float64")
+    with jax.enable_x64(True):
+        variables, carry, inputs = example(cell, "float64")
+
+        @jax.jit
+        def run(params: Any, carry: Any, inputs: jax.Array) -> Any:
+            return nn.apply(unroll, cell)(params, inputs, initial_carry=carry)
+
+        check_grads(run, (variables, carry, inputs[:, :3]), order=1, modes=("rev",))
 
 
 @each_case
@@ -139,17 +144,27 @@ def test_works_in_flax_rnn(case: Case) -> None:
     assert_close((last, outputs), expected)
 
 
-@each_case
-def test_parameters(case: Case) -> None:
-    shapes: dict[str, tuple[int, ...]] = dict(SHAPES[case.name])
-    for option in case.options:
-        shapes |= OPTION_SHAPES.get(option, {})
-    params = example(build(case), "float32").variables["params"]
-    assert {name: leaf.shape for name, leaf in params.items()} == shapes
+def test_parameters_keep_their_names_and_shapes() -> None:
+    """Stored weights depend on them. To take on a change: `python -m tests.test_cells`."""
+    assert json.loads(GOLDEN.read_text()) == parameter_shapes()
+
+
+def parameter_shapes() -> dict[str, dict[str, list[int]]]:
+    """Returns {case: {parameter: shape}}."""
+    return {
+        label(case): {name: list(shape) for name, shape in sorted(shapes(case)[0].items())}
+        for case in CASES
+    }
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in CASES if case.options.keys() <= OPTION_SHAPES.keys()], ids=label
+    "case",
+    [
+        Case("rnn", {}),
+        Case("gru", {"reset_after": True}),
+        Case("lstm", {"use_peepholes": True, "projection_size": 3}),
+    ],
+    ids=label,
 )
 def test_initial_values(case: Case) -> None:
     units, features = 128, 200
@@ -214,3 +229,8 @@ def test_sizes_and_bounds_must_be_positive(name: str, option: str) -> None:
     carry = cell.initialize_carry(jax.random.key(0), (BATCH, 5))
     with pytest.raises(ValueError, match=f"{option} must be above 0, got 0"):
         cell.init(jax.random.key(0), carry, jnp.ones((BATCH, 5)))
+
+
+if __name__ == "__main__":
+    GOLDEN.parent.mkdir(exist_ok=True)
+    GOLDEN.write_text(json.dumps(parameter_shapes(), indent=2) + "\n")

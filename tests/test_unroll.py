@@ -16,9 +16,7 @@ from rnnjax.stack import Stack
 from rnnjax.unroll import Unrolled, unroll
 from tests.cases import (
     BATCH,
-    CASES,
     STEPS,
-    Case,
     Example,
     assert_close,
     assert_equal,
@@ -26,6 +24,8 @@ from tests.cases import (
     example,
     label,
 )
+from tests.references import CASES
+from tests.references.common import Case
 
 LENGTHS = np.array([4, 0, STEPS])  # one a sequence
 PADDING = np.arange(STEPS) >= LENGTHS[:, None]  # [B, T]

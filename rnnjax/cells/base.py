@@ -1,8 +1,8 @@
 """What the cells share: the contract and the arithmetic of a step.
 
-A cell is a `flax.linen.RNNCellBase`, `new_carry, y = cell(carry, x)`, around a pure function
-`<name>_step(params, carry, x)` that holds the maths. So it works in `flax.linen.RNN`, and flax's
-own cells work in `rnnjax.unroll`. Carries are NamedTuples, and keep the dtype they came with.
+A cell is a `flax.linen.RNNCellBase`, `new_carry, y = cell(carry, x)`. So it works in
+`flax.linen.RNN`, and flax's own cells work in `rnnjax.unroll`. `Cell` makes one of pure functions
+of named parameters.
 
 Two dtypes: products are computed in the parameters' dtype as the step receives them (the module
 casts them to `dtype`); pointwise arithmetic and the carry keep the carry's dtype, so that with
@@ -10,13 +10,109 @@ bfloat16 products a float32 memory still adds up small changes.
 """
 
 import math
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+import flax.errors
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.typing import Initializer
 from jax.typing import DTypeLike
 
 P = TypeVar("P")
+
+
+class Cell(nn.RNNCellBase):
+    """A cell made of pure functions; its subclasses say which.
+
+    A subclass gives `carry_type`, `source`, `parameters` and either `pointwise` or `step`. One
+    whose step is affine maps followed by pointwise arithmetic gives `pointwise`, and `products`
+    unless they are the usual one, `[x, h] W + b`: then whatever unrolls it may place the products
+    where they cost least. All others give `step` as a whole.
+
+    Attributes:
+      features: units H.
+      kernel_init: of the weights; TF1's default, Glorot uniform.
+      bias_init: of the biases.
+      dtype: of the products and the output; None: that of the parameters.
+      param_dtype: of the parameters and of the initial carry.
+    """
+
+    features: int
+    kernel_init: Initializer = nn.initializers.glorot_uniform()
+    bias_init: Initializer = nn.initializers.zeros
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+
+    carry_type: ClassVar[type]  # a NamedTuple of arrays [..., H]
+    source: ClassVar[str]  # authors and year
+    output_field: ClassVar[str | None] = "hidden"  # of the carry; None: the output is no part of it
+
+    def parameters(self, num_inputs: int) -> Any:
+        """Returns the cell's parameters, a NamedTuple, for inputs of F features; `nn.compact`."""
+        raise NotImplementedError
+
+    @nn.nowrap
+    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
+        """Returns all products with weights, in the carry's dtype: affine in `inputs` and h."""
+        return joint_product(params, carry.hidden, inputs)
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> tuple[Any, jax.Array]:
+        """Returns the new carry and the output, by arithmetic that mixes no two examples."""
+        raise NotImplementedError
+
+    @nn.nowrap
+    def step(self, params: Any, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
+        """Returns the new carry and the output `[..., H]` for `[..., F]`; a pure function."""
+        return self.pointwise(params, carry, self.products(params, carry, inputs))
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises a ValueError if a field has a value that makes no sense."""
+        check_positive(self, "features")
+
+    def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
+        """Returns the new carry and the output; raises a ValueError for what does not fit."""
+        self.check()
+        check_carry(self, carry, inputs)
+        try:
+            params = self.parameters(inputs.shape[-1])
+        except flax.errors.ScopeParamShapeError as error:
+            raise ValueError(
+                f"{type(self).__name__}: inputs of shape {inputs.shape} do not go with the "
+                f"parameters given: {str(error).split(' (https')[0]}"
+            ) from error
+        params = cast(params, self.dtype)
+        new_carry, outputs = self.step(params, carry, inputs)
+        return new_carry, outputs.astype(jax.tree.leaves(params)[0].dtype)
+
+    def weight(self, name: str, init: Initializer, *shape: int) -> jax.Array:
+        """Declares a parameter."""
+        return self.param(name, init, shape, self.param_dtype)
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
+        """Returns zeros, as TF1's zero_state; `input_shape` is `[..., F]`."""
+        del rng
+        fields = self.carry_type.__annotations__
+        return self.carry_type(*(self.zeros(input_shape, self.features) for _ in fields))
+
+    @nn.nowrap
+    def zeros(self, input_shape: tuple[int, ...], size: int) -> jax.Array:
+        """Returns a zero state `[..., size]` for inputs of shape `[..., F]`."""
+        return jnp.zeros((*input_shape[:-1], size), self.param_dtype)
+
+    @property
+    def num_feature_axes(self) -> int:
+        return 1
+
+
+def joint_product(params: Any, hidden: jax.Array, inputs: jax.Array) -> jax.Array:
+    """Returns `[x, h] W + b` in the dtype of h: one product for both, as in TF1."""
+    return affine(join(inputs, hidden, params.kernel), params.kernel, params.bias).astype(
+        hidden.dtype
+    )
 
 
 def affine(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
@@ -24,14 +120,14 @@ def affine(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     return x.astype(kernel.dtype) @ kernel + bias
 
 
+def join(inputs: jax.Array, hidden: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns `[x, h]`, `[..., F + H]`, in the kernel's dtype."""
+    return jnp.concatenate([inputs.astype(kernel.dtype), hidden.astype(kernel.dtype)], axis=-1)
+
+
 def cast(params: P, dtype: DTypeLike | None) -> P:
     """Returns the parameters in the dtype of computation; None: as they are stored."""
     return params if dtype is None else jax.tree.map(lambda p: p.astype(dtype), params)
-
-
-def zeros(input_shape: tuple[int, ...], features: int, dtype: DTypeLike) -> jax.Array:
-    """Returns a zero state `[..., features]` for inputs of shape `[..., F]`."""
-    return jnp.zeros((*input_shape[:-1], features), dtype)
 
 
 def diagonal_init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
@@ -40,23 +136,31 @@ def diagonal_init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> j
     return jax.random.uniform(key, shape, dtype, -limit, limit)
 
 
-def join(inputs: jax.Array, hidden: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Returns `[x, h]`, `[..., F + H]`, in the kernel's dtype: one product for both, as in TF1."""
-    return jnp.concatenate([inputs.astype(kernel.dtype), hidden.astype(kernel.dtype)], axis=-1)
-
-
 def check_positive(cell: Any, *names: str) -> None:
     """Raises a ValueError if one of these fields of a cell is set, but not above 0."""
     for name in names:
         value = getattr(cell, name)
-        if value is not None and value <= 0:
+        if value is not None and not value > 0:
             raise ValueError(f"{type(cell).__name__}: {name} must be above 0, got {value}")
 
 
-def check_carry(cell: Any, carry: Any, carry_type: type) -> None:
-    """Raises a ValueError if the carry is another cell's."""
-    if not isinstance(carry, carry_type):
+def check_carry(cell: Cell, carry: Any, inputs: jax.Array) -> None:
+    """Raises a ValueError if the carry is another cell's, or does not go with the inputs."""
+    name = type(cell).__name__
+    if not isinstance(carry, cell.carry_type):
         raise ValueError(
-            f"{type(cell).__name__}: carry must be a {carry_type.__name__}, got a "
-            f"{type(carry).__name__}; {type(cell).__name__}.initialize_carry makes one"
+            f"{name}: carry must be a {cell.carry_type.__name__}, got a {type(carry).__name__}; "
+            f"{name}.initialize_carry makes one"
         )
+    if inputs.ndim < cell.num_feature_axes:
+        raise ValueError(
+            f"{name}: inputs must have {cell.num_feature_axes} feature axes or more, got shape "
+            f"{inputs.shape}"
+        )
+    expected = jax.eval_shape(lambda: cell.initialize_carry(jax.random.key(0), inputs.shape))
+    for field, leaf, wanted in zip(cell.carry_type.__annotations__, carry, expected, strict=True):
+        if jnp.shape(leaf) != wanted.shape:
+            raise ValueError(
+                f"{name}: carry.{field} must have shape {wanted.shape} for inputs of shape "
+                f"{inputs.shape}, got {jnp.shape(leaf)}"
+            )

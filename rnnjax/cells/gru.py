@@ -7,7 +7,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.typing import Initializer
-from jax.typing import DTypeLike
 
 from rnnjax.cells import base
 
@@ -46,10 +45,10 @@ def gru_step(
         candidate = base.affine(both, params.candidate_kernel, params.candidate_bias)
         candidate = candidate.astype(hidden.dtype)
     new_hidden = update * hidden + (1 - update) * activation(candidate)
-    return GRUCarry(new_hidden), new_hidden.astype(params.gates_kernel.dtype)
+    return GRUCarry(new_hidden), new_hidden
 
 
-class GRUCell(nn.RNNCellBase):
+class GRUCell(base.Cell):
     r"""TF1's `GRUCell`; with `reset_after`, the one of cuDNN, torch, flax and Keras' default.
 
     .. code-block:: text
@@ -64,48 +63,34 @@ class GRUCell(nn.RNNCellBase):
     gates_bias `[2H]` (starts at 1, as in TF1), candidate_kernel `[F + H, H]`, candidate_bias `[H]`,
     with `reset_after` also recurrent_bias `[H]`.
 
-    Attributes:
-      features: units H.
+    Attributes (more in `Cell`):
       reset_after: apply the reset gate after the product with h instead of before.
       activation: of the candidate.
-      kernel_init: of each kernel; TF1's default, Glorot uniform.
-      gates_bias_init: of the bias of both gates.
-      bias_init: of the candidate's biases.
-      dtype: of the products and the output; None: `param_dtype`.
-      param_dtype: of the parameters and of the initial carry.
+      gates_bias_init: of the bias of both gates; `bias_init` is of the candidate's.
     """
 
-    features: int
     reset_after: bool = False
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh
-    kernel_init: Initializer = nn.initializers.glorot_uniform()
     gates_bias_init: Initializer = nn.initializers.ones
-    bias_init: Initializer = nn.initializers.zeros
-    dtype: DTypeLike | None = None
-    param_dtype: DTypeLike = jnp.float32
+
+    carry_type = GRUCarry
+    source = "Cho et al., 2014"
 
     @nn.compact
-    def __call__(self, carry: GRUCarry, inputs: jax.Array) -> tuple[GRUCarry, jax.Array]:
-        base.check_positive(self, "features")
-        base.check_carry(self, carry, GRUCarry)
-        rows, units, dtype = inputs.shape[-1] + self.features, self.features, self.param_dtype
-        params = GRUParams(
-            gates_kernel=self.param("gates_kernel", self.kernel_init, (rows, 2 * units), dtype),
-            gates_bias=self.param("gates_bias", self.gates_bias_init, (2 * units,), dtype),
-            candidate_kernel=self.param("candidate_kernel", self.kernel_init, (rows, units), dtype),
-            candidate_bias=self.param("candidate_bias", self.bias_init, (units,), dtype),
-            recurrent_bias=self.param("recurrent_bias", self.bias_init, (units,), dtype)
+    def parameters(self, num_inputs: int) -> GRUParams:
+        rows, units = num_inputs + self.features, self.features
+        return GRUParams(
+            gates_kernel=self.weight("gates_kernel", self.kernel_init, rows, 2 * units),
+            gates_bias=self.weight("gates_bias", self.gates_bias_init, 2 * units),
+            candidate_kernel=self.weight("candidate_kernel", self.kernel_init, rows, units),
+            candidate_bias=self.weight("candidate_bias", self.bias_init, units),
+            recurrent_bias=self.weight("recurrent_bias", self.bias_init, units)
             if self.reset_after
             else None,
         )
-        params = base.cast(params, self.dtype)
-        return gru_step(params, carry, inputs, activation=self.activation)
 
     @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> GRUCarry:
-        del rng  # zeros, as TF1's zero_state
-        return GRUCarry(base.zeros(input_shape, self.features, self.param_dtype))
-
-    @property
-    def num_feature_axes(self) -> int:
-        return 1
+    def step(
+        self, params: GRUParams, carry: GRUCarry, inputs: jax.Array
+    ) -> tuple[GRUCarry, jax.Array]:
+        return gru_step(params, carry, inputs, activation=self.activation)

@@ -24,21 +24,18 @@ class LSTMParams(NamedTuple):
     projection: jax.Array | None = None  # [H, P]
 
 
-def lstm_step(
+def lstm_pointwise(
     params: LSTMParams,
     carry: LSTMCarry,
-    inputs: jax.Array,
+    gates: jax.Array,
     *,
     forget_bias: float = 1.0,
     cell_clip: float | None = None,
     projection_clip: float | None = None,
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh,
 ) -> tuple[LSTMCarry, jax.Array]:
-    """One step of the equations in `LSTMCell`; inputs `[..., F]`, output `[..., P]`."""
-    cell, hidden = carry
-    gates = base.affine(
-        base.join(inputs, hidden, params.kernel), params.kernel, params.bias
-    ).astype(cell.dtype)
+    """One step of the equations in `LSTMCell`, after `gates = [x, h] W + b`, `[..., 4H]`."""
+    cell = carry.cell
     i, j, f, o = jnp.split(gates, 4, axis=-1)
     if params.peepholes is not None:
         of_i, of_f, _ = params.peepholes.astype(cell.dtype)
@@ -48,16 +45,29 @@ def lstm_step(
         new_cell = jnp.clip(new_cell, -cell_clip, cell_clip)
     if params.peepholes is not None:
         o = o + params.peepholes[2].astype(cell.dtype) * new_cell
-    new_hidden = jax.nn.sigmoid(o) * activation(new_cell)
+    hidden = jax.nn.sigmoid(o) * activation(new_cell)
     if params.projection is not None:
-        new_hidden = new_hidden.astype(params.projection.dtype) @ params.projection
+        hidden = (hidden.astype(params.projection.dtype) @ params.projection).astype(cell.dtype)
         if projection_clip is not None:
-            new_hidden = jnp.clip(new_hidden, -projection_clip, projection_clip)
-    new_carry = LSTMCarry(new_cell, new_hidden.astype(hidden.dtype))
-    return new_carry, new_hidden.astype(params.kernel.dtype)
+            hidden = jnp.clip(hidden, -projection_clip, projection_clip)
+    return LSTMCarry(new_cell, hidden), hidden
 
 
-class LSTMCell(nn.RNNCellBase):
+def forget_gate_bias(value: float) -> Initializer:
+    """A `bias_init` that starts the forget gate at `value` and the rest at 0, as Keras does at 1.
+
+    With it goes `forget_bias=0`, or the gate would start at the sum of both.
+    """
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
+        del key
+        i, j, f, o = jnp.split(jnp.zeros(shape, dtype), 4)
+        return jnp.concatenate([i, j, f + value, o])
+
+    return init
+
+
+class LSTMCell(base.Cell):
     r"""TF1's `BasicLSTMCell`, and with the options its `LSTMCell`.
 
     .. code-block:: text
@@ -68,63 +78,62 @@ class LSTMCell(nn.RNNCellBase):
       h' = h' W_p                                      (projection)
 
     Peepholes: Gers & Schmidhuber, 2000; projection: Sak et al., 2014. The forget bias is added at
-    run time, as in TF1 (Keras starts the bias at 1, torch and flax at 0: load their weights with
-    `forget_bias=0`). Parameters: kernel `[F + P, 4H]`, bias `[4H]`; peepholes `[3, H]` (i, f, o);
-    projection `[H, P]`.
+    run time, as in TF1. torch and flax have none, Keras starts the bias at 1, here
+    `bias_init=forget_gate_bias(1)`: with `forget_bias=0`, the weights of all three load.
+    Parameters: kernel `[F + P, 4H]`, bias `[4H]`; peepholes `[3, H]` (i, f, o); projection
+    `[H, P]`.
 
-    Attributes:
-      features: units H.
+    Attributes (more in `Cell`):
       forget_bias: added to the forget gate.
       use_peepholes: let the gates see the memory.
       cell_clip: bound of the memory's absolute value; None: none.
       projection_size: width P of the output; None: H, without a projection.
       projection_clip: bound of the projected output's absolute value; None: none.
       activation: of the new memory and of the output.
-      kernel_init: of the kernel and the projection; TF1's default, Glorot uniform.
       peephole_init: of the peepholes; TF1's default.
-      bias_init: of the bias.
-      dtype: of the products and the output; None: `param_dtype`.
-      param_dtype: of the parameters and of the initial carry.
     """
 
-    features: int
     forget_bias: float = 1.0
     use_peepholes: bool = False
     cell_clip: float | None = None
     projection_size: int | None = None
     projection_clip: float | None = None
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh
-    kernel_init: Initializer = nn.initializers.glorot_uniform()
     peephole_init: Initializer = base.diagonal_init
-    bias_init: Initializer = nn.initializers.zeros
-    dtype: DTypeLike | None = None
-    param_dtype: DTypeLike = jnp.float32
+
+    carry_type = LSTMCarry
+    source = "Hochreiter & Schmidhuber, 1997; Gers et al., 2000"
 
     @property
     def output_size(self) -> int:
         return self.features if self.projection_size is None else self.projection_size
 
-    @nn.compact
-    def __call__(self, carry: LSTMCarry, inputs: jax.Array) -> tuple[LSTMCarry, jax.Array]:
+    @nn.nowrap
+    def check(self) -> None:
         base.check_positive(self, "features", "projection_size", "cell_clip", "projection_clip")
-        base.check_carry(self, carry, LSTMCarry)
-        units, dtype = self.features, self.param_dtype
-        kernel_shape = (inputs.shape[-1] + self.output_size, 4 * units)
-        projection_shape = (units, self.output_size)
-        params = LSTMParams(
-            kernel=self.param("kernel", self.kernel_init, kernel_shape, dtype),
-            bias=self.param("bias", self.bias_init, (4 * units,), dtype),
-            peepholes=self.param("peepholes", self.peephole_init, (3, units), dtype)
+
+    @nn.compact
+    def parameters(self, num_inputs: int) -> LSTMParams:
+        rows, units = num_inputs + self.output_size, self.features
+        return LSTMParams(
+            kernel=self.weight("kernel", self.kernel_init, rows, 4 * units),
+            bias=self.weight("bias", self.bias_init, 4 * units),
+            peepholes=self.weight("peepholes", self.peephole_init, 3, units)
             if self.use_peepholes
             else None,
-            projection=self.param("projection", self.kernel_init, projection_shape, dtype)
+            projection=self.weight("projection", self.kernel_init, units, self.output_size)
             if self.projection_size is not None
             else None,
         )
-        return lstm_step(
-            base.cast(params, self.dtype),
+
+    @nn.nowrap
+    def pointwise(
+        self, params: LSTMParams, carry: LSTMCarry, products: jax.Array
+    ) -> tuple[LSTMCarry, jax.Array]:
+        return lstm_pointwise(
+            params,
             carry,
-            inputs,
+            products,
             forget_bias=self.forget_bias,
             cell_clip=self.cell_clip,
             projection_clip=self.projection_clip,
@@ -133,12 +142,8 @@ class LSTMCell(nn.RNNCellBase):
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> LSTMCarry:
-        del rng  # zeros, as TF1's zero_state
+        del rng
         return LSTMCarry(
-            cell=base.zeros(input_shape, self.features, self.param_dtype),
-            hidden=base.zeros(input_shape, self.output_size, self.param_dtype),
+            cell=self.zeros(input_shape, self.features),
+            hidden=self.zeros(input_shape, self.output_size),
         )
-
-    @property
-    def num_feature_axes(self) -> int:
-        return 1
