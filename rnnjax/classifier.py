@@ -1,6 +1,7 @@
 """The model: stacked cells over time, and a readout of the last output."""
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,7 +10,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rnnjax.bidirectional import Bidirectional, StackedBidirectional
 from rnnjax.cells import CELLS, DropoutCell
+from rnnjax.cells.dropout import VARIATIONAL
 from rnnjax.config import ModelConfig
 from rnnjax.errors import ConfigError, did_you_mean
 from rnnjax.stack import Stack
@@ -26,15 +29,23 @@ class Classified(NamedTuple):
 class Classifier(nn.Module):
     """Classifies sequences by the last output of stacked cells.
 
+    A convolutional cell sees the F features of a step as an image with one channel, 28 of them as
+    28, 7 x 4 or 7 x 2 x 2, and has so many channels that all its positions together come nearest to
+    H units from below.
+
     Attributes:
       cell: name of a registered cell.
       cell_options: further fields of the cell.
       hidden_size: units H of each layer.
       num_layers: cells in the stack.
+      bidirectional: whether each layer has a second cell that goes backwards.
       num_classes: classes K.
       input_keep_prob: of each layer's `DropoutCell`, in training; so are the next two.
       output_keep_prob: see there.
       state_keep_prob: see there.
+      variational_dropout: the same masks at each step.
+      compute_dtype: of products and outputs.
+      remat: see `unroll`.
       readout_stddev: of the readout's truncated normal weights.
       readout_bias: initial bias of the readout.
     """
@@ -43,10 +54,14 @@ class Classifier(nn.Module):
     cell_options: Any
     hidden_size: int
     num_layers: int
+    bidirectional: bool
     num_classes: int
     input_keep_prob: float
     output_keep_prob: float
     state_keep_prob: float
+    variational_dropout: bool
+    compute_dtype: str
+    remat: bool
     readout_stddev: float
     readout_bias: float
 
@@ -55,8 +70,19 @@ class Classifier(nn.Module):
         self, inputs: jax.Array, lengths: jax.Array | None = None, *, train: bool = False
     ) -> Classified:
         """Returns the logits of sequences `[B, T, F]`; `train` switches dropout on."""
-        stack = Stack([self._layer(i, train) for i in range(self.num_layers)])
-        last_hidden = unroll(stack, inputs, lengths=lengths, return_outputs="last").outputs
+        cell = CELLS[self.cell](1, parent=None)
+        space = fold(inputs.shape[-1], cell.num_feature_axes - 1)
+        if space:
+            inputs = inputs.reshape(*inputs.shape[:-1], *space, 1)
+        layers = [self._layer(f"layer_{n}", space, train) for n in range(self.num_layers)]
+        options: Any = {"lengths": lengths, "return_outputs": "last", "remat": self.remat}
+        if self.bidirectional:
+            back = [self._layer(f"layer_{n}_back", space, train) for n in range(self.num_layers)]
+            pairs = [Bidirectional(*pair) for pair in zip(layers, back, strict=True)]
+            outputs = StackedBidirectional(pairs)(inputs, **options).outputs
+        else:
+            outputs = unroll(Stack(layers), inputs, **options).outputs
+        last_hidden = outputs.reshape(outputs.shape[0], -1).astype(jnp.float32)
         readout = nn.Dense(
             self.num_classes,
             kernel_init=nn.initializers.truncated_normal(self.readout_stddev),
@@ -65,15 +91,30 @@ class Classifier(nn.Module):
         )
         return Classified(readout(last_hidden), last_hidden)
 
-    def _layer(self, index: int, train: bool) -> nn.RNNCellBase:
-        fields = {"features": self.hidden_size, "name": f"layer_{index}", **self.cell_options}
+    def _layer(self, name: str, space: tuple[int, ...], train: bool) -> nn.RNNCellBase:
+        features = max(1, self.hidden_size // math.prod(space))
+        fields = {"features": features, "dtype": self.compute_dtype, "name": name}
         return DropoutCell(
-            CELLS[self.cell](**fields),
+            CELLS[self.cell](**fields | self.cell_options),
             input_keep_prob=self.input_keep_prob,
             output_keep_prob=self.output_keep_prob,
             state_keep_prob=self.state_keep_prob,
+            variational=self.variational_dropout,
             deterministic=not train,
         )
+
+
+def fold(features: int, axes: int) -> tuple[int, ...]:
+    """Returns the shape nearest to a cube, of so many axes, that holds so many features.
+
+    >>> fold(28, 1), fold(28, 2), fold(28, 3)
+    ((28,), (7, 4), (7, 2, 2))
+    """
+    if axes <= 1:
+        return (features,) * axes
+    root = round(features ** (1 / axes) + 0.5)
+    last = max(n for n in range(1, root + 1) if features % n == 0 and n**axes <= features)
+    return (*fold(features // last, axes - 1), last)
 
 
 def classify(
@@ -85,7 +126,9 @@ def classify(
     dropout_key: jax.Array | None = None,
 ) -> Classified:
     """Applies the model to sequences `[B, T, F]`; the key is for dropout in training."""
-    rngs = None if dropout_key is None else {"dropout": dropout_key}
+    rngs = None
+    if dropout_key is not None:
+        rngs = {"dropout": dropout_key, VARIATIONAL: jax.random.fold_in(dropout_key, 1)}
     return typing.cast(Classified, model.apply({"params": params}, inputs, train=train, rngs=rngs))
 
 
@@ -114,10 +157,14 @@ def build(config: ModelConfig, num_classes: int) -> Classifier:
         cell_options=options,
         hidden_size=config.hidden_size,
         num_layers=config.num_layers,
+        bidirectional=config.bidirectional,
         num_classes=num_classes,
         input_keep_prob=config.input_keep_prob,
         output_keep_prob=config.output_keep_prob,
         state_keep_prob=config.state_keep_prob,
+        variational_dropout=config.variational_dropout,
+        compute_dtype=config.compute_dtype,
+        remat=config.remat,
         readout_stddev=config.readout_stddev,
         readout_bias=config.readout_bias,
     )
@@ -135,6 +182,8 @@ _SETTABLE: dict[Any, tuple[type, ...]] = {
     int | None: (int, type(None)),
     float: (int, float),
     float | None: (int, float, type(None)),
+    str: (str,),
+    tuple[int, ...] | None: (tuple, type(None)),
 }
 
 

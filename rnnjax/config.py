@@ -58,11 +58,21 @@ class ModelConfig:
         default_factory=ConfigDict,
         metadata={"meaning": "further fields of the cell, as a dict: \"{'use_peepholes': True}\""},
     )
-    hidden_size: int = option(256, "units of each layer", at_least=1)
+    hidden_size: int = option(
+        256, "units of each layer; of a convolution, over all positions", at_least=1
+    )
     num_layers: int = option(1, "cells stacked on each other", at_least=1)
+    bidirectional: bool = option(False, "a second cell in each layer goes backwards in time")
     input_keep_prob: float = option(1.0, "share of each layer's inputs kept", above=0, at_most=1)
     output_keep_prob: float = option(1.0, "share of each layer's outputs kept", above=0, at_most=1)
     state_keep_prob: float = option(1.0, "share of the hidden state kept", above=0, at_most=1)
+    variational_dropout: bool = option(False, "drop the same units at each step of a sequence")
+    compute_dtype: str = option(
+        "float32",
+        "of products and activations; parameters and carries are float32",
+        choices=("float32", "bfloat16"),
+    )
+    remat: bool = option(False, "compute most steps again for the gradient: less memory, more time")
     readout_stddev: float = option(0.1, "of the readout's truncated normal weights", at_least=0)
     readout_bias: float = option(0.1, "initial bias of the readout")
 

@@ -1,5 +1,6 @@
 """What the tests of cells and of `unroll` walk over: every cell with each of its options."""
 
+import functools
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -9,6 +10,7 @@ import numpy as np
 
 from rnnjax.cells import CELLS
 from rnnjax.stack import Stack
+from rnnjax.unroll import Unrolled, unroll
 from tests.references.common import Case
 
 BATCH, STEPS, UNITS = 3, 7, 4
@@ -55,6 +57,13 @@ def example(cell: nn.RNNCellBase, dtype: str) -> Example:
         return jnp.asarray(values, dtype)
 
     return jax.tree_util.tree_map_with_path(draw, Example(variables, carry, inputs))
+
+
+def run(cell: nn.RNNCellBase, *args: Any, **options: Any) -> Unrolled:
+    """Unrolls a cell in a compiled program; only arrays among the options are traced."""
+    arrays = {k: v for k, v in options.items() if k in ("initial_carry", "lengths", "rngs")}
+    fixed = {k: v for k, v in options.items() if k not in arrays}
+    return jax.jit(functools.partial(nn.apply(unroll, cell), **fixed))(*args, **arrays)
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float = 1e-12, message: str = "") -> None:

@@ -11,8 +11,10 @@ os.environ.update(
     TF_ENABLE_ONEDNN_OPTS="0",
 )
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
 
 from rnnjax.config import DataConfig
@@ -34,6 +36,13 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 def real(data_dir: str) -> sources.Dataset:
     """The real Fashion-MNIST."""
     return sources.load(DataConfig(data_dir=data_dir))
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """JAX with float64."""
+    with jax.enable_x64(True):
+        yield
 
 
 @pytest.fixture

@@ -1,0 +1,68 @@
+"""What `unroll` does to gradients: rematerialised, truncated, unrolled in part."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnnjax.unroll import unroll
+from tests.cases import STEPS, Example, assert_close, build, example
+from tests.references.common import Case
+
+LAYERS = [Case("lstm", {"projection_size": 3}), Case("gru", {})]
+LENGTHS = np.array([4, 0, STEPS])
+
+
+def loss_and_gradients(given: Example, **options: Any) -> tuple[Any, Any]:
+    """Returns the sum of all outputs' and carries' squares, and its gradients, for `LAYERS`."""
+    cell = build(*LAYERS, param_dtype="float64")
+
+    @jax.jit
+    @jax.value_and_grad
+    def run_loss(given: Example) -> jax.Array:
+        variables, carry, inputs = given
+        result = nn.apply(unroll, cell)(variables, inputs, initial_carry=carry, **options)
+        return jnp.sum(jnp.stack([jnp.sum(leaf**2) for leaf in jax.tree.leaves(result)]))
+
+    return run_loss(given)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+@pytest.mark.parametrize("options", [{"remat": True}, {"unroll_factor": 3}])
+@pytest.mark.usefixtures("x64")
+def test_same_gradients(options: dict[str, Any], lengths: Any, reverse: bool) -> None:
+    given = example(build(*LAYERS, param_dtype="float64"), "float64")
+    expected = loss_and_gradients(given, lengths=lengths, reverse=reverse)
+    assert_close(loss_and_gradients(given, lengths=lengths, reverse=reverse, **options), expected)
+
+
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("truncate_every", [1, 3, STEPS, 10])  # 3 leaves an incomplete piece
+@pytest.mark.usefixtures("x64")
+def test_truncated_gradients(truncate_every: int, reverse: bool, remat: bool) -> None:
+    cell = build(*LAYERS, param_dtype="float64")
+    given = example(cell, "float64")
+
+    @jax.jit
+    @jax.value_and_grad
+    def run_pieces(given: Example) -> jax.Array:
+        variables, carry, inputs = given
+        starts = range(0, STEPS, truncate_every)
+        squares = []
+        for start in reversed(starts) if reverse else starts:
+            piece = inputs[:, start : start + truncate_every]
+            outputs, carry = nn.apply(unroll, cell)(
+                variables, piece, initial_carry=carry, reverse=reverse
+            )
+            squares.append(jnp.sum(outputs**2))
+            last_carry, carry = carry, jax.lax.stop_gradient(carry)
+        squares += [jnp.sum(leaf**2) for leaf in jax.tree.leaves(last_carry)]
+        return jnp.sum(jnp.stack(squares))
+
+    actual = loss_and_gradients(given, reverse=reverse, truncate_every=truncate_every, remat=remat)
+    assert_close(actual, run_pieces(given))
