@@ -6,25 +6,48 @@ published equations in `tests/references/`; the tests then walk over it like ove
 
 from rnnjax.cells.base import Cell
 from rnnjax.cells.basic import BasicRNNCarry, BasicRNNCell
+from rnnjax.cells.cfn import CFNCarry, CFNCell
 from rnnjax.cells.dropout import DropoutCell
 from rnnjax.cells.gru import GRUCarry, GRUCell
 from rnnjax.cells.lstm import LSTMCarry, LSTMCell
+from rnnjax.cells.mgu import MGUCarry, MGUCell
+from rnnjax.cells.minimal_rnn import MinimalRNNCarry, MinimalRNNCell
+from rnnjax.cells.nas import NASCarry, NASCell
+from rnnjax.cells.ugrnn import IntersectionRNNCarry, IntersectionRNNCell, UGRNNCarry, UGRNNCell
 
 # Configs name a cell by its key here.
 CELLS: dict[str, type[Cell]] = {
     "rnn": BasicRNNCell,
     "gru": GRUCell,
     "lstm": LSTMCell,
+    "mgu": MGUCell,
+    "ugrnn": UGRNNCell,
+    "intersection_rnn": IntersectionRNNCell,
+    "nas": NASCell,
+    "minimal_rnn": MinimalRNNCell,
+    "cfn": CFNCell,
 }
 
 __all__ = [
     "CELLS",
     "BasicRNNCarry",
     "BasicRNNCell",
+    "CFNCarry",
+    "CFNCell",
     "Cell",
     "DropoutCell",
     "GRUCarry",
     "GRUCell",
+    "IntersectionRNNCarry",
+    "IntersectionRNNCell",
     "LSTMCarry",
     "LSTMCell",
+    "MGUCarry",
+    "MGUCell",
+    "MinimalRNNCarry",
+    "MinimalRNNCell",
+    "NASCarry",
+    "NASCell",
+    "UGRNNCarry",
+    "UGRNNCell",
 ]
