@@ -6,7 +6,18 @@ published equations in `tests/references/`; the tests then walk over it like ove
 
 from rnnjax.cells.base import Cell
 from rnnjax.cells.basic import BasicRNNCarry, BasicRNNCell
+from rnnjax.cells.conv_lstm import (
+    ConvLSTM1DCarry,
+    ConvLSTM1DCell,
+    ConvLSTM2DCarry,
+    ConvLSTM2DCell,
+    ConvLSTM3DCarry,
+    ConvLSTM3DCell,
+    ConvLSTMCell,
+)
 from rnnjax.cells.dropout import DropoutCell
+from rnnjax.cells.glstm import GLSTMCarry, GLSTMCell
+from rnnjax.cells.grid_lstm import GridLSTMCarry, GridLSTMCell
 from rnnjax.cells.gru import GRUCarry, GRUCell
 from rnnjax.cells.lstm import LSTMCarry, LSTMCell
 
@@ -15,6 +26,11 @@ CELLS: dict[str, type[Cell]] = {
     "rnn": BasicRNNCell,
     "gru": GRUCell,
     "lstm": LSTMCell,
+    "glstm": GLSTMCell,
+    "conv_lstm_1d": ConvLSTM1DCell,
+    "conv_lstm_2d": ConvLSTM2DCell,
+    "conv_lstm_3d": ConvLSTM3DCell,
+    "grid_lstm": GridLSTMCell,
 }
 
 __all__ = [
@@ -22,9 +38,20 @@ __all__ = [
     "BasicRNNCarry",
     "BasicRNNCell",
     "Cell",
+    "ConvLSTM1DCarry",
+    "ConvLSTM1DCell",
+    "ConvLSTM2DCarry",
+    "ConvLSTM2DCell",
+    "ConvLSTM3DCarry",
+    "ConvLSTM3DCell",
+    "ConvLSTMCell",
     "DropoutCell",
+    "GLSTMCarry",
+    "GLSTMCell",
     "GRUCarry",
     "GRUCell",
+    "GridLSTMCarry",
+    "GridLSTMCell",
     "LSTMCarry",
     "LSTMCell",
 ]
