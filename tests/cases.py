@@ -1,6 +1,7 @@
 """What the tests of cells and of `unroll` walk over: every cell with each of its options."""
 
 import functools
+import math
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -16,13 +17,13 @@ from tests.references.common import Case
 BATCH, STEPS, UNITS = 3, 7, 4
 
 # An input of each number of feature axes: [F], or an image of as many dimensions with C channels.
-INPUT_SHAPES = {1: (5,), 2: (6, 2), 3: (5, 4, 2), 4: (4, 3, 3, 2)}
+INPUT_SHAPES = {1: (6,), 2: (6, 2), 3: (5, 4, 2), 4: (4, 3, 3, 2)}
 
 
 class Example(NamedTuple):
     variables: Any
     carry: Any  # leaves [B, ...]
-    inputs: jax.Array  # [B, T, F]
+    inputs: jax.Array  # [B, T, F], or an image in place of F
 
 
 def label(case: Case) -> str:
@@ -42,7 +43,8 @@ def build(*layers: Case, **fields: Any) -> Any:
 def example(cell: nn.RNNCellBase, dtype: str) -> Example:
     """Returns variables, a carry and inputs for a cell, all of them random normal.
 
-    Only what divides, a field named `normalizer`, is kept away from 0.
+    Only what divides, a field named `normalizer`, is kept away from 0; and a convolution's weights
+    are the smaller, the more taps it sums over.
     """
     shape = INPUT_SHAPES[cell.num_feature_axes]
     carry = cell.initialize_carry(jax.random.key(0), (BATCH, *shape))
@@ -54,9 +56,18 @@ def example(cell: nn.RNNCellBase, dtype: str) -> Example:
         values = rng.normal(size=leaf.shape)
         if getattr(path[-1], "name", None) == "normalizer":
             values = 1 + np.abs(values)
+        if getattr(path[-1], "key", None) == "kernel":
+            values /= math.sqrt(math.prod(leaf.shape[:-2]))
         return jnp.asarray(values, dtype)
 
     return jax.tree_util.tree_map_with_path(draw, Example(variables, carry, inputs))
+
+
+def shapes(case: Case, without: str | None = None) -> Any:
+    """Returns the shapes of a case's parameters and carry, with one option left out."""
+    cell = build(Case(case.name, {k: v for k, v in case.options.items() if k != without}))
+    given = jax.eval_shape(lambda: example(cell, "float32"))
+    return jax.tree.map(jnp.shape, (given.variables["params"], given.carry._asdict()))
 
 
 def run(cell: nn.RNNCellBase, *args: Any, **options: Any) -> Unrolled:

@@ -1,15 +1,10 @@
-"""Cells against their published equations, and what every cell promises."""
+"""Every registered cell against its published equations, itself, its gradients and flax."""
 
 import dataclasses
-import itertools
-import json
-import math
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
@@ -25,13 +20,12 @@ from tests.cases import (
     build,
     example,
     label,
+    shapes,
 )
 from tests.references import CASES, REFERENCES
 from tests.references.common import Case
 
 each_case = pytest.mark.parametrize("case", CASES, ids=label)
-
-GOLDEN = Path(__file__).parent / "golden" / "parameters.json"
 
 
 def run_reference(
@@ -52,13 +46,6 @@ def run_reference(
             outputs[-1].append(y)
         carries.append(carry)
     return jax.tree.map(lambda *leaves: np.stack(leaves), *carries), np.array(outputs)
-
-
-def shapes(case: Case, without: str | None = None) -> Any:
-    """Returns the shapes of a case's parameters and carry, with one option left out."""
-    cell = build(Case(case.name, {k: v for k, v in case.options.items() if k != without}))
-    given = jax.eval_shape(lambda: example(cell, "float32"))
-    return jax.tree.map(jnp.shape, (given.variables["params"], given.carry._asdict()))
 
 
 def test_every_cell_and_option_is_tested() -> None:
@@ -107,13 +94,9 @@ def test_every_option_bites(case: Case) -> None:
 def test_step_is_a_pure_function(case: Case) -> None:
     cell = build(case)
     variables, carry, inputs = example(cell, "float32")
-    names = nn.apply(lambda cell: cell.parameters(inputs.shape[-1]), cell)(variables)._fields
-    params = type(nn.apply(lambda cell: cell.parameters(inputs.shape[-1]), cell)(variables))(
-        **{name: variables["params"].get(name) for name in names}
-    )
+    params = nn.apply(lambda cell: cell.parameters(inputs.shape[-1]), cell)(variables)
     actual = jax.jit(cell.step)(params, carry, inputs[:, 0])
-    expected = jax.jit(cell.apply)(variables, carry, inputs[:, 0])
-    assert_equal(actual, expected)
+    assert_equal(actual, jax.jit(cell.apply)(variables, carry, inputs[:, 0]))
 
 
 @each_case
@@ -143,105 +126,3 @@ def test_works_in_flax_rnn(case: Case) -> None:
 
         (outputs, last), expected = run_both(variables["params"], carry, inputs)
     assert_close((last, outputs), expected)
-
-
-def test_parameters_keep_their_names_and_shapes() -> None:
-    """Stored weights depend on them. To take on a change: `python -m tests.test_cells`."""
-    assert json.loads(GOLDEN.read_text()) == parameter_shapes()
-
-
-def parameter_shapes() -> dict[str, dict[str, list[int]]]:
-    """Returns {case: {parameter: shape}}."""
-    return {
-        label(case): {name: list(shape) for name, shape in sorted(shapes(case)[0].items())}
-        for case in CASES
-    }
-
-
-STARTS_AT_ONE = {("gru", "gates_bias"), ("minimal_rnn", "bias"), ("cfn", "bias")}
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        Case("rnn", {}),
-        Case("gru", {"reset_after": True}),
-        Case("lstm", {"use_peepholes": True, "projection_size": 3}),
-        Case("mgu", {"reset_after": True}),
-        Case("ugrnn", {}),
-        Case("intersection_rnn", {}),
-        Case("nas", {"use_bias": True, "projection_size": 3}),
-        Case("minimal_rnn", {}),
-        Case("cfn", {}),
-    ],
-    ids=label,
-)
-def test_initial_values(case: Case) -> None:
-    units, features = 128, 200
-    wide = {"projection_size": 96} if "projection_size" in case.options else {}
-    cell = build(case, features=units, **wide)
-    carry = cell.initialize_carry(jax.random.key(0), (BATCH, features))
-    variables = jax.jit(cell.init)(jax.random.key(1), carry, jnp.ones((BATCH, features)))
-    for leaf in carry:
-        assert leaf.shape in {(BATCH, units), (BATCH, wide.get("projection_size"))}
-        np.testing.assert_array_equal(leaf, 0)
-    for name, leaf in variables["params"].items():
-        if name.endswith("bias"):
-            np.testing.assert_array_equal(leaf, (case.name, name) in STARTS_AT_ONE)
-            continue
-        # Glorot uniform over the whole kernel; TF1 counts a diagonal's length as both its fans.
-        fans = 2 * units if name == "peepholes" else sum(leaf.shape)
-        limit = math.sqrt(6 / fans)
-        assert np.abs(leaf).max() <= limit
-        assert np.std(leaf) == pytest.approx(limit / math.sqrt(3), rel=0.1)
-
-
-@each_case
-def test_bfloat16_keeps_the_carry_and_the_parameters(case: Case) -> None:
-    cell = build(case, dtype=jnp.bfloat16)
-    variables, carry, inputs = example(cell, "float32")
-    initial = jax.eval_shape(cell.init, jax.random.key(0), carry, inputs[:, 0])
-    assert {leaf.dtype.name for leaf in jax.tree.leaves(initial)} == {"float32"}
-    for dtype in ("float32", "bfloat16"):
-        typed = jax.tree.map(lambda leaf, dtype=dtype: leaf.astype(dtype), carry)
-        new_carry, y = jax.eval_shape(cell.apply, variables, typed, inputs[:, 0])
-        assert y.dtype == jnp.bfloat16
-        assert {leaf.dtype.name for leaf in new_carry} == {dtype}
-    # The state that adds up over time is not rounded to bfloat16 on its way.
-    memory = cell.apply(variables, carry, inputs[:, 0])[0][0]
-    assert (memory != memory.astype("bfloat16").astype("float32")).any()
-
-
-@pytest.mark.parametrize(("name", "other"), list(itertools.permutations(CELLS, 2)))
-def test_carry_is_a_named_tuple_of_its_own(name: str, other: str) -> None:
-    cell = build(Case(name, {}))
-    variables, carry, inputs = example(cell, "float32")
-    foreign = example(build(Case(other, {})), "float32").carry
-    assert carry._fields
-    assert isinstance(carry, tuple)
-    assert type(carry).__name__ == type(cell).__name__.replace("Cell", "Carry")
-    for wrong in (foreign, tuple(carry), {}):
-        with pytest.raises(ValueError, match=f"must be a {type(carry).__name__}, got a"):
-            cell.apply(variables, wrong, inputs[:, 0])
-
-
-@pytest.mark.parametrize(
-    ("name", "option"),
-    [
-        *((name, "features") for name in CELLS),
-        ("lstm", "projection_size"),
-        ("lstm", "cell_clip"),
-        ("lstm", "projection_clip"),
-        ("nas", "projection_size"),
-    ],
-)
-def test_sizes_and_bounds_must_be_positive(name: str, option: str) -> None:
-    cell = build(Case(name, {option: 0}))
-    carry = cell.initialize_carry(jax.random.key(0), (BATCH, 5))
-    with pytest.raises(ValueError, match=f"{option} must be above 0, got 0"):
-        cell.init(jax.random.key(0), carry, jnp.ones((BATCH, 5)))
-
-
-if __name__ == "__main__":
-    GOLDEN.parent.mkdir(exist_ok=True)
-    GOLDEN.write_text(json.dumps(parameter_shapes(), indent=2) + "\n")

@@ -138,7 +138,7 @@ def test_variational_input_masks_are_equal_over_time() -> None:
 def test_no_hidden_state_to_drop() -> None:
     cell = DropoutCell(SRUCell(4), state_keep_prob=0.5)
     with pytest.raises(ValueError, match="finds no hidden state to drop in a SRUCarry"):
-        jax.eval_shape(nn.init(unroll, cell), jax.random.key(0), jnp.ones((BATCH, STEPS, 5)))
+        jax.eval_shape(nn.init(unroll, cell), jax.random.key(0), jnp.ones((BATCH, STEPS, 6)))
 
 
 def test_zoneout_keeps_units_as_they_were() -> None:

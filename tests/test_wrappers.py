@@ -27,7 +27,7 @@ from tests.references.common import sigmoid
 
 
 def test_residual_adds_the_inputs() -> None:
-    inner = LSTMCell(5)
+    inner = LSTMCell(6)
     variables, carry, inputs = example(inner, "float32")
     params = {"params": {"inner": variables["params"]}}
     plain = run(inner, variables, inputs, initial_carry=carry)
@@ -39,7 +39,7 @@ def test_residual_adds_the_inputs() -> None:
 @pytest.mark.usefixtures("x64")
 def test_highway_gates_the_inputs(couple_gates: bool) -> None:
     cell = HighwayCell(
-        LSTMCell(5, param_dtype="float64"), couple_gates=couple_gates, param_dtype="float64"
+        LSTMCell(6, param_dtype="float64"), couple_gates=couple_gates, param_dtype="float64"
     )
     variables, carry, inputs = example(cell, "float64")
     p, x = jax.device_get((variables["params"], inputs))
@@ -115,10 +115,10 @@ WRAPPERS: dict[str, Any] = {
     "zoneout": lambda inner, off: ZoneoutCell(inner, 0.5, 0.5, deterministic=off),
     "residual": lambda inner, _: ResidualCell(inner),
     "highway": lambda inner, _: HighwayCell(inner),
-    "attention": lambda inner, _: AttentionCell(inner, length=2, size=5),
+    "attention": lambda inner, _: AttentionCell(inner, length=2, size=6),
     "learned": lambda inner, _: LearnedCarryCell(inner),
     "stack": lambda inner, off: Stack(
-        [inner, GRUCell(5)], between_keep_prob=0.5, deterministic=off
+        [inner, GRUCell(6)], between_keep_prob=0.5, deterministic=off
     ),
 }
 
@@ -126,9 +126,9 @@ WRAPPERS: dict[str, Any] = {
 @pytest.mark.parametrize("names", list(itertools.product(WRAPPERS, repeat=2)), ids="-".join)
 def test_every_pair_nests(names: tuple[str, str]) -> None:
     outer, inner = (WRAPPERS[name] for name in names)
-    evaluated = outer(inner(LSTMCell(5), True), True)
-    trained = outer(inner(LSTMCell(5), False), False)
-    x = jax.random.normal(jax.random.key(0), (BATCH, STEPS, 5))
+    evaluated = outer(inner(LSTMCell(6), True), True)
+    trained = outer(inner(LSTMCell(6), False), False)
+    x = jax.random.normal(jax.random.key(0), (BATCH, STEPS, 6))
     lengths = np.array([STEPS, 3, 1])
     variables = jax.jit(nn.init(unroll, evaluated))(jax.random.key(1), x)
 
@@ -156,12 +156,12 @@ def test_every_pair_nests(names: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("message", "cell"),
     [
-        (r"inputs must have the shape .* \(3, 4\), got \(3, 5\)", ResidualCell(GRUCell(4))),
-        (r"inputs must have the shape .* \(3, 4\), got \(3, 5\)", HighwayCell(GRUCell(4))),
+        (r"inputs must have the shape .* \(3, 4\), got \(3, 6\)", ResidualCell(GRUCell(4))),
+        (r"inputs must have the shape .* \(3, 4\), got \(3, 6\)", HighwayCell(GRUCell(4))),
         ("length must be above 0, got 0", AttentionCell(GRUCell(4), length=0, size=2)),
         ("hidden_prob must lie in", ZoneoutCell(GRUCell(4), hidden_prob=1.5)),
     ],
 )
 def test_errors_name_the_field(message: str, cell: nn.RNNCellBase) -> None:
     with pytest.raises(ValueError, match=message):
-        jax.eval_shape(nn.init(unroll, cell), jax.random.key(0), jnp.ones((BATCH, STEPS, 5)))
+        jax.eval_shape(nn.init(unroll, cell), jax.random.key(0), jnp.ones((BATCH, STEPS, 6)))

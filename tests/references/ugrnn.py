@@ -63,8 +63,8 @@ CASES = [
     Case("ugrnn", {"forget_bias": 0.0}),
     Case("ugrnn", {"activation": softsign, "forget_bias": 0.5}),
     Case("intersection_rnn", {}),
-    Case("intersection_rnn", {"features": 5}),  # as wide as the inputs: no projection
+    Case("intersection_rnn", {"features": 6}),  # as wide as the inputs: no projection
     Case("intersection_rnn", {"forget_bias": 0.0}),
     Case("intersection_rnn", {"output_activation": softsign}),
-    Case("intersection_rnn", {"features": 5, "forget_bias": 0.5, "output_activation": softsign}),
+    Case("intersection_rnn", {"features": 6, "forget_bias": 0.5, "output_activation": softsign}),
 ]
