@@ -12,9 +12,9 @@ class DropoutCell(nn.RNNCellBase):
 
     What is kept is divided by the probability of keeping it (Srivastava et al., 2014); each step
     has masks of its own. The output is dropped on its way out only, not in the carry; the state is
-    dropped without an LSTM's memory (leaves in a field named `cell`), both as in TF1. flax's own
-    LSTM has no names in its carry: all of it is dropped. Needs the random stream `dropout` unless
-    `deterministic`; `flax.linen.RNN` must be told to split it over time.
+    dropped without an LSTM's memory, both as in TF1: of a carry with named fields, `hidden` alone.
+    flax's own LSTM has no names in its carry: all of it is dropped. Needs the random stream
+    `dropout` unless `deterministic`; `flax.linen.RNN` must be told to split it over time.
 
     Attributes:
       inner: the cell.
@@ -34,8 +34,8 @@ class DropoutCell(nn.RNNCellBase):
         new_carry, outputs = self.inner(carry, self._keep(inputs, "input_keep_prob"))
 
         def keep_state(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
-            is_memory = getattr(path[-1], "name", None) == "cell" if path else False
-            return leaf if is_memory else self._keep(leaf, "state_keep_prob")
+            field = getattr(path[-1], "name", None) if path else None
+            return self._keep(leaf, "state_keep_prob") if field in (None, "hidden") else leaf
 
         new_carry = jax.tree_util.tree_map_with_path(keep_state, new_carry)
         return new_carry, self._keep(outputs, "output_keep_prob")
