@@ -222,6 +222,10 @@ def test_carry_is_a_named_tuple_of_its_own(name: str, other: str) -> None:
         ("lstm", "projection_size"),
         ("lstm", "cell_clip"),
         ("lstm", "projection_clip"),
+        ("weight_norm_lstm", "cell_clip"),
+        ("layer_norm_lstm", "epsilon"),
+        ("layer_norm_gru", "epsilon"),
+        ("slstm", "num_heads"),
     ],
 )
 def test_sizes_and_bounds_must_be_positive(name: str, option: str) -> None:
@@ -229,6 +233,46 @@ def test_sizes_and_bounds_must_be_positive(name: str, option: str) -> None:
     carry = cell.initialize_carry(jax.random.key(0), (BATCH, 5))
     with pytest.raises(ValueError, match=f"{option} must be above 0, got 0"):
         cell.init(jax.random.key(0), carry, jnp.ones((BATCH, 5)))
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value", "expected"),
+    [
+        ("slstm", "num_heads", 3, "must divide features=4, got 3"),
+        ("slstm", "forget_gate", "relu", "must be 'exponential' or 'sigmoid', got 'relu'"),
+    ],
+)
+def test_options_must_fit(name: str, option: str, value: Any, expected: str) -> None:
+    cell = build(Case(name, {option: value}))
+    carry = cell.initialize_carry(jax.random.key(0), (BATCH, 5))
+    with pytest.raises(ValueError, match=f"{option} {expected}"):
+        cell.init(jax.random.key(0), carry, jnp.ones((BATCH, 5)))
+
+
+@pytest.mark.parametrize("name", ["slstm", "layer_norm_lstm", "layer_norm_gru", "weight_norm_lstm"])
+def test_division_by_nothing_is_finite(name: str) -> None:
+    """A state, inputs and weights of zero: no variance, no length, nothing to normalise."""
+    cell = build(Case(name, {}))
+    zeros = jax.tree.map(jnp.zeros_like, example(cell, "float32"))
+    run = jax.value_and_grad(
+        lambda given: nn.apply(unroll, cell)(*given[:1], given[2]).outputs.sum()
+    )
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.jit(run)(zeros)))
+
+
+def test_slstm_starts_from_nothing() -> None:
+    """However much more the forget gate says, the first input is all there is to remember."""
+    case = Case("slstm", {})
+    cell = build(case)
+    given = example(cell, "float32")
+    extreme = jnp.repeat(jnp.array([-200.0, 200.0, 1.0, 1.0]), cell.features)  # i, f, z, o
+    params = given.variables["params"] | {"bias": extreme}
+    carry = cell.initialize_carry(jax.random.key(0), given.inputs[:, 0].shape)
+    start = Example({"params": params}, carry, given.inputs)
+    outputs, last = nn.apply(unroll, cell)(start.variables, start.inputs, initial_carry=carry)
+    expected_carry, expected = run_reference(case, start)
+    assert_close(outputs, expected, 2e-6)
+    np.testing.assert_allclose(last.stabilizer, expected_carry["stabilizer"], rtol=1e-5)
 
 
 if __name__ == "__main__":

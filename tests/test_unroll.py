@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.cells import BasicRNNCell, DropoutCell, GRUCell, LSTMCell
+from rnnjax.cells import BasicRNNCell, DropoutCell, GRUCell, LSTMCell, SLSTMCell
 from rnnjax.stack import Stack
 from rnnjax.unroll import Unrolled, unroll
 from tests.cases import (
@@ -31,7 +31,7 @@ LENGTHS = np.array([4, 0, STEPS])  # one a sequence
 PADDING = np.arange(STEPS) >= LENGTHS[:, None]  # [B, T]
 
 # The layers of each model; the stack changes carry and width on its way up.
-MODELS = [*([case] for case in CASES), [CASES[-1], Case("gru", {})]]
+MODELS = [*([case] for case in CASES), [Case("lstm", {"projection_size": 3}), Case("gru", {})]]
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda m: "+".join(map(label, m)))
 
 
@@ -209,7 +209,7 @@ def test_dropout_has_new_masks_at_each_step(cell: nn.RNNCellBase) -> None:
     assert len(np.unique(y.reshape(-1, 64) != 0, axis=0)) == 8 * STEPS
 
 
-@pytest.mark.parametrize("cell_type", [LSTMCell, GRUCell])
+@pytest.mark.parametrize("cell_type", [LSTMCell, GRUCell, SLSTMCell])
 @pytest.mark.parametrize("part", ["output", "state"])
 def test_dropout_spares_the_memory(cell_type: Any, part: str) -> None:
     inner = cell_type(400)
