@@ -128,6 +128,10 @@ def test_what_does_not_fit_is_named(name: str) -> None:
         ("lstm", "projection_size"),
         ("lstm", "cell_clip"),
         ("lstm", "projection_clip"),
+        ("weight_norm_lstm", "cell_clip"),
+        ("layer_norm_lstm", "epsilon"),
+        ("layer_norm_gru", "epsilon"),
+        ("slstm", "num_heads"),
         ("nas", "projection_size"),
         ("glstm", "num_groups"),
         ("glstm", "projection_size"),
@@ -145,6 +149,8 @@ def test_sizes_and_bounds_must_be_positive(name: str, option: str) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
+        ("slstm", {"num_heads": 3}, "num_heads must divide features=4, got 3"),
+        ("slstm", {"forget_gate": "relu"}, "must be 'exponential' or 'sigmoid', got 'relu'"),
         ("glstm", {"num_groups": 4}, "divide the input features, got num_groups=4 and .*=6"),
         ("glstm", {"num_groups": 3}, "divide features, got num_groups=3 and features=4"),
         (

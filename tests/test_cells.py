@@ -5,6 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
@@ -20,6 +21,7 @@ from tests.cases import (
     build,
     example,
     label,
+    run,
     shapes,
 )
 from tests.references import CASES, REFERENCES
@@ -126,3 +128,30 @@ def test_works_in_flax_rnn(case: Case) -> None:
 
         (outputs, last), expected = run_both(variables["params"], carry, inputs)
     assert_close((last, outputs), expected)
+
+
+@pytest.mark.parametrize("name", ["slstm", "layer_norm_lstm", "layer_norm_gru", "weight_norm_lstm"])
+def test_division_by_nothing_is_finite(name: str) -> None:
+    """A state, inputs and weights of zero: no variance, no length, nothing to normalise."""
+    cell = build(Case(name, {}))
+    zeros = jax.tree.map(jnp.zeros_like, example(cell, "float32"))
+
+    def total(variables: Any) -> jax.Array:
+        return nn.apply(unroll, cell)(variables, zeros.inputs).outputs.sum()
+
+    run = jax.jit(jax.value_and_grad(total))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run(zeros.variables)))
+
+
+def test_slstm_starts_from_nothing() -> None:
+    """However much more the forget gate says, the first input is all there is to remember."""
+    case = Case("slstm", {})
+    cell = build(case)
+    given = example(cell, "float32")
+    extreme = jnp.repeat(jnp.array([-200.0, 200.0, 1.0, 1.0]), cell.features)  # i, f, z, o
+    variables = {"params": given.variables["params"] | {"bias": extreme}}
+    carry = cell.initialize_carry(jax.random.key(0), given.inputs[:, 0].shape)
+    outputs, last = run(cell, variables, given.inputs, initial_carry=carry)
+    expected_carry, expected = run_reference(case, Example(variables, carry, given.inputs))
+    assert_close(outputs, expected, 2e-6)
+    np.testing.assert_allclose(last.stabilizer, expected_carry["stabilizer"], rtol=1e-5)

@@ -17,16 +17,25 @@ from rnnjax.cells.conv_lstm import (
     ConvLSTM3DCell,
     ConvLSTMCell,
 )
+from rnnjax.cells.coupled import CoupledLSTMCarry, CoupledLSTMCell
 from rnnjax.cells.dropout import DropoutCell, ZoneoutCell
 from rnnjax.cells.glstm import GLSTMCarry, GLSTMCell
 from rnnjax.cells.grid_lstm import GridLSTMCarry, GridLSTMCell
 from rnnjax.cells.gru import GRUCarry, GRUCell
+from rnnjax.cells.layer_norm import (
+    LayerNormGRUCarry,
+    LayerNormGRUCell,
+    LayerNormLSTMCarry,
+    LayerNormLSTMCell,
+)
 from rnnjax.cells.learned_carry import LearnedCarry, LearnedCarryCell
 from rnnjax.cells.lstm import LSTMCarry, LSTMCell
 from rnnjax.cells.mgu import MGUCarry, MGUCell
 from rnnjax.cells.minimal_rnn import MinimalRNNCarry, MinimalRNNCell
 from rnnjax.cells.nas import NASCarry, NASCell
+from rnnjax.cells.slstm import SLSTMCarry, SLSTMCell
 from rnnjax.cells.ugrnn import IntersectionRNNCarry, IntersectionRNNCell, UGRNNCarry, UGRNNCell
+from rnnjax.cells.weight_norm import WeightNormLSTMCarry, WeightNormLSTMCell
 from rnnjax.cells.wrapper import HighwayCell, ResidualCell, Wrapper
 
 # Configs name a cell by its key here.
@@ -34,6 +43,10 @@ CELLS: dict[str, type[Cell]] = {
     "rnn": BasicRNNCell,
     "gru": GRUCell,
     "lstm": LSTMCell,
+    "coupled_lstm": CoupledLSTMCell,
+    "layer_norm_lstm": LayerNormLSTMCell,
+    "layer_norm_gru": LayerNormGRUCell,
+    "weight_norm_lstm": WeightNormLSTMCell,
     "mgu": MGUCell,
     "ugrnn": UGRNNCell,
     "intersection_rnn": IntersectionRNNCell,
@@ -45,6 +58,7 @@ CELLS: dict[str, type[Cell]] = {
     "conv_lstm_2d": ConvLSTM2DCell,
     "conv_lstm_3d": ConvLSTM3DCell,
     "grid_lstm": GridLSTMCell,
+    "slstm": SLSTMCell,
 }
 
 __all__ = [
@@ -63,6 +77,8 @@ __all__ = [
     "ConvLSTM3DCarry",
     "ConvLSTM3DCell",
     "ConvLSTMCell",
+    "CoupledLSTMCarry",
+    "CoupledLSTMCell",
     "DropoutCell",
     "GLSTMCarry",
     "GLSTMCell",
@@ -75,6 +91,10 @@ __all__ = [
     "IntersectionRNNCell",
     "LSTMCarry",
     "LSTMCell",
+    "LayerNormGRUCarry",
+    "LayerNormGRUCell",
+    "LayerNormLSTMCarry",
+    "LayerNormLSTMCell",
     "LearnedCarry",
     "LearnedCarryCell",
     "MGUCarry",
@@ -84,8 +104,12 @@ __all__ = [
     "NASCarry",
     "NASCell",
     "ResidualCell",
+    "SLSTMCarry",
+    "SLSTMCell",
     "UGRNNCarry",
     "UGRNNCell",
+    "WeightNormLSTMCarry",
+    "WeightNormLSTMCell",
     "Wrapper",
     "ZoneoutCell",
 ]

@@ -74,7 +74,43 @@ def forget_gate_bias(value: float) -> Initializer:
     return init
 
 
-class LSTMCell(base.Cell):
+class ProjectedLSTM(base.Cell):
+    """What the LSTMs share whose gates may see the memory and whose output may be projected.
+
+    Attributes (more in `Cell`):
+      forget_bias: added to the forget gate.
+      use_peepholes: let the gates see the memory.
+      projection_size: width P of the output; None: H, without a projection.
+      projection_clip: bound of the projected output's absolute value; None: none.
+      activation: of the new memory and of the output.
+      peephole_init: of the peepholes; TF1's default.
+    """
+
+    forget_bias: float = 1.0
+    use_peepholes: bool = False
+    projection_size: int | None = None
+    projection_clip: float | None = None
+    activation: Callable[[jax.Array], jax.Array] = jnp.tanh
+    peephole_init: Initializer = base.diagonal_init
+
+    @property
+    def output_size(self) -> int:
+        return self.features if self.projection_size is None else self.projection_size
+
+    @nn.nowrap
+    def check(self) -> None:
+        base.check_positive(self, "features", "projection_size", "projection_clip")
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
+        del rng
+        return self.carry_type(
+            cell=self.zeros(input_shape, self.features),
+            hidden=self.zeros(input_shape, self.output_size),
+        )
+
+
+class LSTMCell(ProjectedLSTM):
     r"""TF1's `BasicLSTMCell`, and with the options its `LSTMCell`.
 
     .. code-block:: text
@@ -90,34 +126,19 @@ class LSTMCell(base.Cell):
     Parameters: kernel `[F + P, 4H]`, bias `[4H]`; peepholes `[3, H]` (i, f, o); projection
     `[H, P]`.
 
-    Attributes (more in `Cell`):
-      forget_bias: added to the forget gate.
-      use_peepholes: let the gates see the memory.
+    Attributes (more in `ProjectedLSTM`):
       cell_clip: bound of the memory's absolute value; None: none.
-      projection_size: width P of the output; None: H, without a projection.
-      projection_clip: bound of the projected output's absolute value; None: none.
-      activation: of the new memory and of the output.
-      peephole_init: of the peepholes; TF1's default.
     """
 
-    forget_bias: float = 1.0
-    use_peepholes: bool = False
     cell_clip: float | None = None
-    projection_size: int | None = None
-    projection_clip: float | None = None
-    activation: Callable[[jax.Array], jax.Array] = jnp.tanh
-    peephole_init: Initializer = base.diagonal_init
 
     carry_type = LSTMCarry
     source = "Hochreiter & Schmidhuber, 1997; Gers et al., 2000"
 
-    @property
-    def output_size(self) -> int:
-        return self.features if self.projection_size is None else self.projection_size
-
     @nn.nowrap
     def check(self) -> None:
-        base.check_positive(self, "features", "projection_size", "cell_clip", "projection_clip")
+        super().check()
+        base.check_positive(self, "cell_clip")
 
     @nn.compact
     def parameters(self, num_inputs: int) -> LSTMParams:
@@ -145,12 +166,4 @@ class LSTMCell(base.Cell):
             cell_clip=self.cell_clip,
             projection_clip=self.projection_clip,
             activation=self.activation,
-        )
-
-    @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> LSTMCarry:
-        del rng
-        return LSTMCarry(
-            cell=self.zeros(input_shape, self.features),
-            hidden=self.zeros(input_shape, self.output_size),
         )

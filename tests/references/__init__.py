@@ -4,18 +4,38 @@ from tests.references import (
     basic,
     cfn,
     conv_lstm,
+    coupled,
     glstm,
     grid_lstm,
     gru,
+    layer_norm,
     lstm,
     mgu,
     minimal_rnn,
     nas,
+    slstm,
     ugrnn,
+    weight_norm,
 )
 from tests.references.common import Case, Reference
 
-_FAMILIES = (basic, gru, lstm, mgu, ugrnn, nas, minimal_rnn, cfn, glstm, conv_lstm, grid_lstm)
+_FAMILIES = (
+    basic,
+    gru,
+    lstm,
+    coupled,
+    layer_norm,
+    weight_norm,
+    mgu,
+    ugrnn,
+    nas,
+    minimal_rnn,
+    cfn,
+    glstm,
+    conv_lstm,
+    grid_lstm,
+    slstm,
+)
 
 REFERENCES: dict[str, Reference] = {
     name: reference for family in _FAMILIES for name, reference in family.REFERENCES.items()

@@ -1,0 +1,73 @@
+"""The coupled LSTM, "CIFG" (Greff et al., "LSTM: A search space odyssey", 2017)."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rnnjax.cells.lstm import LSTMCarry, LSTMParams, ProjectedLSTM, lstm_pointwise
+
+
+class CoupledLSTMCarry(NamedTuple):
+    cell: jax.Array  # [..., H], the memory c
+    hidden: jax.Array  # [..., P], the last output h; P = H without projection
+
+
+class CoupledLSTMParams(NamedTuple):
+    kernel: jax.Array  # [F + P, 3H], of [x, h]; TF's order: new j, forget f, output o
+    bias: jax.Array  # [3H]
+    peepholes: jax.Array | None = None  # [2, H], diagonals from c to f and o
+    projection: jax.Array | None = None  # [H, P]
+
+
+class CoupledLSTMCell(ProjectedLSTM):
+    r"""TF1's `CoupledInputForgetGateLSTMCell`: new comes in as old is forgotten.
+
+    .. code-block:: text
+
+      j, f, o = [x, h] W + b                                         + w_f * c to f (peepholes)
+      c' = sigmoid(f + forget_bias) * c + (1 - sigmoid(f + forget_bias)) * activation(j)
+      h' = sigmoid(o) * activation(c')                               + w_o * c' to o (peepholes)
+      h' = h' W_p                                                    (projection)
+
+    TF's `layer_norm` is left out; in the paper's letters z is j, and its forget bias is part of b.
+    Parameters: kernel `[F + P, 3H]`, bias `[3H]`; peepholes `[2, H]` (f, o); projection `[H, P]`.
+    """
+
+    carry_type = CoupledLSTMCarry
+    source = "Greff et al., 2017"
+
+    @nn.compact
+    def parameters(self, num_inputs: int) -> CoupledLSTMParams:
+        rows, units = num_inputs + self.output_size, self.features
+        return CoupledLSTMParams(
+            kernel=self.weight("kernel", self.kernel_init, rows, 3 * units),
+            bias=self.weight("bias", self.bias_init, 3 * units),
+            peepholes=self.weight("peepholes", self.peephole_init, 2, units)
+            if self.use_peepholes
+            else None,
+            projection=self.weight("projection", self.kernel_init, units, self.output_size)
+            if self.projection_size is not None
+            else None,
+        )
+
+    @nn.nowrap
+    def pointwise(
+        self, params: CoupledLSTMParams, carry: CoupledLSTMCarry, products: jax.Array
+    ) -> tuple[CoupledLSTMCarry, jax.Array]:
+        # 1 - sigmoid(f) is sigmoid(-f): an LSTM whose input gate is its forget gate negated.
+        j, f, o = jnp.split(products, 3, axis=-1)
+        f = f + self.forget_bias
+        peepholes = params.peepholes
+        if peepholes is not None:
+            peepholes = jnp.stack([-peepholes[0], *peepholes])
+        new_carry, outputs = lstm_pointwise(
+            LSTMParams(params.kernel, params.bias, peepholes, params.projection),
+            LSTMCarry(*carry),
+            jnp.concatenate([-f, j, f, o], axis=-1),
+            forget_bias=0.0,
+            projection_clip=self.projection_clip,
+            activation=self.activation,
+        )
+        return CoupledLSTMCarry(*new_carry), outputs

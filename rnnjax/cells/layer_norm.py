@@ -1,0 +1,185 @@
+"""Layer-normalised cells (Ba, Kiros & Hinton, "Layer normalization", 2016)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.typing import Initializer
+
+from rnnjax.cells import base
+
+
+def layer_norm(x: jax.Array, scale: jax.Array, shift: jax.Array, epsilon: float) -> jax.Array:
+    """Returns x with mean 0 and variance 1 over its last axis, then scaled and shifted."""
+    mean = jnp.mean(x, axis=-1, keepdims=True)
+    variance = jnp.var(x, axis=-1, keepdims=True)
+    normalized = (x - mean) * jax.lax.rsqrt(variance + epsilon)
+    return normalized * scale.astype(x.dtype) + shift.astype(x.dtype)
+
+
+class LayerNormLSTMCarry(NamedTuple):
+    cell: jax.Array  # [..., H], the normalised memory c
+    hidden: jax.Array  # [..., H], the last output h
+
+
+class LayerNormLSTMParams(NamedTuple):
+    kernel: jax.Array  # [F + H, 4H], of [x, h]; TF's order: input i, new j, forget f, output o
+    gate_scale: jax.Array  # [4, H]
+    gate_shift: jax.Array  # [4, H]
+    cell_scale: jax.Array  # [H]
+    cell_shift: jax.Array  # [H]
+
+
+class LayerNormLSTMCell(base.Cell):
+    r"""TF1's `LayerNormBasicLSTMCell`, without its dropout.
+
+    .. code-block:: text
+
+      i, j, f, o = LN([x, h] W)          each by itself, over H
+      c' = LN(sigmoid(f + forget_bias) * c + sigmoid(i) * activation(j))
+      h' = sigmoid(o) * activation(c')
+
+    As in TF1, the memory is carried on normalised; the paper normalises it for the output alone,
+    and the products of x and of h each by itself. LN has a scale and a shift, no bias is needed.
+    Parameters: kernel `[F + H, 4H]`, gate_scale and gate_shift `[4, H]` (i, j, f, o), cell_scale
+    and cell_shift `[H]`.
+
+    Attributes (more in `Cell`):
+      forget_bias: added to the forget gate.
+      activation: of the new memory and of the output.
+      epsilon: added to the variance. TF1's is 1e-12, by which a row without any variance, such as
+        that of zero inputs at the start, has its gradient multiplied by 1e6.
+      scale_init: of the scales, TF1's `norm_gain`; `bias_init` is of the shifts.
+    """
+
+    forget_bias: float = 1.0
+    activation: Callable[[jax.Array], jax.Array] = jnp.tanh
+    epsilon: float = 1e-6
+    scale_init: Initializer = nn.initializers.ones
+
+    carry_type = LayerNormLSTMCarry
+    source = "Ba et al., 2016"
+
+    @nn.nowrap
+    def check(self) -> None:
+        base.check_positive(self, "features", "epsilon")
+
+    @nn.compact
+    def parameters(self, num_inputs: int) -> LayerNormLSTMParams:
+        rows, units = num_inputs + self.features, self.features
+        return LayerNormLSTMParams(
+            kernel=self.weight("kernel", self.kernel_init, rows, 4 * units),
+            gate_scale=self.weight("gate_scale", self.scale_init, 4, units),
+            gate_shift=self.weight("gate_shift", self.bias_init, 4, units),
+            cell_scale=self.weight("cell_scale", self.scale_init, units),
+            cell_shift=self.weight("cell_shift", self.bias_init, units),
+        )
+
+    @nn.nowrap
+    def products(
+        self, params: LayerNormLSTMParams, carry: LayerNormLSTMCarry, inputs: jax.Array
+    ) -> jax.Array:
+        gates = base.join(inputs, carry.hidden, params.kernel) @ params.kernel
+        return gates.astype(carry.hidden.dtype)
+
+    @nn.nowrap
+    def pointwise(
+        self, params: LayerNormLSTMParams, carry: LayerNormLSTMCarry, products: jax.Array
+    ) -> tuple[LayerNormLSTMCarry, jax.Array]:
+        gates = products.reshape(*products.shape[:-1], *params.gate_scale.shape)
+        gates = layer_norm(gates, params.gate_scale, params.gate_shift, self.epsilon)
+        i, j, f, o = jnp.moveaxis(gates, -2, 0)
+        cell = jax.nn.sigmoid(f + self.forget_bias) * carry.cell
+        cell = cell + jax.nn.sigmoid(i) * self.activation(j)
+        cell = layer_norm(cell, params.cell_scale, params.cell_shift, self.epsilon)
+        hidden = jax.nn.sigmoid(o) * self.activation(cell)
+        return LayerNormLSTMCarry(cell, hidden), hidden
+
+
+class LayerNormGRUCarry(NamedTuple):
+    hidden: jax.Array  # [..., H]
+
+
+class LayerNormGRUParams(NamedTuple):
+    input_kernel: jax.Array  # [F, 3H]; reset r, update u, candidate c
+    recurrent_kernel: jax.Array  # [H, 3H]
+    input_scale: jax.Array  # [3H]
+    input_shift: jax.Array  # [3H]
+    recurrent_scale: jax.Array  # [3H]
+    recurrent_shift: jax.Array  # [3H]
+
+
+class LayerNormGRUCell(base.Cell):
+    r"""The layer-normalised GRU of the paper's supplement.
+
+    .. code-block:: text
+
+      r, u = sigmoid(LN(x W_g) + LN(h U_g))          both gates as one, over 2H
+      c = activation(LN(x W_c) + r * LN(h U_c))      over H
+      h' = u * h + (1 - u) * c
+
+    This h' is `GRUCell`'s; the paper's z is 1 - u, so that its weights of z are those of u negated.
+    The reset gate comes after the product, as with `reset_after`. Others normalise each gate by
+    itself, or the sum of both products. Parameters: input_kernel `[F, 3H]`, recurrent_kernel
+    `[H, 3H]`, and of the products of each a scale and a shift, input_scale, input_shift,
+    recurrent_scale and recurrent_shift `[3H]`; all in the order r, u, c.
+
+    Attributes (more in `Cell`):
+      activation: of the candidate.
+      epsilon: added to the variance; see `LayerNormLSTMCell`.
+      scale_init: of the scales; `bias_init` is of the shifts.
+    """
+
+    activation: Callable[[jax.Array], jax.Array] = jnp.tanh
+    epsilon: float = 1e-6
+    scale_init: Initializer = nn.initializers.ones
+
+    carry_type = LayerNormGRUCarry
+    source = "Ba et al., 2016"
+
+    @nn.nowrap
+    def check(self) -> None:
+        base.check_positive(self, "features", "epsilon")
+
+    @nn.compact
+    def parameters(self, num_inputs: int) -> LayerNormGRUParams:
+        units, columns = self.features, 3 * self.features
+        return LayerNormGRUParams(
+            input_kernel=self.weight("input_kernel", self.kernel_init, num_inputs, columns),
+            recurrent_kernel=self.weight("recurrent_kernel", self.kernel_init, units, columns),
+            input_scale=self.weight("input_scale", self.scale_init, columns),
+            input_shift=self.weight("input_shift", self.bias_init, columns),
+            recurrent_scale=self.weight("recurrent_scale", self.scale_init, columns),
+            recurrent_shift=self.weight("recurrent_shift", self.bias_init, columns),
+        )
+
+    @nn.nowrap
+    def products(
+        self, params: LayerNormGRUParams, carry: LayerNormGRUCarry, inputs: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        (hidden,) = carry
+        of_x = inputs.astype(params.input_kernel.dtype) @ params.input_kernel
+        of_h = hidden.astype(params.recurrent_kernel.dtype) @ params.recurrent_kernel
+        return of_x.astype(hidden.dtype), of_h.astype(hidden.dtype)
+
+    @nn.nowrap
+    def pointwise(
+        self,
+        params: LayerNormGRUParams,
+        carry: LayerNormGRUCarry,
+        products: tuple[jax.Array, jax.Array],
+    ) -> tuple[LayerNormGRUCarry, jax.Array]:
+        def normalize(*arrays: jax.Array) -> list[jax.Array]:
+            """Returns the gates and the candidate: each a product, its scale and its shift."""
+            blocks = zip(*(jnp.split(a, [2 * self.features], -1) for a in arrays), strict=True)
+            return [layer_norm(*block, epsilon=self.epsilon) for block in blocks]
+
+        of_x, of_h = products
+        gates_x, candidate_x = normalize(of_x, params.input_scale, params.input_shift)
+        gates_h, candidate_h = normalize(of_h, params.recurrent_scale, params.recurrent_shift)
+        reset, update = jnp.split(jax.nn.sigmoid(gates_x + gates_h), 2, axis=-1)
+        candidate = self.activation(candidate_x + reset * candidate_h)
+        hidden = update * carry.hidden + (1 - update) * candidate
+        return LayerNormGRUCarry(hidden), hidden
