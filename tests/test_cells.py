@@ -31,6 +31,8 @@ from tests.references.common import Case
 
 each_case = pytest.mark.parametrize("case", CASES, ids=label)
 
+# Options of the initial values alone.
+INITIAL = {"period_min", "period_max"}
 GOLDEN = Path(__file__).parent / "golden" / "parameters.json"
 
 
@@ -92,7 +94,7 @@ def test_every_option_bites(case: Case) -> None:
     """Otherwise agreement with the reference would say nothing about the option."""
     given = example(build(case), "float32")
     carry, outputs = run_reference(case, given)
-    for option in case.options:
+    for option in case.options.keys() - INITIAL:
         if shapes(case) != shapes(case, without=option):
             continue  # It shows in the shapes.
         _, others = run_reference(case, given, without=option)
@@ -222,13 +224,50 @@ def test_carry_is_a_named_tuple_of_its_own(name: str, other: str) -> None:
         ("lstm", "projection_size"),
         ("lstm", "cell_clip"),
         ("lstm", "projection_clip"),
+        ("phased_lstm", "ratio_on"),
+        ("phased_lstm", "period_min"),
+        ("qrnn", "window"),
     ],
 )
 def test_sizes_and_bounds_must_be_positive(name: str, option: str) -> None:
     cell = build(Case(name, {option: 0}))
-    carry = cell.initialize_carry(jax.random.key(0), (BATCH, 5))
     with pytest.raises(ValueError, match=f"{option} must be above 0, got 0"):
-        cell.init(jax.random.key(0), carry, jnp.ones((BATCH, 5)))
+        initialize(cell)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("phased_lstm", {"leak": 2.0}, r"leak must be in \[0, 1\], got 2.0"),
+        ("phased_lstm", {"ratio_on": 1.5}, "ratio_on must be at most 1, got 1.5"),
+        ("phased_lstm", {"period_max": 0.5}, "at least period_min=1.0, got 0.5"),
+        ("qrnn", {"pooling": "fio"}, "pooling must be 'f', 'fo' or 'ifo', got 'fio'"),
+    ],
+)
+def test_options_out_of_range(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        initialize(build(Case(name, options)))
+
+
+def initialize(cell: Any) -> Any:
+    carry = cell.initialize_carry(jax.random.key(0), (BATCH, 5))
+    return cell.init(jax.random.key(0), carry, jnp.ones((BATCH, 5)))
+
+
+def test_phased_lstm_starts_with_periods_of_all_lengths() -> None:
+    cell = build(Case("phased_lstm", {"period_min": 2.0, "period_max": 50.0}), features=1000)
+    params = jax.jit(lambda: initialize(cell))()["params"]
+    logs = np.log(params["period"] / 2) / np.log(25)
+    for uniform in (logs, params["phase"] / params["period"]):
+        np.testing.assert_allclose(np.quantile(uniform, [0, 0.5, 1]), [0, 0.5, 1], atol=0.05)
+    np.testing.assert_array_equal(params["ratio_on"], np.float32(0.1))
+
+
+def test_phased_lstm_counts_exactly_in_bfloat16() -> None:
+    cell = build(Case("phased_lstm", {}), param_dtype=jnp.bfloat16)
+    inputs = jnp.ones((1, 600, 5), jnp.bfloat16)
+    variables = nn.init(unroll, cell)(jax.random.key(0), inputs[:, :1])
+    np.testing.assert_array_equal(nn.apply(unroll, cell)(variables, inputs).carry.time, 600)
 
 
 if __name__ == "__main__":
