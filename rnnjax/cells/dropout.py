@@ -11,8 +11,8 @@ class DropoutCell(nn.RNNCellBase):
     """Drops parts of a cell's inputs, outputs and new state, each with its own probability.
 
     What is kept is divided by the probability of keeping it (Srivastava et al., 2014); each step
-    has masks of its own. The output is dropped on its way out only, not in the carry; the state is
-    dropped without an LSTM's memory (leaves in a field named `cell`), both as in TF1. flax's own
+    has masks of its own. The output is dropped on its way out only, not in the carry; of the state
+    only fields named `hidden` are dropped: no memory, as in TF1, and no count of time. flax's own
     LSTM has no names in its carry: all of it is dropped. Needs the random stream `dropout` unless
     `deterministic`; `flax.linen.RNN` must be told to split it over time.
 
@@ -34,8 +34,8 @@ class DropoutCell(nn.RNNCellBase):
         new_carry, outputs = self.inner(carry, self._keep(inputs, "input_keep_prob"))
 
         def keep_state(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
-            is_memory = getattr(path[-1], "name", None) == "cell" if path else False
-            return leaf if is_memory else self._keep(leaf, "state_keep_prob")
+            name = getattr(path[-1], "name", None) if path else None
+            return self._keep(leaf, "state_keep_prob") if name in ("hidden", None) else leaf
 
         new_carry = jax.tree_util.tree_map_with_path(keep_state, new_carry)
         return new_carry, self._keep(outputs, "output_keep_prob")
