@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -19,6 +20,13 @@ BATCH, STEPS, UNITS = 3, 7, 4
 # An input of each number of feature axes: [F], or an image of as many dimensions with C channels.
 INPUT_SHAPES = {1: (6,), 2: (6, 2), 3: (5, 4, 2), 4: (4, 3, 3, 2)}
 
+# From random normal values to those of a parameter or a state that divides.
+RANGES: dict[Any, Callable[[Any], Any]] = {
+    "normalizer": lambda v: 1 + abs(v),
+    "period": lambda v: 10 * (1 + abs(v)),  # in steps: it cycles within the few of a test
+    "ratio_on": lambda v: 1 / (1 + abs(v)),
+}
+
 
 class Example(NamedTuple):
     variables: Any
@@ -27,8 +35,9 @@ class Example(NamedTuple):
 
 
 def label(case: Case) -> str:
-    """Returns a test's id, such as `gru-reset_after`."""
-    return "-".join((case.name, *case.options))
+    """Returns a test's id, such as `gru-reset_after` or `qrnn-pooling=f`."""
+    options = (f"{k}={v}" if isinstance(v, str) else k for k, v in case.options.items())
+    return "-".join((case.name, *options))
 
 
 def build(*layers: Case, **fields: Any) -> Any:
@@ -43,8 +52,8 @@ def build(*layers: Case, **fields: Any) -> Any:
 def example(cell: nn.RNNCellBase, dtype: str) -> Example:
     """Returns variables, a carry and inputs for a cell, all of them random normal.
 
-    Only what divides, a field named `normalizer`, is kept away from 0; and a convolution's weights
-    are the smaller, the more taps it sums over.
+    Only what divides is kept away from 0, see `RANGES`; and a convolution's weights are the
+    smaller, the more taps it sums over.
     """
     shape = INPUT_SHAPES[cell.num_feature_axes]
     carry = cell.initialize_carry(jax.random.key(0), (BATCH, *shape))
@@ -54,11 +63,10 @@ def example(cell: nn.RNNCellBase, dtype: str) -> Example:
 
     def draw(path: tuple[Any, ...], leaf: Any) -> jax.Array:
         values = rng.normal(size=leaf.shape)
-        if getattr(path[-1], "name", None) == "normalizer":
-            values = 1 + np.abs(values)
-        if getattr(path[-1], "key", None) == "kernel":
+        name = getattr(path[-1], "name", None) or getattr(path[-1], "key", None)
+        if name == "kernel":
             values /= math.sqrt(math.prod(leaf.shape[:-2]))
-        return jnp.asarray(values, dtype)
+        return jnp.asarray(RANGES.get(name, lambda v: v)(values), dtype)
 
     return jax.tree_util.tree_map_with_path(draw, Example(variables, carry, inputs))
 

@@ -133,6 +133,9 @@ def test_what_does_not_fit_is_named(name: str) -> None:
         ("layer_norm_gru", "epsilon"),
         ("slstm", "num_heads"),
         ("nas", "projection_size"),
+        ("phased_lstm", "ratio_on"),
+        ("phased_lstm", "period_min"),
+        ("qrnn", "window"),
         ("glstm", "num_groups"),
         ("glstm", "projection_size"),
         ("grid_lstm", "feature_size"),
@@ -151,6 +154,10 @@ def test_sizes_and_bounds_must_be_positive(name: str, option: str) -> None:
     [
         ("slstm", {"num_heads": 3}, "num_heads must divide features=4, got 3"),
         ("slstm", {"forget_gate": "relu"}, "must be 'exponential' or 'sigmoid', got 'relu'"),
+        ("phased_lstm", {"leak": 2.0}, r"leak must be in \[0, 1\], got 2.0"),
+        ("phased_lstm", {"ratio_on": 1.5}, "ratio_on must be at most 1, got 1.5"),
+        ("phased_lstm", {"period_max": 0.5}, "at least period_min=1.0, got 0.5"),
+        ("qrnn", {"pooling": "fio"}, "pooling must be 'f', 'fo' or 'ifo', got 'fio'"),
         ("glstm", {"num_groups": 4}, "divide the input features, got num_groups=4 and .*=6"),
         ("glstm", {"num_groups": 3}, "divide features, got num_groups=3 and features=4"),
         (
@@ -170,6 +177,23 @@ def test_sizes_must_fit(name: str, options: dict[str, Any], message: str) -> Non
     inputs = jnp.ones((BATCH, STEPS, *INPUT_SHAPES[cell.num_feature_axes]))
     with pytest.raises(ValueError, match=message):
         nn.init(unroll, cell)(jax.random.key(0), inputs)
+
+
+def test_phased_lstm_starts_with_periods_of_all_lengths() -> None:
+    cell = build(Case("phased_lstm", {"period_min": 2.0, "period_max": 50.0}), features=1000)
+    carry = cell.initialize_carry(jax.random.key(0), (BATCH, 5))
+    params = jax.jit(cell.init)(jax.random.key(0), carry, jnp.ones((BATCH, 5)))["params"]
+    logs = np.log(params["period"] / 2) / np.log(25)
+    for uniform in (logs, params["phase"] / params["period"]):
+        np.testing.assert_allclose(np.quantile(uniform, [0, 0.5, 1]), [0, 0.5, 1], atol=0.05)
+    np.testing.assert_array_equal(params["ratio_on"], np.float32(0.1))
+
+
+def test_phased_lstm_counts_exactly_in_bfloat16() -> None:
+    cell = build(Case("phased_lstm", {}), param_dtype=jnp.bfloat16)
+    inputs = jnp.ones((1, 600, 5), jnp.bfloat16)
+    variables = nn.init(unroll, cell)(jax.random.key(0), inputs[:, :1])
+    np.testing.assert_array_equal(nn.apply(unroll, cell)(variables, inputs).carry.time, 600)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from rnnjax.cells import (
     GRUCell,
     LSTMCarry,
     LSTMCell,
+    PhasedLSTMCell,
+    SLSTMCell,
     SRUCell,
     ZoneoutCell,
 )
@@ -60,7 +62,7 @@ def test_dropout_has_new_masks_at_each_step(cell: nn.RNNCellBase) -> None:
     assert len(np.unique(y.reshape(-1, 64) != 0, axis=0)) == 8 * STEPS
 
 
-@pytest.mark.parametrize("cell_type", [LSTMCell, GRUCell])
+@pytest.mark.parametrize("cell_type", [LSTMCell, GRUCell, SLSTMCell, PhasedLSTMCell])
 @pytest.mark.parametrize("part", ["output", "state"])
 def test_dropout_spares_the_memory(cell_type: Any, part: str) -> None:
     inner = cell_type(400)

@@ -22,6 +22,14 @@ from rnnjax.cells.dropout import DropoutCell, ZoneoutCell
 from rnnjax.cells.glstm import GLSTMCarry, GLSTMCell
 from rnnjax.cells.grid_lstm import GridLSTMCarry, GridLSTMCell
 from rnnjax.cells.gru import GRUCarry, GRUCell
+from rnnjax.cells.independent import (
+    IndRNNCarry,
+    IndRNNCell,
+    IndyGRUCarry,
+    IndyGRUCell,
+    IndyLSTMCarry,
+    IndyLSTMCell,
+)
 from rnnjax.cells.layer_norm import (
     LayerNormGRUCarry,
     LayerNormGRUCell,
@@ -31,9 +39,13 @@ from rnnjax.cells.layer_norm import (
 from rnnjax.cells.learned_carry import LearnedCarry, LearnedCarryCell
 from rnnjax.cells.lstm import LSTMCarry, LSTMCell
 from rnnjax.cells.mgu import MGUCarry, MGUCell
+from rnnjax.cells.min_rnn import MinGRUCarry, MinGRUCell, MinLSTMCarry, MinLSTMCell
 from rnnjax.cells.minimal_rnn import MinimalRNNCarry, MinimalRNNCell
 from rnnjax.cells.nas import NASCarry, NASCell
+from rnnjax.cells.phased_lstm import PhasedLSTMCarry, PhasedLSTMCell
+from rnnjax.cells.qrnn import QRNNCarry, QRNNCell
 from rnnjax.cells.slstm import SLSTMCarry, SLSTMCell
+from rnnjax.cells.sru import SRUCarry, SRUCell
 from rnnjax.cells.ugrnn import IntersectionRNNCarry, IntersectionRNNCell, UGRNNCarry, UGRNNCell
 from rnnjax.cells.weight_norm import WeightNormLSTMCarry, WeightNormLSTMCell
 from rnnjax.cells.wrapper import HighwayCell, ResidualCell, Wrapper
@@ -53,11 +65,19 @@ CELLS: dict[str, type[Cell]] = {
     "nas": NASCell,
     "minimal_rnn": MinimalRNNCell,
     "cfn": CFNCell,
+    "phased_lstm": PhasedLSTMCell,
+    "sru": SRUCell,
+    "qrnn": QRNNCell,
+    "indrnn": IndRNNCell,
+    "indy_lstm": IndyLSTMCell,
+    "indy_gru": IndyGRUCell,
     "glstm": GLSTMCell,
     "conv_lstm_1d": ConvLSTM1DCell,
     "conv_lstm_2d": ConvLSTM2DCell,
     "conv_lstm_3d": ConvLSTM3DCell,
     "grid_lstm": GridLSTMCell,
+    "min_gru": MinGRUCell,
+    "min_lstm": MinLSTMCell,
     "slstm": SLSTMCell,
 }
 
@@ -87,6 +107,12 @@ __all__ = [
     "GridLSTMCarry",
     "GridLSTMCell",
     "HighwayCell",
+    "IndRNNCarry",
+    "IndRNNCell",
+    "IndyGRUCarry",
+    "IndyGRUCell",
+    "IndyLSTMCarry",
+    "IndyLSTMCell",
     "IntersectionRNNCarry",
     "IntersectionRNNCell",
     "LSTMCarry",
@@ -99,13 +125,23 @@ __all__ = [
     "LearnedCarryCell",
     "MGUCarry",
     "MGUCell",
+    "MinGRUCarry",
+    "MinGRUCell",
+    "MinLSTMCarry",
+    "MinLSTMCell",
     "MinimalRNNCarry",
     "MinimalRNNCell",
     "NASCarry",
     "NASCell",
+    "PhasedLSTMCarry",
+    "PhasedLSTMCell",
+    "QRNNCarry",
+    "QRNNCell",
     "ResidualCell",
     "SLSTMCarry",
     "SLSTMCell",
+    "SRUCarry",
+    "SRUCell",
     "UGRNNCarry",
     "UGRNNCell",
     "WeightNormLSTMCarry",

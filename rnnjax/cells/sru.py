@@ -1,0 +1,67 @@
+"""The simple recurrent unit (Lei et al., "Training RNNs as fast as CNNs", 2017)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rnnjax.cells import base
+
+
+class SRUCarry(NamedTuple):
+    cell: jax.Array  # [..., H], the memory c
+
+
+class SRUParams(NamedTuple):
+    kernel: jax.Array  # [F, 4H], of x; candidate, forget f, reset r, highway
+    bias: jax.Array  # [2H], of f and r
+
+
+class SRUCell(base.Cell):
+    """TF1's `SRUCell`: no product with the state, so that all products wait for nothing.
+
+    .. code-block:: text
+
+      v, f, r, s = x W, with f, r = sigmoid([f, r] + b)
+      c' = f * c + (1 - f) * v
+      y  = r * activation(c') + (1 - r) * s
+
+    The output y is no part of the carry. In the paper's first version the highway s is x itself
+    where F = H; its later ones also let f and r see c through a diagonal. Parameters: kernel
+    `[F, 4H]`, bias `[2H]` (f, r).
+
+    Attributes (more in `Cell`):
+      activation: of the memory on its way out.
+    """
+
+    activation: Callable[[jax.Array], jax.Array] = jnp.tanh
+
+    carry_type = SRUCarry
+    source = "Lei et al., 2017"
+    output_field = None
+
+    @nn.compact
+    def parameters(self, num_inputs: int) -> SRUParams:
+        return SRUParams(
+            kernel=self.weight("kernel", self.kernel_init, num_inputs, 4 * self.features),
+            bias=self.weight("bias", self.bias_init, 2 * self.features),
+        )
+
+    @nn.nowrap
+    def products(self, params: SRUParams, carry: SRUCarry, inputs: jax.Array) -> jax.Array:
+        return (inputs.astype(params.kernel.dtype) @ params.kernel).astype(carry.cell.dtype)
+
+    @nn.nowrap
+    def pointwise(
+        self, params: SRUParams, carry: SRUCarry, products: jax.Array
+    ) -> tuple[SRUCarry, jax.Array]:
+        (cell,) = carry
+        units = self.features
+        candidate, gates, highway = jnp.split(products, [units, 3 * units], axis=-1)
+        gates = jax.nn.sigmoid(gates + params.bias.astype(cell.dtype))
+        forget, reset = jnp.split(gates, 2, axis=-1)
+        new_cell = forget * cell + (1 - forget) * candidate
+        output = reset * self.activation(new_cell) + (1 - reset) * highway
+        return SRUCarry(new_cell), output
