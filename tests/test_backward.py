@@ -53,15 +53,16 @@ def test_truncated_gradients(truncate_every: int, reverse: bool, remat: bool) ->
     def run_pieces(given: Example) -> jax.Array:
         variables, carry, inputs = given
         starts = range(0, STEPS, truncate_every)
-        squares = []
+        squares, of_carry = [], []
         for start in reversed(starts) if reverse else starts:
             piece = inputs[:, start : start + truncate_every]
             outputs, carry = nn.apply(unroll, cell)(
                 variables, piece, initial_carry=carry, reverse=reverse
             )
             squares.append(jnp.sum(outputs**2))
-            last_carry, carry = carry, jax.lax.stop_gradient(carry)
-        squares += [jnp.sum(leaf**2) for leaf in jax.tree.leaves(last_carry)]
+            of_carry = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(carry)]
+            carry = jax.lax.stop_gradient(carry)
+        squares += of_carry
         return jnp.sum(jnp.stack(squares))
 
     actual = loss_and_gradients(given, reverse=reverse, truncate_every=truncate_every, remat=remat)

@@ -81,10 +81,10 @@ def test_both_directions(lengths: np.ndarray | None, time_major: bool) -> None:
 
 @pytest.mark.usefixtures("x64")
 def test_stacked_bidirectional() -> None:
-    def layer() -> Bidirectional:
+    def layer() -> Any:
         return Bidirectional(LSTMCell(4, param_dtype="float64"), LSTMCell(4, param_dtype="float64"))
 
-    model = StackedBidirectional([layer(), layer()])
+    model: Any = StackedBidirectional([layer(), layer()])
     inputs = jax.random.normal(jax.random.key(0), (BATCH, STEPS, 5), "float64")
     variables = model.init(jax.random.key(1), inputs)
     params = variables["params"]
