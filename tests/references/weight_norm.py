@@ -9,11 +9,12 @@ from tests.references.lstm import lstm
 def weight_norm(v: Array, g: Array) -> Array:
     """Salimans and Kingma, "Weight normalization" (2016), arXiv:1602.07868, equation 2.
 
-    w = g v / ||v||, where v are the weights that lead to one unit, a column.
+    w = g v / ||v||, where v are the weights that lead to one unit, a column. As in
+    `tf.nn.l2_normalize`, the square of ||v|| is at least 1e-12.
     """
     w = np.zeros_like(v)
     for unit in range(v.shape[1]):
-        w[:, unit] = g[unit] * v[:, unit] / np.sqrt(sum(v[:, unit] ** 2))
+        w[:, unit] = g[unit] * v[:, unit] / np.sqrt(max(sum(v[:, unit] ** 2), 1e-12))
     return w
 
 
@@ -60,7 +61,7 @@ CASES = [
             "use_peepholes": True,
             "cell_clip": 0.5,
             "projection_size": 3,
-            "projection_clip": 0.1,
+            "projection_clip": 0.05,
         },
     ),
 ]
