@@ -5,45 +5,83 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+
+from rnnjax.cells.dropout import check_keep_prob, drop
 
 
 class Stack(nn.RNNCellBase):
     """TF1's `MultiRNNCell`: each cell's output is the next one's input, within a step.
 
-    The carry is a tuple of the cells' carries, the first layer's first.
+    The carry is a tuple of the cells' carries, the first layer's first. With dropout, it needs the
+    random stream `dropout`.
 
     Attributes:
-      cells: the layers, the one that sees the inputs first.
+      cells: the layers, the one that sees the inputs first; no cell twice.
+      between_keep_prob: probability that an output feature is kept on its way to the next layer, as
+        torch's `1 - dropout`; the last layer's outputs are all kept.
+      deterministic: True switches this dropout off, for evaluation.
     """
 
     cells: Sequence[nn.RNNCellBase]
+    between_keep_prob: float = 1.0
+    deterministic: bool = False
 
     def __call__(
         self, carry: tuple[Any, ...], inputs: jax.Array
     ) -> tuple[tuple[Any, ...], jax.Array]:
-        if not self.cells:
-            raise ValueError("Stack: cells must name at least one cell")
+        check_layers(self, "cells")
+        check_keep_prob(self, "between_keep_prob")
         if type(carry) is not tuple or len(carry) != len(self.cells):
             raise ValueError(
                 f"Stack: carry must be a tuple of one carry for each of {len(self.cells)} cells, "
                 f"got {carry}"
             )
         new_carries = []
-        for cell, cell_carry in zip(self.cells, carry, strict=True):
+        for n, (cell, cell_carry) in enumerate(zip(self.cells, carry, strict=True)):
+            if n > 0 and self.between_keep_prob < 1 and not self.deterministic:
+                inputs = drop(self.make_rng("dropout"), inputs, self.between_keep_prob)
             new_carry, inputs = cell(cell_carry, inputs)
             new_carries.append(new_carry)
         return tuple(new_carries), inputs
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> tuple[Any, ...]:
-        # A carry's shape follows from the batch, the cell and the spatial axes, not from how many
-        # features come in, so that the first layer's input shape serves all.
+        # A carry's shape may follow from how many features come in, so from the layer below.
         keys = jax.random.split(rng, len(self.cells))
-        return tuple(
-            cell.initialize_carry(key, input_shape)
-            for key, cell in zip(keys, self.cells, strict=True)
-        )
+        carries = []
+        for n, (key, cell) in enumerate(zip(keys, self.cells, strict=True)):
+            carries.append(cell.initialize_carry(key, input_shape))
+            if n + 1 < len(self.cells):
+                input_shape = _output_shape(cell, carries[-1], input_shape)
+        return tuple(carries)
 
     @property
     def num_feature_axes(self) -> int:
         return self.cells[0].num_feature_axes
+
+
+def _output_shape(
+    cell: nn.RNNCellBase, carry: Any, input_shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Returns the shape of a cell's outputs, without computing them."""
+    unbound = cell.copy(parent=None, name=None)
+
+    def run(carry: Any) -> jax.Array:
+        keys = {"params": jax.random.key(0)}
+        (_, outputs), _ = unbound.init_with_output(keys, carry, jnp.zeros(input_shape))
+        return outputs
+
+    return jax.eval_shape(run, carry).shape
+
+
+def check_layers(module: Any, name: str) -> None:
+    """Raises a ValueError if a field holds no layers, or one of them twice."""
+    layers = getattr(module, name)
+    if not layers:
+        raise ValueError(f"{type(module).__name__}: {name} must hold at least one")
+    if len({id(layer) for layer in layers}) < len(layers):
+        raise ValueError(
+            f"{type(module).__name__}: {name} holds one object twice, which would share its "
+            f"parameters; make one for each layer"
+        )

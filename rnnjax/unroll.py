@@ -1,16 +1,28 @@
 """A cell over time."""
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
+
+from rnnjax.cells.dropout import VARIATIONAL
 
 
 class Unrolled(NamedTuple):
     outputs: jax.Array  # [B, T, H]; [T, B, H] if time_major; [B, H] if only the last were asked for
-    carry: Any  # the cell's carry after the last step of each sequence, leaves [B, ...]
+    carry: Any  # after the last step taken, leaves [B, ...]; or after every step, [B, T, ...]
+
+
+class _Steps(NamedTuple):
+    """What the scan walks over, a row a step."""
+
+    inputs: jax.Array  # [T, B, F]
+    valid: jax.Array | None  # [T, B], whether a step counts; None: all do
 
 
 def unroll(
@@ -19,14 +31,20 @@ def unroll(
     *,
     initial_carry: Any = None,
     lengths: ArrayLike | None = None,
+    reverse: bool = False,
     time_major: bool = False,
     return_outputs: Literal["all", "last"] = "all",
+    return_carry: Literal["all", "last"] = "last",
+    remat: bool = False,
+    truncate_every: int | None = None,
+    unroll_factor: int = 1,
 ) -> Unrolled:
     """Runs a cell over a batch of sequences: TF1's `dynamic_rnn`.
 
     Time is a `jax.lax.scan`, lifted by flax over the cell's parameters (the same at each step) and
-    random streams (new at each step); a cell's state belongs in its carry, so that other variable
-    collections are not offered to it. Call it inside a module, or outside through `nn.apply`:
+    random streams (new at each step, but for `variational_dropout`); a cell's state belongs in its
+    carry, so that other variable collections are not offered to it. Call it inside a module, or
+    outside through `nn.apply`:
 
     >>> import flax.linen as nn, jax, jax.numpy as jnp
     >>> from rnnjax.cells import LSTMCell
@@ -37,20 +55,38 @@ def unroll(
     >>> outputs.shape, carry.hidden.shape
     ((2, 7, 4), (2, 4))
 
+    A long sequence can come in pieces: the carry of one is the `initial_carry` of the next.
+
     Args:
       cell: the cell, bound to its parameters.
       inputs: `[B, T, F]`, or `[T, B, F]` with `time_major`; a cell with several feature axes takes
         them in place of F.
       initial_carry: the carry before the first step, leaves `[B, ...]`; None: the cell's own.
       lengths: `[B]`, integers in [0, T]: the steps of each sequence that count. Beyond them outputs
-        are zero, the carry stays as it is, and nothing in the padding matters, NaN included.
-      time_major: whether time leads the inputs and the outputs.
-      return_outputs: the outputs of all steps, or only each sequence's last that counts (zero for
-        an empty sequence).
+        are zero, the carry stays as it is, and nothing in the padding matters, NaN included. Under
+        `jit` their values cannot be checked: below 0 counts as 0, above T as T.
+      reverse: go from the last step that counts to the first. Each output stays at its step.
+      time_major: whether time leads the inputs, the outputs and all carries.
+      return_outputs: the outputs of all steps, or only the one of the last step taken (zero for an
+        empty sequence).
+      return_carry: the carry after the last step taken, or after each step.
+      remat: keep only about sqrt(T) carries for the gradient and compute the steps between them
+        again (Chen et al., "Training deep nets with sublinear memory cost", 2016): the same
+        gradients for about a third more time.
+      truncate_every: steps after which gradients stop: truncated backpropagation through time
+        (Williams & Peng, 1990), in consecutive pieces. With `remat`, each piece is computed again.
+      unroll_factor: steps in one iteration of the compiled loop.
 
     Raises:
-      ValueError: if the shapes of inputs, lengths or initial carry do not fit.
+      ValueError: if the shapes of inputs, lengths or initial carry do not fit, or an option has a
+        value that makes no sense.
     """
+    for name, value in (("return_outputs", return_outputs), ("return_carry", return_carry)):
+        if value not in ("all", "last"):
+            raise ValueError(f"{name} must be 'all' or 'last', got {value!r}")
+    for name, value in (("truncate_every", truncate_every), ("unroll_factor", unroll_factor)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
     rank = 2 + cell.num_feature_axes
     if inputs.ndim != rank:
         layout = "[T, B, ...]" if time_major else "[B, T, ...]"
@@ -60,45 +96,109 @@ def unroll(
     num_steps, batch_size = inputs.shape[:2]
     if num_steps == 0:
         raise ValueError("inputs must have at least one step")
-    if return_outputs not in ("all", "last"):
-        raise ValueError(f"return_outputs must be 'all' or 'last', got {return_outputs!r}")
     if lengths is not None:
-        lengths = jnp.asarray(lengths)
-        if lengths.shape != (batch_size,) or not jnp.issubdtype(lengths.dtype, jnp.integer):
-            raise ValueError(
-                f"lengths must be integers of shape ({batch_size},), got {lengths.dtype} of shape "
-                f"{lengths.shape}"
-            )
-        lengths = lengths.astype(jnp.int32)
+        lengths = _checked_lengths(lengths, batch_size, num_steps)
+    own_carry = cell.initialize_carry(jax.random.key(0), inputs.shape[1:])
     if initial_carry is None:
-        initial_carry = cell.initialize_carry(jax.random.key(0), inputs.shape[1:])
-    for leaf in jax.tree.leaves(initial_carry):
-        if leaf.shape[:1] != (batch_size,):
-            raise ValueError(f"initial_carry must lead with B={batch_size}, got {leaf.shape}")
+        initial_carry = own_carry
+    else:
+        _check_initial_carry(initial_carry, own_carry)
 
-    def step(
-        cell: nn.RNNCellBase, carry: Any, step_inputs: tuple[jax.Array, jax.Array | None]
-    ) -> tuple[Any, jax.Array]:
-        x, valid = step_inputs
+    segment = truncate_every or (math.ceil(math.sqrt(num_steps)) if remat else num_steps)
+    segment = min(segment, num_steps)
+    num_segments = math.ceil(num_steps / segment)
+    padding = num_segments * segment - num_steps
+    valid = None
+    if lengths is not None or padding:
+        ends = jnp.full((batch_size,), num_steps, jnp.int32) if lengths is None else lengths
+        valid = jnp.arange(num_steps + padding, dtype=jnp.int32)[:, None] < ends
+        inputs = jnp.pad(inputs, [(0, padding)] + [(0, 0)] * (inputs.ndim - 1))
+    steps = _Steps(inputs, valid)
+
+    def run_step(cell: nn.RNNCellBase, carry: Any, step: _Steps) -> tuple[Any, Any]:
+        x, valid = step
         if valid is None:
-            return cell(carry, x)
-        # Padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
-        new_carry, y = cell(carry, _where(valid, x, jnp.zeros_like(x)))
-        frozen = jax.tree.map(lambda new, old: _where(valid, new, old), new_carry, carry)
-        return frozen, _where(valid, y, jnp.zeros_like(y))
+            new_carry, y = cell(carry, x)
+        else:
+            # Padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
+            new_carry, y = cell(carry, _where(valid, x, jnp.zeros_like(x)))
+            new_carry = jax.tree.map(lambda new, old: _where(valid, new, old), new_carry, carry)
+            y = _where(valid, y, jnp.zeros_like(y))
+        return new_carry, (y, new_carry if return_carry == "all" else None)
 
-    scan = nn.scan(
-        step, variable_broadcast="params", split_rngs={"params": False, nn.DenyList("params"): True}
-    )
-    valid = (
-        None
-        if lengths is None
-        else jnp.arange(num_steps, dtype=jnp.int32)[:, None] < lengths[None, :]
-    )
-    carry, outputs = scan(cell, initial_carry, (inputs, valid))
+    run_steps = _scan(run_step, reverse, unroll_factor)
+
+    def run_segment(cell: nn.RNNCellBase, carry: Any, segment: Any) -> tuple[Any, Any]:
+        is_first, steps = segment
+        if truncate_every is not None:
+            carry = jax.tree.map(
+                lambda leaf: jnp.where(is_first, leaf, jax.lax.stop_gradient(leaf)), carry
+            )
+        return (nn.remat(run_steps, prevent_cse=False) if remat else run_steps)(cell, carry, steps)
+
+    if num_segments == 1:
+        run_all = nn.remat(run_steps, prevent_cse=False) if remat else run_steps
+        carry, (outputs, carries) = run_all(cell, initial_carry, steps)
+    else:
+        order = jnp.arange(num_segments, dtype=jnp.int32)
+        is_first = order == (num_segments - 1 if reverse else 0)
+        split = jax.tree.map(lambda a: a.reshape(num_segments, segment, *a.shape[1:]), steps)
+        carry, by_segment = _scan(run_segment, reverse)(cell, initial_carry, (is_first, split))
+        outputs, carries = jax.tree.map(
+            lambda a: a.reshape(-1, *a.shape[2:])[:num_steps], by_segment
+        )
+    if return_carry == "all":
+        carry = carries if time_major else jax.tree.map(_swap, carries)
     if return_outputs == "last":
-        return Unrolled(_last(outputs, lengths), carry)
-    return Unrolled(outputs if time_major else jnp.swapaxes(outputs, 0, 1), carry)
+        return Unrolled(outputs[0] if reverse else _last(outputs, lengths), carry)
+    return Unrolled(outputs if time_major else _swap(outputs), carry)
+
+
+def _scan(body: Any, reverse: bool, unroll_factor: int = 1) -> Any:
+    """Lifts a body `(cell, carry, x) -> (carry, y)` to all of time."""
+    return nn.scan(
+        body,
+        variable_broadcast="params",
+        split_rngs={
+            "params": False,
+            VARIATIONAL: False,
+            nn.DenyList(("params", VARIATIONAL)): True,
+        },
+        reverse=reverse,
+        unroll=unroll_factor,
+    )
+
+
+def _checked_lengths(lengths: ArrayLike, batch_size: int, num_steps: int) -> jax.Array:
+    """Returns the lengths as int32 `[B]` in [0, T]."""
+    # Under jit they have no values yet.
+    given = lengths if isinstance(lengths, Tracer) else np.asarray(lengths)
+    if given.shape != (batch_size,) or not jnp.issubdtype(given.dtype, jnp.integer):
+        raise ValueError(
+            f"lengths must be integers of shape ({batch_size},), got {given.dtype} of shape "
+            f"{given.shape}"
+        )
+    if isinstance(given, np.ndarray) and (wrong := given[(given < 0) | (given > num_steps)]).size:
+        raise ValueError(f"lengths must lie in [0, {num_steps}], got {wrong.tolist()}")
+    return jnp.clip(jnp.asarray(given), 0, num_steps).astype(jnp.int32)
+
+
+def _check_initial_carry(carry: Any, own: Any) -> None:
+    """Raises a ValueError unless the carry is built as the cell's own is."""
+    if jax.tree.structure(carry) != jax.tree.structure(own):
+        raise ValueError(
+            f"initial_carry must be built like the cell's own, {jax.tree.map(jnp.shape, own)}, got "
+            f"{jax.tree.map(jnp.shape, carry)}"
+        )
+    wanted = jax.tree_util.tree_leaves_with_path(own)
+    for (path, expected), leaf in zip(wanted, jax.tree.leaves(carry), strict=True):
+        if jnp.shape(leaf) != expected.shape:
+            name = f"initial_carry{jax.tree_util.keystr(path)}"
+            raise ValueError(f"{name} must have shape {expected.shape}, got {jnp.shape(leaf)}")
+
+
+def _swap(x: jax.Array) -> jax.Array:
+    return jnp.swapaxes(x, 0, 1)
 
 
 def _where(valid: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
