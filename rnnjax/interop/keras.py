@@ -39,13 +39,12 @@ def load(model: nn.Module, weights: Sequence[Any]) -> Any:
       ValueError: for an array that is missing, surplus or misshapen, and for a model that Keras
         does not have.
     """
-    found = structure.cells(model)
-    bias = len(weights) != 2 * len(found)
-    names = ["/".join((*path, name)) for path in found for name in _names(bias)]
+    paths = structure.cells(model, _form(True))
+    bias = len(weights) != 2 * len(paths)
+    names = ["/".join((*path, name)) for path in paths for name in _names(bias)]
     names += [f"weights[{n}]" for n in range(len(names), len(weights))]
     arrays = dict(zip(names, weights, strict=False))
-    save_cell = functools.partial(_save_cell, bias=bias)
-    return structure.load(model, arrays, save_cell, _load_cell)
+    return structure.load(model, arrays, _form(bias))
 
 
 def save(model: nn.Module, params: Any, *, use_bias: bool = True) -> list[np.ndarray]:
@@ -70,8 +69,12 @@ def save(model: nn.Module, params: Any, *, use_bias: bool = True) -> list[np.nda
     """
     if not use_bias:
         structure.require_zero_biases(params)
-    arrays = structure.save(model, params, functools.partial(_save_cell, bias=use_bias))
+    arrays = structure.save(model, params, _form(use_bias))
     return [np.array(array) for array in arrays.values()]
+
+
+def _form(bias: bool) -> structure.Format:
+    return structure.Format("Keras", ORDERS, functools.partial(_save_cell, bias=bias), _load_cell)
 
 
 def _names(bias: bool) -> tuple[str, ...]:
@@ -79,7 +82,6 @@ def _names(bias: bool) -> tuple[str, ...]:
 
 
 def _save_cell(cell: Any, params: dict[str, jax.Array], *, bias: bool) -> dict[str, jax.Array]:
-    structure.require_type("Keras", cell, ORDERS)
     if isinstance(cell, LSTMCell):
         structure.require("Keras", cell, **gates.PLAIN_LSTM, projection_size=(None,))
     weights = gates.separate(cell, params, ORDERS[type(cell)])

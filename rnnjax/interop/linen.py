@@ -44,7 +44,7 @@ def load(model: nn.Module, params: Mapping[str, Any]) -> Any:
         not have.
     """
     arrays = traverse_util.flatten_dict(params, sep="/")
-    return structure.load(model, arrays, _save_cell, _load_cell)
+    return structure.load(model, arrays, _FORM)
 
 
 def save(model: nn.Module, params: Any) -> Any:
@@ -64,11 +64,10 @@ def save(model: nn.Module, params: Any) -> Any:
     Raises:
       ValueError: for params that are not the model's, and for a model that flax does not have.
     """
-    return traverse_util.unflatten_dict(structure.save(model, params, _save_cell))
+    return traverse_util.unflatten_dict(structure.save(model, params, _FORM))
 
 
 def _save_cell(cell: Any, params: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    structure.require_type("flax", cell, NAMES)
     if isinstance(cell, LSTMCell):
         structure.require("flax", cell, **gates.PLAIN_LSTM, projection_size=(None,))
     elif not isinstance(cell, BasicRNNCell):
@@ -102,3 +101,6 @@ def _load_cell(cell: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
         recurrent_bias=collect("h", "bias"),
     )
     return gates.join(cell, weights, "".join(names.values()))
+
+
+_FORM = structure.Format("flax", NAMES, _save_cell, _load_cell)

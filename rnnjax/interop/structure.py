@@ -7,7 +7,7 @@ which arrays it expects: loading checks names and shapes against a save that is 
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -19,10 +19,30 @@ Path = tuple[str, ...]  # of a cell, or an array, in a tree
 Arrays = dict[Path, jax.Array]
 ConvertCell = Callable[[Any, dict[str, jax.Array]], dict[str, jax.Array]]
 
+
+class Format(NamedTuple):
+    """How a framework keeps the weights of a cell."""
+
+    framework: str
+    cell_types: Collection[type]
+    save_cell: ConvertCell  # from the cell and its parameters
+    load_cell: ConvertCell  # from the cell and its arrays, its inverse
+
+
 LONG_ENOUGH = 1024  # an axis of an image that no kernel exceeds; shapes alone cost nothing
 
 
-def cells(model: nn.Module, path: Path = ()) -> dict[Path, Any]:
+def cells(model: nn.Module, form: Format) -> dict[Path, Any]:
+    """Returns a model's cells by their path; raises a ValueError if the framework has no such."""
+    found = _walk(model, ())
+    for cell in found.values():
+        if type(cell) not in form.cell_types:
+            names = ", ".join(sorted(cell_type.__name__ for cell_type in form.cell_types))
+            raise ValueError(f"{form.framework} has no {type(cell).__name__}, only: {names}")
+    return found
+
+
+def _walk(model: nn.Module, path: Path) -> dict[Path, Any]:
     """Returns the cells of a model by their path in its params, in the order of its fields."""
     children: dict[str, nn.Module] = {}
     for field in dataclasses.fields(model):
@@ -36,42 +56,38 @@ def cells(model: nn.Module, path: Path = ()) -> dict[Path, Any]:
         return {path: model}
     found: dict[Path, Any] = {}
     for name, child in children.items():
-        found |= cells(child, (*path, name))
+        found |= _walk(child, (*path, name))
     return found
 
 
-def save(model: nn.Module, params: Any, save_cell: ConvertCell) -> Arrays:
+def save(model: nn.Module, params: Any, form: Format) -> Arrays:
     """Returns each cell's saved arrays, by the cell's path and then their own name."""
     given = traverse_util.flatten_dict(params)
-    expected = _shapes_for(given, functools.partial(_param_shapes, model))
+    own = form._replace(save_cell=_keep)
+    expected = _expect(model, _num_inputs(model, given.get, own), own)
     check(_join_names(given), _join_names(expected))
-    return _save(model, params, save_cell)
+    return _save(model, params, form)
 
 
 def load(
     model: nn.Module,
     arrays: Mapping[str, Any],
-    save_cell: ConvertCell,
-    load_cell: ConvertCell,
+    form: Format,
     name: Callable[[Path], str] = "/".join,
 ) -> Any:
     """Returns a model's params; `name` is the name in `arrays` of what `save` has at a path."""
-    given = {array_name: as_array(array) for array_name, array in arrays.items()}
-
-    def expect(num_inputs: int) -> dict[Path, Any]:
-        params = traverse_util.unflatten_dict(_param_shapes(model, num_inputs))
-        return jax.eval_shape(lambda params: _save(model, params, save_cell), params)
-
-    names = {path: name(path) for path in expect(1)}
-    found = {path: given[key] for path, key in names.items() if key in given}
-    expected = _shapes_for(found, expect)
-    check(given, {names[path]: shape for path, shape in expected.items()})
-    found = {path: jnp.array(found[path], shape.dtype) for path, shape in expected.items()}
+    given = {key: as_array(array) for key, array in arrays.items()}
+    num_inputs = _num_inputs(model, lambda path: given.get(name(path)), form)
+    expected = _expect(model, num_inputs, form)
+    check(given, {name(path): shape for path, shape in expected.items()})
     params: Arrays = {}
-    for path, cell in cells(model).items():
-        depth = len(path)
-        of_cell = {"/".join(p[depth:]): a for p, a in found.items() if p[:depth] == path}
-        params |= {(*path, key): array for key, array in load_cell(cell, of_cell).items()}
+    for path, cell in cells(model, form).items():
+        of_cell = {
+            "/".join(key[len(path) :]): jnp.array(given[name(key)], shape.dtype)
+            for key, shape in expected.items()
+            if key[: len(path)] == path
+        }
+        params |= {(*path, key): array for key, array in form.load_cell(cell, of_cell).items()}
     return traverse_util.unflatten_dict(params)
 
 
@@ -111,17 +127,10 @@ def require(framework: str, cell: Any, **allowed: Collection[Any]) -> None:
             )
 
 
-def require_type(framework: str, cell: Any, types: Collection[type]) -> None:
-    """Raises a ValueError if the framework has no such cell."""
-    if type(cell) not in types:
-        names = ", ".join(sorted(cell_type.__name__ for cell_type in types))
-        raise ValueError(f"{framework} has no {type(cell).__name__}, only: {names}")
-
-
 def require_zero_biases(params: Any) -> None:
     """Raises a ValueError if there is a bias that a layer without biases would lose."""
     for path, array in traverse_util.flatten_dict(params).items():
-        if path[-1].endswith("bias") and np.any(array):
+        if path[-1].endswith("bias") and np.any(np.asarray(array)):
             raise ValueError(f"{'/'.join(path)} must be zero to be saved without biases")
 
 
@@ -137,36 +146,45 @@ def _label(value: Any) -> str:
     return getattr(value, "__name__", repr(value))
 
 
-def _save(model: nn.Module, params: Any, save_cell: ConvertCell) -> Arrays:
+def _keep(cell: Any, params: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    del cell
+    return params
+
+
+def _save(model: nn.Module, params: Any, form: Format) -> Arrays:
     arrays: Arrays = {}
-    for path, cell in cells(model).items():
-        own = functools.reduce(lambda tree, key: tree[key], path, params)
-        saved = save_cell(cell, own)
+    for path, cell in cells(model, form).items():
+        saved = form.save_cell(cell, functools.reduce(lambda tree, key: tree[key], path, params))
         arrays |= {(*path, *key.split("/")): array for key, array in saved.items()}
     return arrays
 
 
-def _param_shapes(model: nn.Module, num_inputs: int) -> dict[Path, Any]:
-    """Returns the shapes of a model's params for inputs of so many features."""
-    spatial = (LONG_ENOUGH,) * (next(iter(cells(model).values())).num_feature_axes - 1)
+def _expect(model: nn.Module, num_inputs: int, form: Format) -> dict[Path, Any]:
+    """Returns the shapes and dtypes that `save` makes of a model for inputs of F features."""
+    found = cells(model, form)
+    spatial = (LONG_ENOUGH,) * (next(iter(found.values())).num_feature_axes - 1)
+    args: tuple[Any, ...] = (jax.ShapeDtypeStruct((1, 1, *spatial, num_inputs), jnp.float32),)
     if isinstance(model, nn.RNNCellBase):
         shape = (1, *spatial, num_inputs)
         carry = jax.eval_shape(lambda: model.initialize_carry(jax.random.key(0), shape))
         args = (carry, jax.ShapeDtypeStruct(shape, jnp.float32))
-    else:
-        args = (jax.ShapeDtypeStruct((1, 1, *spatial, num_inputs), jnp.float32),)
-    variables = jax.eval_shape(model.init, jax.random.key(0), *args)
-    return traverse_util.flatten_dict(variables["params"])
+    params = jax.eval_shape(model.init, jax.random.key(0), *args)["params"]
+    for path in traverse_util.flatten_dict(params):
+        if path[:-1] not in found:
+            raise ValueError(f"{'/'.join(path)} is a wrapper's own: only the cells in it convert")
+    return jax.eval_shape(lambda params: _save(model, params, form), params)
 
 
-def _shapes_for(given: Mapping[Any, Any], expect: Callable[[int], dict[Any, Any]]) -> Any:
-    """Returns the expected shapes, for as many input features as the first array given has.
+def _num_inputs(model: nn.Module, find: Callable[[Path], Any], form: Format) -> int:
+    """Returns the number of input features, by the arrays of the first cell.
 
-    Which of its axes tells is seen from what one more input feature changes.
+    Which axis of which array tells is seen from what one more feature changes.
     """
-    for (key, one), two in zip(expect(1).items(), expect(2).values(), strict=True):
-        got = np.shape(given.get(key, ()))
-        for axis in range(len(one.shape) if len(got) == len(one.shape) else 0):
-            if one.shape[axis] != two.shape[axis]:
-                return expect(max(1, 1 + got[axis] - one.shape[axis]))
-    return expect(1)
+    path, cell = next(iter(cells(model, form).items()))
+    two = _expect(cell, 2, form)
+    for key, one in _expect(cell, 1, form).items():
+        got = np.shape(find((*path, *key)))
+        for axis, size in enumerate(one.shape):
+            if size != two[key].shape[axis] and len(got) == len(one.shape):
+                return max(1, 1 + got[axis] - size)
+    return 1

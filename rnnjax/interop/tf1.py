@@ -75,7 +75,7 @@ def load(model: nn.Module, arrays: Mapping[str, Any], *, scope: str | None = Non
         surplus or misshapen, and for a cell that TF1 does not have.
     """
     arrays = {name.removesuffix(":0"): array for name, array in arrays.items()}
-    scope, places = _find(structure.cells(model), arrays, scope)
+    scope, places = _find(structure.cells(model, _FORM), arrays, scope)
 
     # Of cells and variables in the same place, the model must have them all.
     def family(prefix: str) -> str:
@@ -90,7 +90,7 @@ def load(model: nn.Module, arrays: Mapping[str, Any], *, scope: str | None = Non
         and name.endswith(f"/{variable}")
         and family(name.removesuffix(variable)) in families
     }
-    return structure.load(model, relevant, _save_cell, _load_cell, lambda path: _name(path, places))
+    return structure.load(model, relevant, _FORM, lambda path: _name(path, places))
 
 
 def save(model: nn.Module, params: Any, *, scope: str | None = None) -> dict[str, np.ndarray]:
@@ -114,8 +114,8 @@ def save(model: nn.Module, params: Any, *, scope: str | None = None) -> dict[str
     Raises:
       ValueError: for params that are not the model's, and for a cell that TF1 does not have.
     """
-    arrays = structure.save(model, params, _save_cell)
-    cells = structure.cells(model)
+    arrays = structure.save(model, params, _FORM)
+    cells = structure.cells(model, _FORM)
     if scope is None:
         first = _position(next(iter(cells))).partition("_")[0].partition("/")[0]
         scope = {"fw": "bidirectional_rnn", "cell": "stack_bidirectional_rnn"}.get(first, "rnn")
@@ -124,7 +124,6 @@ def save(model: nn.Module, params: Any, *, scope: str | None = None) -> dict[str
 
 
 def _save_cell(cell: Any, params: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    structure.require_type("TF1", cell, VARIABLES)
     arrays = {
         theirs: params[ours] for theirs, ours in VARIABLES[type(cell)].items() if ours in params
     }
@@ -161,7 +160,6 @@ def _find(
     within = r"(?:.+/)?" if scope is None else re.escape(_closed(scope))
     found: dict[str, dict[structure.Path, list[str]]] = {}
     for path, cell in cells.items():
-        structure.require_type("TF1", cell, VARIABLES)
         # The static functions of bidirectional networks leave out what the dynamic ones put in.
         position = _position(path).replace("bidirectional_rnn/", "(?:bidirectional_rnn/)?")
         layer = rf"(?:\w*{WORDS[type(cell)]}\w*/)" + ("" if position or scope is None else "?")
@@ -203,3 +201,6 @@ def _position(path: structure.Path) -> str:
 
 def _closed(scope: str) -> str:
     return f"{scope.strip('/')}/" if scope.strip("/") else ""
+
+
+_FORM = structure.Format("TF1", VARIABLES, _save_cell, _load_cell)

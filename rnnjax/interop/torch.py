@@ -20,8 +20,8 @@ PLACE = re.compile(r"(?:(?:cells|layers)_(\d+)/?)?(forward|backward)?")
 def load(model: nn.Module, state: Mapping[str, Any], *, prefix: str = "") -> Any:
     """Returns a model's params from a torch module's state dict.
 
-    The model is a cell, a `Stack` for several layers, a `Bidirectional`, or a `StackedBidirectional`
-    for several layers in both directions: of BasicRNNCell for `nn.RNN` (its activation is not in
+    The model is a cell, a `Stack` for several layers, a `Bidirectional`, or for several layers in
+    both directions a `StackedBidirectional`: of BasicRNNCell for `nn.RNN` (its activation is not in
     the state dict), of GRUCell with `reset_after=True`, or of LSTMCell with `forget_bias=0`, there
     with `projection_size` for `proj_size`. torch's two biases become one where they add up; without
     any (`bias=False`), ours are zero.
@@ -29,8 +29,12 @@ def load(model: nn.Module, state: Mapping[str, Any], *, prefix: str = "") -> Any
     >>> import numpy as np
     >>> from rnnjax.cells import GRUCell
     >>> from rnnjax.interop import torch
-    >>> shapes = {"weight_ih_l0": (12, 3), "weight_hh_l0": (12, 4), "bias_ih_l0": 12, "bias_hh_l0": 12}
-    >>> state = {name: np.ones(shape) for name, shape in shapes.items()}  # or nn.GRU's state_dict()
+    >>> state = {  # or torch.nn.GRU(3, 4).state_dict()
+    ...     "weight_ih_l0": np.ones((12, 3)),
+    ...     "weight_hh_l0": np.ones((12, 4)),
+    ...     "bias_ih_l0": np.ones(12),
+    ...     "bias_hh_l0": np.ones(12),
+    ... }
     >>> params = torch.load(GRUCell(4, reset_after=True), state)
     >>> params["gates_kernel"].shape, params["gates_bias"][0].item(), params["recurrent_bias"].shape
     ((7, 8), 2.0, (4,))
@@ -44,11 +48,11 @@ def load(model: nn.Module, state: Mapping[str, Any], *, prefix: str = "") -> Any
       ValueError: for an array that is missing, surplus or misshapen, and for a model that torch
         does not have.
     """
-    _check_layers(model)
     arrays = {n.removeprefix(prefix): state[n] for n in state if n.startswith(prefix)}
     bias = any(name.startswith("bias") for name in arrays)
-    save_cell = functools.partial(_save_cell, bias=bias)
-    return structure.load(model, arrays, save_cell, _load_cell, _name)
+    form = _form(bias)
+    _check_layers(model, form)
+    return structure.load(model, arrays, form, _name)
 
 
 def save(
@@ -76,11 +80,16 @@ def save(
     Raises:
       ValueError: for params that are not the model's, and for a model that torch does not have.
     """
-    _check_layers(model)
+    form = _form(bias)
+    _check_layers(model, form)
     if not bias:
         structure.require_zero_biases(params)
-    arrays = structure.save(model, params, functools.partial(_save_cell, bias=bias))
+    arrays = structure.save(model, params, form)
     return {prefix + _name(path): np.array(array) for path, array in arrays.items()}
+
+
+def _form(bias: bool) -> structure.Format:
+    return structure.Format("torch", ORDERS, functools.partial(_save_cell, bias=bias), _load_cell)
 
 
 def _save_cell(cell: Any, params: dict[str, jax.Array], *, bias: bool) -> dict[str, jax.Array]:
@@ -109,26 +118,22 @@ def _load_cell(cell: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
 
 def _name(path: structure.Path) -> str:
     """Returns torch's name, such as `weight_ih_l1_reverse`, of a cell's array."""
-    place = _place(path[:-1])
-    if place is None:
+    # Wrappers, such as that of dropout, have no name in torch.
+    place = "/".join(name for name in path[:-1] if name != "inner")
+    match = PLACE.fullmatch(place)
+    if match is None:
         raise ValueError(
-            f"torch has no layer at {'/'.join(path[:-1])}: a model is a cell, a Stack of cells, a "
+            f"torch has no layer at {place}: a model must be a cell, a Stack of cells, a "
             "Bidirectional or a StackedBidirectional of cells"
         )
-    layer, direction = place.groups()
+    layer, direction = match.groups()
     return f"{path[-1]}_l{layer or 0}{'_reverse' if direction == 'backward' else ''}"
 
 
-def _place(path: structure.Path) -> re.Match[str] | None:
-    """Parses a cell's path; wrappers, such as that of dropout, have no name in torch."""
-    return PLACE.fullmatch("/".join(name for name in path if name != "inner"))
-
-
-def _check_layers(model: nn.Module) -> None:
+def _check_layers(model: nn.Module, form: structure.Format) -> None:
     """Raises a ValueError if torch has no such cell, or no module of such different layers."""
-    first, *others = structure.cells(model).values()
+    first, *others = structure.cells(model, form).values()
     for cell in (first, *others):
-        structure.require_type("torch", cell, ORDERS)
         activations = (jnp.tanh, nn.relu) if isinstance(cell, BasicRNNCell) else (jnp.tanh,)
         structure.require("torch", cell, activation=activations)
         if isinstance(cell, GRUCell):
@@ -136,10 +141,12 @@ def _check_layers(model: nn.Module) -> None:
         if isinstance(cell, LSTMCell):
             structure.require("torch", cell, **gates.PLAIN_LSTM)
     for cell in others:
-        structure.require_type("a torch module with this first layer", cell, (type(first),))
-        fields = {"features", "activation", "projection_size"}
-        structure.require(
-            "one torch module",
-            cell,
-            **{field: (getattr(first, field),) for field in fields if hasattr(first, field)},
-        )
+        if type(cell) is not type(first):
+            raise ValueError(
+                f"the layers of a torch module are alike, got {type(first).__name__} and "
+                f"{type(cell).__name__}"
+            )
+        for field in ("features", "activation", "projection_size"):
+            if hasattr(first, field):
+                same = {field: (getattr(first, field),)}
+                structure.require("torch, as in the first layer", cell, **same)
