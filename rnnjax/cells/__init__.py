@@ -7,10 +7,15 @@ published equations in `tests/references/`; the tests then walk over it like ove
 from rnnjax.cells.attention import AttentionCarry, AttentionCell
 from rnnjax.cells.base import Cell
 from rnnjax.cells.basic import BasicRNNCarry, BasicRNNCell
+from rnnjax.cells.cfn import CFNCarry, CFNCell
 from rnnjax.cells.dropout import DropoutCell, ZoneoutCell
 from rnnjax.cells.gru import GRUCarry, GRUCell
 from rnnjax.cells.learned_carry import LearnedCarry, LearnedCarryCell
 from rnnjax.cells.lstm import LSTMCarry, LSTMCell
+from rnnjax.cells.mgu import MGUCarry, MGUCell
+from rnnjax.cells.minimal_rnn import MinimalRNNCarry, MinimalRNNCell
+from rnnjax.cells.nas import NASCarry, NASCell
+from rnnjax.cells.ugrnn import IntersectionRNNCarry, IntersectionRNNCell, UGRNNCarry, UGRNNCell
 from rnnjax.cells.wrapper import HighwayCell, ResidualCell, Wrapper
 
 # Configs name a cell by its key here.
@@ -18,6 +23,12 @@ CELLS: dict[str, type[Cell]] = {
     "rnn": BasicRNNCell,
     "gru": GRUCell,
     "lstm": LSTMCell,
+    "mgu": MGUCell,
+    "ugrnn": UGRNNCell,
+    "intersection_rnn": IntersectionRNNCell,
+    "nas": NASCell,
+    "minimal_rnn": MinimalRNNCell,
+    "cfn": CFNCell,
 }
 
 __all__ = [
@@ -26,16 +37,28 @@ __all__ = [
     "AttentionCell",
     "BasicRNNCarry",
     "BasicRNNCell",
+    "CFNCarry",
+    "CFNCell",
     "Cell",
     "DropoutCell",
     "GRUCarry",
     "GRUCell",
     "HighwayCell",
+    "IntersectionRNNCarry",
+    "IntersectionRNNCell",
     "LSTMCarry",
     "LSTMCell",
     "LearnedCarry",
     "LearnedCarryCell",
+    "MGUCarry",
+    "MGUCell",
+    "MinimalRNNCarry",
+    "MinimalRNNCell",
+    "NASCarry",
+    "NASCell",
     "ResidualCell",
+    "UGRNNCarry",
+    "UGRNNCell",
     "Wrapper",
     "ZoneoutCell",
 ]

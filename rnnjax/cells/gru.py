@@ -1,7 +1,7 @@
 """The gated recurrent unit (Cho et al., "Learning phrase representations", 2014)."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -35,17 +35,23 @@ def gru_step(
     both = base.join(inputs, hidden, params.gates_kernel)
     gates = base.affine(both, params.gates_kernel, params.gates_bias)
     reset, update = jnp.split(jax.nn.sigmoid(gates.astype(hidden.dtype)), 2, axis=-1)
+    candidate = activation(candidate_product(params, reset, hidden, inputs))
+    new_hidden = update * hidden + (1 - update) * candidate
+    return GRUCarry(new_hidden), new_hidden
+
+
+def candidate_product(
+    params: Any, reset: jax.Array, hidden: jax.Array, inputs: jax.Array
+) -> jax.Array:
+    """Returns the candidate before its activation, `[..., H]`; `GRUCell` has both its forms."""
     if params.recurrent_bias is not None:
         kernel_x, kernel_h = jnp.split(params.candidate_kernel, [inputs.shape[-1]])
         of_x = base.affine(inputs, kernel_x, params.candidate_bias)
         of_h = base.affine(hidden, kernel_h, params.recurrent_bias)
-        candidate = of_x.astype(hidden.dtype) + reset * of_h.astype(hidden.dtype)
-    else:
-        both = base.join(inputs, reset * hidden, params.candidate_kernel)
-        candidate = base.affine(both, params.candidate_kernel, params.candidate_bias)
-        candidate = candidate.astype(hidden.dtype)
-    new_hidden = update * hidden + (1 - update) * activation(candidate)
-    return GRUCarry(new_hidden), new_hidden
+        return of_x.astype(hidden.dtype) + reset * of_h.astype(hidden.dtype)
+    both = base.join(inputs, reset * hidden, params.candidate_kernel)
+    product = base.affine(both, params.candidate_kernel, params.candidate_bias)
+    return product.astype(hidden.dtype)
 
 
 class GRUCell(base.Cell):

@@ -1,9 +1,9 @@
 """Independent maths of every registered cell; `common` says how it is written."""
 
-from tests.references import basic, gru, lstm
+from tests.references import basic, cfn, gru, lstm, mgu, minimal_rnn, nas, ugrnn
 from tests.references.common import Case, Reference
 
-_FAMILIES = (basic, gru, lstm)
+_FAMILIES = (basic, gru, lstm, mgu, ugrnn, nas, minimal_rnn, cfn)
 
 REFERENCES: dict[str, Reference] = {
     name: reference for family in _FAMILIES for name, reference in family.REFERENCES.items()

@@ -1,0 +1,114 @@
+"""The cell found by neural architecture search.
+
+Zoph & Le, "Neural architecture search with reinforcement learning", 2017.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rnnjax.cells import base
+
+
+class NASCarry(NamedTuple):
+    cell: jax.Array  # [..., H], the memory c
+    hidden: jax.Array  # [..., P], the last output h; P = H without projection
+
+
+class NASParams(NamedTuple):
+    kernel: jax.Array  # [F, 8H], of x
+    recurrent_kernel: jax.Array  # [P, 8H], of h
+    bias: jax.Array | None = None  # [8H]
+    projection: jax.Array | None = None  # [H, P]
+
+
+class NASCell(base.Cell):
+    r"""TF1's `NASCell`, the paper's base 8.
+
+    .. code-block:: text
+
+      a_0, ..., a_7 = x W
+      b_0, ..., b_7 = h U + b;     s_k = a_k + b_k
+      l_0 = tanh(sigmoid(s_0) * relu(s_1))
+      l_1 = tanh(sigmoid(s_2) + relu(a_3 * b_3))
+      l_2 = tanh(tanh(s_4) * sigmoid(s_5))
+      l_3 = sigmoid(tanh(s_6) + sigmoid(s_7))
+      c' = tanh(l_0 + c) * l_1
+      h' = tanh(c' * tanh(l_2 + l_3))
+      h' = h' W_p                                      (projection)
+
+    TF1 adds the bias to the product with h; because of a_3 * b_3 that is not the same as to that
+    with x. No bias is its default, too. TF1 calls h m. Parameters: kernel `[F, 8H]`,
+    recurrent_kernel `[P, 8H]`, bias `[8H]`, projection `[H, P]`.
+
+    Attributes (more in `Cell`):
+      use_bias: add a bias to the product with h.
+      projection_size: width P of the output; None: H, without a projection.
+    """
+
+    use_bias: bool = False
+    projection_size: int | None = None
+
+    carry_type = NASCarry
+    source = "Zoph & Le, 2017"
+
+    @property
+    def output_size(self) -> int:
+        return self.features if self.projection_size is None else self.projection_size
+
+    @nn.nowrap
+    def check(self) -> None:
+        base.check_positive(self, "features", "projection_size")
+
+    @nn.compact
+    def parameters(self, num_inputs: int) -> NASParams:
+        units, outputs, init = self.features, self.output_size, self.kernel_init
+        return NASParams(
+            kernel=self.weight("kernel", init, num_inputs, 8 * units),
+            recurrent_kernel=self.weight("recurrent_kernel", init, outputs, 8 * units),
+            bias=self.weight("bias", self.bias_init, 8 * units) if self.use_bias else None,
+            projection=self.weight("projection", init, units, outputs)
+            if self.projection_size is not None
+            else None,
+        )
+
+    @nn.nowrap
+    def products(
+        self, params: NASParams, carry: NASCarry, inputs: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns the product with x and that with h, each `[..., 8H]`: not all are added up."""
+        hidden = carry.hidden
+        of_x = inputs.astype(params.kernel.dtype) @ params.kernel
+        of_h = hidden.astype(params.kernel.dtype) @ params.recurrent_kernel
+        if params.bias is not None:
+            of_h = of_h + params.bias
+        return of_x.astype(hidden.dtype), of_h.astype(hidden.dtype)
+
+    @nn.nowrap
+    def pointwise(
+        self, params: NASParams, carry: NASCarry, products: tuple[jax.Array, jax.Array]
+    ) -> tuple[NASCarry, jax.Array]:
+        sigmoid, tanh, relu = jax.nn.sigmoid, jnp.tanh, jax.nn.relu
+        of_x, of_h = products
+        s_0, s_1, s_2, _, s_4, s_5, s_6, s_7 = jnp.split(of_x + of_h, 8, axis=-1)
+        a_3, b_3 = (jnp.split(product, 8, axis=-1)[3] for product in products)
+        l_0 = tanh(sigmoid(s_0) * relu(s_1))
+        l_1 = tanh(sigmoid(s_2) + relu(a_3 * b_3))
+        l_2 = tanh(tanh(s_4) * sigmoid(s_5))
+        l_3 = sigmoid(tanh(s_6) + sigmoid(s_7))
+        cell = tanh(l_0 + carry.cell) * l_1
+        hidden = tanh(cell * tanh(l_2 + l_3))
+        if params.projection is not None:
+            hidden = hidden.astype(params.projection.dtype) @ params.projection
+            hidden = hidden.astype(cell.dtype)
+        return NASCarry(cell, hidden), hidden
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> NASCarry:
+        del rng
+        return NASCarry(
+            cell=self.zeros(input_shape, self.features),
+            hidden=self.zeros(input_shape, self.output_size),
+        )
