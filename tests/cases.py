@@ -20,7 +20,7 @@ INPUT_SHAPES = {1: (5,), 2: (6, 2), 3: (5, 4, 2), 4: (4, 3, 3, 2)}
 class Example(NamedTuple):
     variables: Any
     carry: Any  # leaves [B, ...]
-    inputs: jax.Array  # [B, T, F]
+    inputs: jax.Array  # [B, T, F], or an image in place of F
 
 
 def label(case: Case) -> str:
@@ -37,12 +37,13 @@ def build(*layers: Case, **fields: Any) -> Any:
     return cells[0] if len(cells) == 1 else Stack(cells)
 
 
-def example(cell: nn.RNNCellBase, dtype: str) -> Example:
+def example(cell: nn.RNNCellBase, dtype: str, shape: tuple[int, ...] | None = None) -> Example:
     """Returns variables, a carry and inputs for a cell, all of them random normal.
 
+    `shape` is that of a step's inputs; None: the usual one of the cell's number of feature axes.
     Only what divides, a field named `normalizer`, is kept away from 0.
     """
-    shape = INPUT_SHAPES[cell.num_feature_axes]
+    shape = shape or INPUT_SHAPES[cell.num_feature_axes]
     carry = cell.initialize_carry(jax.random.key(0), (BATCH, *shape))
     variables = jax.eval_shape(cell.init, jax.random.key(0), carry, jnp.ones((BATCH, *shape)))
     inputs = cast(Any, jax.ShapeDtypeStruct((BATCH, STEPS, *shape), dtype))

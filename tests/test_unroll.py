@@ -48,8 +48,8 @@ def run(cell: nn.RNNCellBase, *args: Any, **kwargs: Any) -> Unrolled:
 def run_loop(cell: Any, given: Example, lengths: np.ndarray) -> tuple[np.ndarray, Any]:
     """Returns what `unroll` should: each sequence by itself, and no further than its length."""
     variables, initial_carry, inputs = given.variables, *jax.device_get(given[1:])
-    width = jax.eval_shape(cell.apply, variables, initial_carry, inputs[:, 0])[1].shape[1]
-    outputs, carries = np.zeros((BATCH, STEPS, width)), []
+    width = jax.eval_shape(cell.apply, variables, initial_carry, inputs[:, 0])[1].shape[1:]
+    outputs, carries = np.zeros((BATCH, STEPS, *width)), []
     for n, length in enumerate(lengths):
         carry = jax.tree.map(lambda leaf, n=n: jnp.asarray(leaf[n : n + 1]), initial_carry)
         for t in range(length):
@@ -63,7 +63,7 @@ def run_loop(cell: Any, given: Example, lengths: np.ndarray) -> tuple[np.ndarray
 @pytest.mark.usefixtures("_x64")
 def test_equals_a_python_loop(model: list[Case]) -> None:
     cell = build(*model, param_dtype="float64")
-    given = example(cell, "float64")
+    given = example(cell, "float64", model[0].inputs)
     variants = list(itertools.product(("full", "lengths"), (False, True), ("all", "last")))
 
     @jax.jit  # All variants in one program: it is compiling that takes the time.
@@ -98,7 +98,7 @@ def test_equals_a_python_loop(model: list[Case]) -> None:
 @pytest.mark.usefixtures("_x64")
 def test_nothing_in_the_padding_matters(model: list[Case]) -> None:
     cell = build(*model, param_dtype="float64")
-    given = example(cell, "float64")
+    given = example(cell, "float64", model[0].inputs)
 
     def loss(example: Example) -> tuple[jax.Array, Unrolled]:
         variables, carry, inputs = example
@@ -108,8 +108,10 @@ def test_nothing_in_the_padding_matters(model: list[Case]) -> None:
 
     run_with_gradients = jax.jit(jax.grad(loss, has_aux=True))
 
+    mask = PADDING.reshape(BATCH, STEPS, *(1 for _ in given.inputs.shape[2:]))
+
     def run_padded(padding: float) -> tuple[Example, Unrolled]:
-        padded = np.where(PADDING[..., None], padding, given.inputs)
+        padded = np.where(mask, padding, given.inputs)
         return jax.device_get(run_with_gradients(given._replace(inputs=padded)))
 
     gradients, result = run_padded(np.nan)

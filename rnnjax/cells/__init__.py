@@ -8,7 +8,18 @@ from rnnjax.cells.attention import AttentionCarry, AttentionCell
 from rnnjax.cells.base import Cell
 from rnnjax.cells.basic import BasicRNNCarry, BasicRNNCell
 from rnnjax.cells.cfn import CFNCarry, CFNCell
+from rnnjax.cells.conv_lstm import (
+    ConvLSTM1DCarry,
+    ConvLSTM1DCell,
+    ConvLSTM2DCarry,
+    ConvLSTM2DCell,
+    ConvLSTM3DCarry,
+    ConvLSTM3DCell,
+    ConvLSTMCell,
+)
 from rnnjax.cells.dropout import DropoutCell, ZoneoutCell
+from rnnjax.cells.glstm import GLSTMCarry, GLSTMCell
+from rnnjax.cells.grid_lstm import GridLSTMCarry, GridLSTMCell
 from rnnjax.cells.gru import GRUCarry, GRUCell
 from rnnjax.cells.learned_carry import LearnedCarry, LearnedCarryCell
 from rnnjax.cells.lstm import LSTMCarry, LSTMCell
@@ -29,6 +40,11 @@ CELLS: dict[str, type[Cell]] = {
     "nas": NASCell,
     "minimal_rnn": MinimalRNNCell,
     "cfn": CFNCell,
+    "glstm": GLSTMCell,
+    "conv_lstm_1d": ConvLSTM1DCell,
+    "conv_lstm_2d": ConvLSTM2DCell,
+    "conv_lstm_3d": ConvLSTM3DCell,
+    "grid_lstm": GridLSTMCell,
 }
 
 __all__ = [
@@ -40,9 +56,20 @@ __all__ = [
     "CFNCarry",
     "CFNCell",
     "Cell",
+    "ConvLSTM1DCarry",
+    "ConvLSTM1DCell",
+    "ConvLSTM2DCarry",
+    "ConvLSTM2DCell",
+    "ConvLSTM3DCarry",
+    "ConvLSTM3DCell",
+    "ConvLSTMCell",
     "DropoutCell",
+    "GLSTMCarry",
+    "GLSTMCell",
     "GRUCarry",
     "GRUCell",
+    "GridLSTMCarry",
+    "GridLSTMCell",
     "HighwayCell",
     "IntersectionRNNCarry",
     "IntersectionRNNCell",

@@ -1,7 +1,7 @@
 """Long short-term memory (Hochreiter & Schmidhuber, 1997), as in TF1's `LSTMCell`."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -25,29 +25,36 @@ class LSTMParams(NamedTuple):
 
 
 def lstm_pointwise(
-    params: LSTMParams,
-    carry: LSTMCarry,
+    params: LSTMParams | None,
+    carry: Any,
     gates: jax.Array,
     *,
     forget_bias: float = 1.0,
     cell_clip: float | None = None,
     projection_clip: float | None = None,
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh,
+    candidate_activation: Callable[[jax.Array], jax.Array] | None = None,
 ) -> tuple[LSTMCarry, jax.Array]:
-    """One step of the equations in `LSTMCell`, after `gates = [x, h] W + b`, `[..., 4H]`."""
+    """One step of the equations in `LSTMCell`, after `gates = [x, h] W + b`, `[..., 4H]`.
+
+    For cells that end like it: without params there are neither peepholes nor a projection, and j
+    may have an activation of its own.
+    """
     cell = carry.cell
+    peepholes, projection = (params.peepholes, params.projection) if params else (None, None)
+    candidate_activation = candidate_activation or activation
     i, j, f, o = jnp.split(gates, 4, axis=-1)
-    if params.peepholes is not None:
-        of_i, of_f, _ = params.peepholes.astype(cell.dtype)
+    if peepholes is not None:
+        of_i, of_f, _ = peepholes.astype(cell.dtype)
         i, f = i + of_i * cell, f + of_f * cell
-    new_cell = jax.nn.sigmoid(f + forget_bias) * cell + jax.nn.sigmoid(i) * activation(j)
+    new_cell = jax.nn.sigmoid(f + forget_bias) * cell + jax.nn.sigmoid(i) * candidate_activation(j)
     if cell_clip is not None:
         new_cell = jnp.clip(new_cell, -cell_clip, cell_clip)
-    if params.peepholes is not None:
-        o = o + params.peepholes[2].astype(cell.dtype) * new_cell
+    if peepholes is not None:
+        o = o + peepholes[2].astype(cell.dtype) * new_cell
     hidden = jax.nn.sigmoid(o) * activation(new_cell)
-    if params.projection is not None:
-        hidden = (hidden.astype(params.projection.dtype) @ params.projection).astype(cell.dtype)
+    if projection is not None:
+        hidden = (hidden.astype(projection.dtype) @ projection).astype(cell.dtype)
         if projection_clip is not None:
             hidden = jnp.clip(hidden, -projection_clip, projection_clip)
     return LSTMCarry(new_cell, hidden), hidden

@@ -26,6 +26,7 @@ Reference = Callable[[Arrays, Arrays, Array, Options], tuple[dict[str, Array], A
 class Case(NamedTuple):
     name: str  # in CELLS
     options: dict[str, Any]
+    inputs: tuple[int, ...] | None = None  # the shape of a step's, where the usual one does not do
 
 
 def sigmoid(x: Array) -> Array:

@@ -1,0 +1,154 @@
+"""Convolutional LSTM (Shi et al., "Convolutional LSTM network", 2015)."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rnnjax.cells import base
+from rnnjax.cells.lstm import lstm_pointwise
+
+
+class ConvLSTM1DCarry(NamedTuple):
+    cell: jax.Array  # [..., *space, H], the memory c
+    hidden: jax.Array  # [..., *space, H], the last output h
+
+
+class ConvLSTM2DCarry(NamedTuple):
+    cell: jax.Array  # [..., *space, H], the memory c
+    hidden: jax.Array  # [..., *space, H], the last output h
+
+
+class ConvLSTM3DCarry(NamedTuple):
+    cell: jax.Array  # [..., *space, H], the memory c
+    hidden: jax.Array  # [..., *space, H], the last output h
+
+
+class ConvLSTMParams(NamedTuple):
+    kernel: jax.Array  # [*kernel_shape, C + H, 4H], of [x, h]; input i, new j, forget f, output o
+    bias: jax.Array | None = None  # [4H]
+
+
+def convolution(params: ConvLSTMParams, hidden: jax.Array, inputs: jax.Array) -> jax.Array:
+    """Returns `[x, h] * W + b`, `[..., *space, 4H]`, in the dtype of h; zeros beyond the edges."""
+    image = base.join(inputs, hidden, params.kernel)
+    rank = params.kernel.ndim - 2
+    space = "DHW"[:rank]
+    gates = jax.lax.conv_general_dilated(
+        image.reshape(-1, *image.shape[-rank - 1 :]),
+        params.kernel,
+        window_strides=(1,) * rank,
+        padding="SAME",
+        dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
+    ).reshape(*image.shape[:-1], -1)
+    if params.bias is not None:
+        gates = gates + params.bias
+    return gates.astype(hidden.dtype)
+
+
+class ConvLSTMCell(base.Cell):
+    r"""TF1's `ConvLSTMCell`: an LSTM whose states are images and whose products convolutions.
+
+    .. code-block:: text
+
+      i, j, f, o = [x, h] * W + b                      (* is the convolution)
+      c' = sigmoid(f + forget_bias) . c + sigmoid(i) . activation(j)
+      h' = sigmoid(o) . activation(c')
+
+    Abstract: use `ConvLSTM1DCell`, `ConvLSTM2DCell` or `ConvLSTM3DCell`. Strides are 1 and zeros
+    lie beyond the edges (SAME), so that x `[..., *space, C]` and the states `[..., *space, H]` have
+    the same space. The paper's peepholes are left out, as in TF1, Keras and flax; so is TF1's
+    `skip_connection`. flax has two convolutions, `ih` and `hh`: their kernels, joined along the
+    second-last axis, are the kernel here, and the sum of their biases is the bias. Keras has two
+    kernels and one bias, the gates in the order i, f, j, o, and its forget bias in the bias.
+    Parameters: kernel `[*kernel_shape, C + H, 4H]`; bias `[4H]`.
+
+    Attributes (more in `Cell`):
+      features: channels H of the states.
+      kernel_shape: extents of the kernel, one a dimension; none may exceed the image's.
+      use_bias: whether there is a bias.
+      forget_bias: added to the forget gate.
+      activation: of the new memory and of the output.
+    """
+
+    kernel_shape: tuple[int, ...] = ()
+    use_bias: bool = True
+    forget_bias: float = 1.0
+    activation: Callable[[jax.Array], jax.Array] = jnp.tanh
+
+    rank: ClassVar[int]  # dimensions of an image
+    source = "Shi et al., 2015"
+
+    @property
+    def num_feature_axes(self) -> int:
+        return self.rank + 1
+
+    @nn.nowrap
+    def check(self) -> None:
+        base.check_positive(self, "features")
+        if len(self.kernel_shape) != self.rank or min(self.kernel_shape) < 1:
+            raise ValueError(
+                f"{type(self).__name__}: kernel_shape must be {self.rank} sizes above 0, got "
+                f"{self.kernel_shape}"
+            )
+
+    @nn.compact
+    def parameters(self, num_inputs: int) -> ConvLSTMParams:
+        shape = *self.kernel_shape, num_inputs + self.features, 4 * self.features
+        return ConvLSTMParams(
+            kernel=self.weight("kernel", self.kernel_init, *shape),
+            bias=self.weight("bias", self.bias_init, shape[-1]) if self.use_bias else None,
+        )
+
+    @nn.nowrap
+    def products(self, params: ConvLSTMParams, carry: Any, inputs: jax.Array) -> jax.Array:
+        return convolution(params, carry.hidden, inputs)
+
+    @nn.nowrap
+    def pointwise(
+        self, params: ConvLSTMParams, carry: Any, products: jax.Array
+    ) -> tuple[Any, jax.Array]:
+        del params
+        new_carry, hidden = lstm_pointwise(
+            None, carry, products, forget_bias=self.forget_bias, activation=self.activation
+        )
+        return self.carry_type(*new_carry), hidden
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
+        space = input_shape[-self.num_feature_axes : -1]
+        if any(k > s for k, s in zip(self.kernel_shape, space, strict=False)):
+            raise ValueError(
+                f"{type(self).__name__}: kernel_shape must fit into the image, got "
+                f"{self.kernel_shape} for an image of shape {space}"
+            )
+        return super().initialize_carry(rng, input_shape)
+
+
+class ConvLSTM1DCell(ConvLSTMCell):
+    """`ConvLSTMCell` for sequences of signals `[W, C]`."""
+
+    kernel_shape: tuple[int, ...] = (3,)
+
+    rank = 1
+    carry_type = ConvLSTM1DCarry
+
+
+class ConvLSTM2DCell(ConvLSTMCell):
+    """`ConvLSTMCell` for sequences of images `[H, W, C]`."""
+
+    kernel_shape: tuple[int, ...] = (3, 3)
+
+    rank = 2
+    carry_type = ConvLSTM2DCarry
+
+
+class ConvLSTM3DCell(ConvLSTMCell):
+    """`ConvLSTMCell` for sequences of volumes `[D, H, W, C]`."""
+
+    kernel_shape: tuple[int, ...] = (3, 3, 3)
+
+    rank = 3
+    carry_type = ConvLSTM3DCarry

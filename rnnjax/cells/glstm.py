@@ -1,0 +1,137 @@
+"""LSTM in groups (Kuchaiev & Ginsburg, "Factorization tricks for LSTM networks", 2017)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.typing import Initializer
+from jax.typing import DTypeLike
+
+from rnnjax.cells import base
+from rnnjax.cells.lstm import LSTMParams, lstm_pointwise
+
+
+class GLSTMCarry(NamedTuple):
+    cell: jax.Array  # [..., H], the memory c
+    hidden: jax.Array  # [..., P], the last output h; P = H without projection
+
+
+class GLSTMParams(NamedTuple):
+    kernel: jax.Array  # [G, (F + P)/G, 4, H/G], of a group's [x, h]; i, j, f, o as in LSTMParams
+    bias: jax.Array  # [4H]
+    projection: jax.Array | None = None  # [H, P]
+
+
+def grouped_product(params: GLSTMParams, hidden: jax.Array, inputs: jax.Array) -> jax.Array:
+    """Returns all gates `[..., 4H]`, those of a group from its part of x and h, in h's dtype."""
+    num_groups = params.kernel.shape[0]
+
+    def split(x: jax.Array) -> jax.Array:
+        return x.reshape(*x.shape[:-1], num_groups, -1)
+
+    both = base.join(split(inputs), split(hidden), params.kernel)
+    gates = jnp.einsum("...gi,gikh->...kgh", both, params.kernel)
+    gates = gates.reshape(*gates.shape[:-3], -1) + params.bias
+    return gates.astype(hidden.dtype)
+
+
+def by_group(init: Initializer) -> Initializer:
+    """Draws each group's weights as the matrix `[(F + P)/G, 4H/G]` that they are."""
+
+    def init_groups(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        num_groups, rows, gates, units = shape
+        kernels = [init(k, (rows, gates * units), dtype) for k in jax.random.split(key, num_groups)]
+        return jnp.stack(kernels).reshape(shape)
+
+    return init_groups
+
+
+class GLSTMCell(base.Cell):
+    r"""TF1's `GLSTMCell`: an LSTM for each group of units, on the group's part of x and h.
+
+    .. code-block:: text
+
+      i_g, j_g, f_g, o_g = [x_g, h_g] W_g + b_g        for each group g of G; F, H and P in G parts
+      c' = sigmoid(f + forget_bias) * c + sigmoid(i) * tanh(j)
+      h' = sigmoid(o) * activation(c')
+      h' = h' W_p                                      (projection)
+
+    A group has weights of its own, in the paper and in TF1: 1/G of those of an `LSTMCell`, which
+    this is with one group. Groups meet in the projection alone, which is not split. As in TF1,
+    `activation` does not replace the candidate's tanh. TF1 keeps a kernel `[(F + P)/G, 4H/G]` a
+    group and a bias a gate. Parameters: kernel `[G, (F + P)/G, 4, H/G]`, bias `[4H]` (all units of
+    i, then those of j, f and o); projection `[H, P]`.
+
+    Attributes (more in `Cell`):
+      num_groups: groups G; it divides F, H and P.
+      forget_bias: added to the forget gate.
+      projection_size: width P of the output; None: H, without a projection.
+      activation: of the output.
+    """
+
+    num_groups: int = 1
+    forget_bias: float = 1.0
+    projection_size: int | None = None
+    activation: Callable[[jax.Array], jax.Array] = jnp.tanh
+
+    carry_type = GLSTMCarry
+    source = "Kuchaiev & Ginsburg, 2017"
+
+    @property
+    def output_size(self) -> int:
+        return self.features if self.projection_size is None else self.projection_size
+
+    @nn.nowrap
+    def check(self) -> None:
+        base.check_positive(self, "features", "num_groups", "projection_size")
+        self._check_divides("features", self.features)
+        self._check_divides("projection_size", self.output_size)
+
+    @nn.nowrap
+    def _check_divides(self, name: str, size: int) -> None:
+        if size % self.num_groups:
+            raise ValueError(
+                f"GLSTMCell: num_groups must divide {name}, got num_groups={self.num_groups} and "
+                f"{name}={size}"
+            )
+
+    @nn.compact
+    def parameters(self, num_inputs: int) -> GLSTMParams:
+        self._check_divides("the input features", num_inputs)
+        rows, units = num_inputs + self.output_size, self.features
+        shape = self.num_groups, rows // self.num_groups, 4, units // self.num_groups
+        return GLSTMParams(
+            kernel=self.weight("kernel", by_group(self.kernel_init), *shape),
+            bias=self.weight("bias", self.bias_init, 4 * units),
+            projection=self.weight("projection", self.kernel_init, units, self.output_size)
+            if self.projection_size is not None
+            else None,
+        )
+
+    @nn.nowrap
+    def products(self, params: GLSTMParams, carry: GLSTMCarry, inputs: jax.Array) -> jax.Array:
+        return grouped_product(params, carry.hidden, inputs)
+
+    @nn.nowrap
+    def pointwise(
+        self, params: GLSTMParams, carry: GLSTMCarry, products: jax.Array
+    ) -> tuple[GLSTMCarry, jax.Array]:
+        new_carry, hidden = lstm_pointwise(
+            LSTMParams(params.kernel, params.bias, projection=params.projection),
+            carry,
+            products,
+            forget_bias=self.forget_bias,
+            activation=self.activation,
+            candidate_activation=jnp.tanh,
+        )
+        return GLSTMCarry(*new_carry), hidden
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> GLSTMCarry:
+        del rng
+        return GLSTMCarry(
+            cell=self.zeros(input_shape, self.features),
+            hidden=self.zeros(input_shape, self.output_size),
+        )
