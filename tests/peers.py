@@ -1,5 +1,6 @@
 """The same weights and inputs in our modules and in another framework's: what is compared."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -28,8 +29,8 @@ def draw(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(scale=0.5, size=shape).astype(np.float32)
 
 
-def draw_inputs() -> np.ndarray:
-    return draw(BATCH, STEPS, FEATURES, seed=1)
+def draw_inputs(space: tuple[int, ...] = ()) -> np.ndarray:
+    return draw(BATCH, STEPS, *space, FEATURES, seed=1)
 
 
 def loss(outputs: Any) -> Any:
@@ -38,10 +39,16 @@ def loss(outputs: Any) -> Any:
 
 
 def draw_probe(shape: tuple[int, ...]) -> np.ndarray:
-    return draw(*shape, seed=2) / np.float32(BATCH * STEPS)
+    return draw(*shape, seed=2) * np.float32(shape[-1] / math.prod(shape))
 
 
-def run(model: nn.Module, load: Callable[[Any], Any], arrays: Any, lengths: Any = None) -> Result:
+def run(
+    model: nn.Module,
+    load: Callable[[Any], Any],
+    arrays: Any,
+    lengths: Any = None,
+    space: tuple[int, ...] = (),
+) -> Result:
     """Runs a module with another framework's arrays, and differentiates through `load`."""
 
     def apply(arrays: Any, inputs: jax.Array) -> tuple[jax.Array, Any]:
@@ -53,7 +60,7 @@ def run(model: nn.Module, load: Callable[[Any], Any], arrays: Any, lengths: Any 
         return loss(result.outputs), result
 
     differentiate = jax.jit(jax.grad(apply, argnums=(0, 1), has_aux=True))
-    (of_arrays, of_inputs), result = differentiate(arrays, jnp.asarray(draw_inputs()))
+    (of_arrays, of_inputs), result = differentiate(arrays, jnp.asarray(draw_inputs(space)))
     return Result(result.outputs, hidden_first(result.carry), of_inputs, of_arrays)
 
 

@@ -6,39 +6,58 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
-from flax import traverse_util
 
 from rnnjax.bidirectional import Bidirectional
-from rnnjax.cells import BasicRNNCell, GRUCell, LSTMCell
+from rnnjax.cells import (
+    BasicRNNCell,
+    ConvLSTM1DCell,
+    ConvLSTM2DCell,
+    ConvLSTM3DCell,
+    GRUCell,
+    LSTMCell,
+    MGUCell,
+)
 from rnnjax.interop import linen
 from rnnjax.stack import Stack
 from tests.cases import UNITS, assert_close, assert_equal
-from tests.peers import FEATURES, LENGTHS, TOLERANCE, draw, draw_inputs, run
+from tests.peers import FEATURES, LENGTHS, TOLERANCE, draw, run
+
+SPACE = (4, 3, 5)
 
 PAIRS: dict[str, tuple[Any, Any]] = {
     "simple": (BasicRNNCell(UNITS), nn.SimpleCell(UNITS)),
     "gru": (GRUCell(UNITS, reset_after=True), nn.GRUCell(UNITS)),
     "lstm": (LSTMCell(UNITS, forget_bias=0), nn.LSTMCell(UNITS)),
+    "mgu": (MGUCell(UNITS, reset_after=True), nn.MGUCell(UNITS)),
+    "conv_lstm_1d": (ConvLSTM1DCell(UNITS, kernel_shape=(2,)), nn.ConvLSTMCell(UNITS, (2,))),
+    "conv_lstm_2d": (ConvLSTM2DCell(UNITS), nn.ConvLSTMCell(UNITS, (3, 3))),
+    "conv_lstm_3d_without_bias": (
+        ConvLSTM3DCell(UNITS, kernel_shape=(1, 2, 3), use_bias=False),
+        nn.ConvLSTMCell(UNITS, (1, 2, 3), use_bias=False),
+    ),
     "optimized_lstm": (LSTMCell(UNITS, forget_bias=0), nn.OptimizedLSTMCell(UNITS)),
 }
 
 
 def draw_params(cell: Any, num_inputs: int = FEATURES, seed: int = 0) -> Any:
-    x = draw_inputs()[:, 0, ..., :1].repeat(num_inputs, -1)
+    x = np.ones((1, *SPACE[: cell.num_feature_axes - 1], num_inputs), np.float32)
     carry = cell.initialize_carry(jax.random.key(0), x.shape)
-    shapes = traverse_util.flatten_dict(jax.eval_shape(cell.init, jax.random.key(0), carry, x))
-    arrays = {p: draw(*s.shape, seed=seed + n) for n, (p, s) in enumerate(shapes.items())}
-    return traverse_util.unflatten_dict(arrays)["params"]
+    variables = jax.eval_shape(cell.init, jax.random.key(0), carry, x)
+    leaves, treedef = jax.tree.flatten(variables["params"])
+    return treedef.unflatten([draw(*a.shape, seed=seed + n) for n, a in enumerate(leaves)])
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_equals_flax(name: str) -> None:
     ours, theirs = PAIRS[name]
-    params = draw_params(theirs)
-    actual = run(ours, lambda params: linen.load(ours, params), params, LENGTHS)
-    expected = run(theirs, lambda params: params, params, LENGTHS)
+    params, space = draw_params(theirs), SPACE[: theirs.num_feature_axes - 1]
+    actual = run(ours, lambda params: linen.load(ours, params), params, LENGTHS, space)
+    expected = run(theirs, lambda params: params, params, LENGTHS, space)
     assert_close(actual, expected, TOLERANCE)
-    assert_equal(linen.save(ours, linen.load(ours, params)), params)
+    loaded = linen.load(ours, params)
+    saved = linen.save(ours, loaded)
+    assert_equal(linen.load(ours, saved), loaded)
+    assert jax.tree.map(np.shape, saved) == jax.tree.map(np.shape, params)
 
 
 def test_equals_flax_in_a_model_of_several_cells() -> None:
@@ -63,6 +82,8 @@ def test_equals_flax_in_a_model_of_several_cells() -> None:
     [
         (LSTMCell(UNITS), {}, "forget_bias must be 0 for weights of flax, got 1.0"),
         (GRUCell(UNITS), {}, "reset_after must be True for weights of flax, got False"),
+        (ConvLSTM2DCell(UNITS, forget_bias=0), {}, "forget_bias must be 1 for weights of flax"),
+        (MGUCell(UNITS), {}, "reset_after must be True for weights of flax, got False"),
         (nn.LSTMCell(UNITS), {}, "flax has no LSTMCell, only: BasicRNNCell"),
         (LSTMCell(5, forget_bias=0), {}, r"hf/bias must have shape \(5,\), got \(4,\)"),
         (

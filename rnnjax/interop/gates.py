@@ -5,7 +5,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnjax.cells import BasicRNNCell, GRUCell, LSTMCell
+from rnnjax.cells import (
+    BasicRNNCell,
+    ConvLSTM1DCell,
+    ConvLSTM2DCell,
+    ConvLSTM3DCell,
+    GRUCell,
+    LSTMCell,
+    MGUCell,
+)
 
 
 class Weights(NamedTuple):
@@ -25,6 +33,13 @@ PARAMETERS: dict[type, tuple[tuple[str, str, str], ...]] = {
         ("candidate_kernel", "candidate_bias", "c"),
     ),
     LSTMCell: (("kernel", "bias", "ijfo"),),
+    ConvLSTM1DCell: (("kernel", "bias", "ijfo"),),
+    ConvLSTM2DCell: (("kernel", "bias", "ijfo"),),
+    ConvLSTM3DCell: (("kernel", "bias", "ijfo"),),
+    MGUCell: (
+        ("forget_kernel", "forget_gate_bias", "f"),
+        ("candidate_kernel", "candidate_bias", "c"),
+    ),
 }
 
 # The fields of an LSTM that only has what everybody's has.
@@ -52,8 +67,9 @@ def separate(cell: Any, params: dict[str, jax.Array], order: str) -> Weights:
     table = PARAMETERS[type(cell)]
     gates = "".join(names for _, _, names in table)
     kernel = jnp.concatenate([params[name] for name, _, _ in table], axis=-1)
-    bias = jnp.concatenate([params[name] for _, name, _ in table])
-    recurrent_bias = jnp.zeros_like(bias)
+    zeros = jnp.zeros_like(kernel, shape=kernel.shape[-1:])  # Without `use_bias` there is none.
+    bias = jnp.concatenate([params[name] for _, name, _ in table if name in params] or [zeros])
+    recurrent_bias = zeros
     if "recurrent_bias" in params:
         recurrent_bias = recurrent_bias.at[-cell.features :].set(params["recurrent_bias"])
     rows = kernel.shape[-2] - getattr(cell, "output_size", cell.features)
@@ -69,7 +85,8 @@ def join(cell: Any, weights: Weights, order: str) -> dict[str, jax.Array]:
     params: dict[str, jax.Array] = {}
     for kernel_name, bias_name, gates in PARAMETERS[type(cell)]:
         params[kernel_name] = reorder(kernel, order, gates)
-        params[bias_name] = reorder(bias, order, gates)
+        if getattr(cell, "use_bias", True):
+            params[bias_name] = reorder(bias, order, gates)
     if getattr(cell, "reset_after", False):  # The gate stands between these two.
         params["candidate_bias"] = reorder(weights.bias, order, "c")
         params["recurrent_bias"] = reorder(weights.recurrent_bias, order, "c")

@@ -8,24 +8,37 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from rnnjax.cells import BasicRNNCell, GRUCell, LSTMCell
+from rnnjax.cells import (
+    BasicRNNCell,
+    ConvLSTM1DCell,
+    ConvLSTM2DCell,
+    ConvLSTM3DCell,
+    GRUCell,
+    LSTMCell,
+    MGUCell,
+)
 from rnnjax.interop import gates, structure
 
-# Our gates, by the names of flax's layers.
-NAMES = {
+# Our gates, by the names of flax's layers: one a gate, or for all that one layer has.
+NAMES: dict[type, dict[str, str]] = {
     BasicRNNCell: {"": "c"},
     GRUCell: {"r": "r", "z": "u", "n": "c"},
     LSTMCell: {"i": "i", "g": "j", "f": "f", "o": "o"},
+    MGUCell: {"f": "f", "n": "c"},
 }
+CONVOLUTIONS = (ConvLSTM1DCell, ConvLSTM2DCell, ConvLSTM3DCell)
+NAMES |= {cell_type: {"h": "ijfo"} for cell_type in CONVOLUTIONS}
 
 
 def load(model: nn.Module, params: Mapping[str, Any]) -> Any:
     """Returns a model's params from those of flax's cells.
 
     The model is a BasicRNNCell for `SimpleCell`, a GRUCell with `reset_after=True` for `GRUCell`,
-    an LSTMCell with `forget_bias=0` for `LSTMCell` and `OptimizedLSTMCell`, or a `Stack`, a
-    `Bidirectional` or a `StackedBidirectional` of these; then the params are those of the same
-    model with flax's cells in it. `flax.linen.RNN` keeps a cell's under "cell".
+    an LSTMCell with `forget_bias=0` for `LSTMCell` and `OptimizedLSTMCell`, an MGUCell with
+    `reset_after=True` for `MGUCell` with its `reset_gate`, or a ConvLSTM1DCell (2D, 3D) for
+    `ConvLSTMCell`, whose two biases become one. Of a `Stack`, a `Bidirectional` or a
+    `StackedBidirectional`, the params are those of the same model with flax's cells in it.
+    `flax.linen.RNN` keeps a cell's under "cell".
 
     >>> import flax.linen as nn, jax, jax.numpy as jnp
     >>> from rnnjax.cells import LSTMCell
@@ -70,37 +83,39 @@ def save(model: nn.Module, params: Any) -> Any:
 def _save_cell(cell: Any, params: dict[str, jax.Array]) -> dict[str, jax.Array]:
     if isinstance(cell, LSTMCell):
         structure.require("flax", cell, **gates.PLAIN_LSTM, projection_size=(None,))
+    elif isinstance(cell, CONVOLUTIONS):
+        structure.require("flax", cell, forget_bias=(1,), activation=(jnp.tanh,))
     elif not isinstance(cell, BasicRNNCell):
         structure.require("flax", cell, reset_after=(True,))
     names = NAMES[type(cell)]
     weights = gates.separate(cell, params, "".join(names.values()))
-    split = [jnp.split(array, len(names), axis=-1) for array in weights]
+    if isinstance(cell, LSTMCell):
+        weights = weights._replace(bias=weights.recurrent_bias, recurrent_bias=weights.bias)
+    parts = [jnp.split(array, len(names), axis=-1) for array in weights]
     arrays: dict[str, jax.Array] = {}
-    for name, kernel, recurrent_kernel, bias, recurrent_bias in zip(names, *split, strict=True):
+    for name, kernel, recurrent_kernel, bias, recurrent_bias in zip(names, *parts, strict=True):
         arrays |= {f"i{name}/kernel": kernel, f"h{name}/kernel": recurrent_kernel}
-        # flax's LSTM keeps its biases with the recurrent kernels, the others with the inputs'.
-        arrays[f"{'h' if isinstance(cell, LSTMCell) else 'i'}{name}/bias"] = bias
-        if names[name] == "c" and "recurrent_bias" in params:
-            arrays[f"h{name}/bias"] = recurrent_bias
+        biases = {"i": bias, "h": recurrent_bias}
+        arrays |= {f"{layer}{name}/bias": biases[layer] for layer in _biased(cell, names[name])}
     return arrays
 
 
 def _load_cell(cell: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
     names = NAMES[type(cell)]
-    zeros = jnp.zeros_like(next(iter(arrays.values())), shape=cell.features)
-
-    def collect(layer: str, what: str) -> jax.Array:
-        return jnp.concatenate(
-            [arrays.get(f"{layer}{name}/{what}", zeros) for name in names], axis=-1
-        )
-
-    weights = gates.Weights(
-        kernel=collect("i", "kernel"),
-        recurrent_kernel=collect("h", "kernel"),
-        bias=collect("i", "bias"),
-        recurrent_bias=collect("h", "bias"),
-    )
+    kernels = [[arrays[f"{layer}{name}/kernel"] for name in names] for layer in "ih"]
+    zeros = jnp.zeros_like(kernels[0][0], shape=kernels[0][0].shape[-1:])
+    biases = [[arrays.get(f"{layer}{name}/bias", zeros) for name in names] for layer in "ih"]
+    weights = gates.Weights(*(jnp.concatenate(parts, axis=-1) for parts in (*kernels, *biases)))
     return gates.join(cell, weights, "".join(names.values()))
+
+
+def _biased(cell: Any, gate: str) -> str:
+    """Returns which of a gate's layers have a bias in flax: of the inputs, the state, or both."""
+    if isinstance(cell, LSTMCell):
+        return "h"
+    if isinstance(cell, CONVOLUTIONS):
+        return "ih" if cell.use_bias else ""
+    return "ih" if gate == "c" and not isinstance(cell, BasicRNNCell) else "i"
 
 
 _FORM = structure.Format("flax", NAMES, _save_cell, _load_cell)

@@ -130,7 +130,8 @@ def _save_cell(cell: Any, params: dict[str, jax.Array]) -> dict[str, jax.Array]:
     if "peepholes" in params:
         arrays |= dict(zip(PEEPHOLES, params["peepholes"], strict=True))
     if "recurrent_bias" in params:
-        kernels = jnp.split(arrays.pop("candidate/kernel"), [-cell.features])
+        kernel = arrays.pop("candidate/kernel")
+        kernels = kernel[: -cell.features], kernel[-cell.features :]
         biases = arrays.pop("candidate/bias"), params["recurrent_bias"]
         for layer, kernel, bias in zip(CUDNN_CANDIDATE, kernels, biases, strict=True):
             arrays |= {f"{layer}/kernel": kernel, f"{layer}/bias": bias}
