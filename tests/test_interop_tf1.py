@@ -1,6 +1,7 @@
 """Our cells against TF1's, with the same variables, by name."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -71,28 +72,30 @@ MODELS: dict[str, tuple[Any, Callable[[], Any]]] = {
 }
 
 
-def run_tf1(make: Callable[[], Any]) -> tuple[dict[str, np.ndarray], Result]:
-    """Returns the variables by name, and what TF1 makes of them in a session."""
+def run_tf1(make: Callable[[], Any], path: Path) -> tuple[dict[str, np.ndarray], Result]:
+    """Returns what is in a checkpoint, and what TF1 makes of it in a session."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         inputs, cell = tf.constant(draw_inputs()), make()
         options: dict[str, Any] = {"sequence_length": LENGTHS, "dtype": tf.float32}
         outputs: Any
         if isinstance(cell, tuple):
-            outputs, state = rnn.bidirectional_dynamic_rnn(*cell, inputs, **options)
+            forward, backward = cell
+            outputs, state = rnn.bidirectional_dynamic_rnn(forward, backward, inputs, **options)
             outputs = tf.concat(outputs, axis=-1)
         else:
             outputs, state = rnn.dynamic_rnn(cell, inputs, **options)
         variables = tf.compat.v1.global_variables()
-        arrays = {v.name: draw(*v.shape, seed=10 + n) for n, v in enumerate(variables)}
-        for variable in variables:
-            variable.load(arrays[variable.name], session)
+        for n, variable in enumerate(variables):
+            variable.load(draw(*variable.shape, seed=10 + n), session)
+        saved = tf.compat.v1.train.Saver().save(session, str(path / "model"))
         loss = tf.reduce_sum(outputs * draw_probe(tuple(outputs.shape)))
         gradients = tf.gradients(loss, [inputs, *variables])
         outputs, state, gradients = session.run((outputs, state, gradients))
-    names = [name.removesuffix(":0") for name in arrays]
+    reader = tf.train.load_checkpoint(saved)
+    arrays = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    names = [variable.op.name for variable in variables]
     by_name = dict(zip(names, gradients[1:], strict=True))
-    result = Result(outputs, hidden_first(state), gradients[0], by_name)
-    return dict(zip(names, arrays.values(), strict=True)), result
+    return arrays, Result(outputs, hidden_first(state), gradients[0], by_name)
 
 
 @pytest.fixture
@@ -105,14 +108,16 @@ def _tf1_loops() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_tf1_loops")
 @pytest.mark.parametrize("name", MODELS)
-def test_equals_tf1(name: str) -> None:
+def test_equals_tf1(name: str, tmp_path: Path) -> None:
     model, make = MODELS[name]
-    arrays, expected = run_tf1(make)
+    arrays, expected = run_tf1(make, tmp_path)
     arrays = jax.tree.map(jnp.asarray, arrays)
     actual = run(model, lambda arrays: tf1.load(model, arrays), arrays, LENGTHS)
     assert_close(actual, expected, TOLERANCE)
 
-    saved = tf1.save(model, tf1.load(model, arrays))
+    params = tf1.load(model, arrays)
+    assert_equal(tf1.load(model, {f"{key}:0": array for key, array in arrays.items()}), params)
+    saved = tf1.save(model, params)
     if name == "basic_lstm":
         saved = {key.replace("lstm", "basic_lstm"): array for key, array in saved.items()}
     assert_equal(saved, arrays)

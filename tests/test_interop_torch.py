@@ -116,6 +116,13 @@ def test_takes_what_requires_gradients_and_copies_it() -> None:
     assert_equal(params, before)
 
 
+def test_takes_the_dtype_of_the_model() -> None:
+    _, module = make("gru", 1, False)
+    cell = GRUCell(UNITS, reset_after=True, param_dtype="bfloat16")
+    params = torch.load(cell, module.double().state_dict())
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("bfloat16")}
+
+
 def lstm(**fields: Any) -> Any:
     all_fields: dict[str, Any] = {"features": UNITS, "forget_bias": 0} | fields
     return LSTMCell(**all_fields)
