@@ -9,6 +9,7 @@ os.environ.update(
     JAX_NUMPY_DTYPE_PROMOTION="strict",
     TF_CPP_MIN_LOG_LEVEL="2",
     TF_ENABLE_ONEDNN_OPTS="0",
+    KERAS_BACKEND="jax",
 )
 
 from collections.abc import Iterator
