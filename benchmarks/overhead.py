@@ -8,47 +8,20 @@ one batch that stays on the device. Both alternate, each in a process of its own
 """
 
 import argparse
-import functools
 import multiprocessing
 import statistics
-import time
 
 from benchmarks.command import observe
 
 
 def bare_step_seconds(num_steps: int) -> float:
-    """Returns the seconds of a compiled training step with nothing around it."""
-    import jax
-    import numpy as np
-
-    from rnnjax import classifier, parallel, train_state
+    """Returns the seconds of a bare step, measured in this process."""
+    from benchmarks.bare import BareStep
     from rnnjax.allocator import keep_freed_memory
     from rnnjax.config import Config
-    from rnnjax.data.pipeline import Batch
-    from rnnjax.data.sequences import to_sequences
-    from rnnjax.optimizer import adam
-    from rnnjax.train_step import train_step
 
     keep_freed_memory()  # as main does
-    config, rng = Config(), np.random.default_rng(0)
-    images = rng.integers(0, 256, (config.batch_size, 28, 28), np.uint8)
-    labels = rng.integers(0, 10, config.batch_size, np.int32)
-    model = classifier.build(config.model, 10)
-    optimizer = adam(config.optimizer, config.num_steps)
-    read = functools.partial(to_sequences, kind="rows", permutation_seed=0)
-    step = functools.partial(
-        train_step, model=model, optimizer=optimizer, read=read, axis_name=parallel.AXIS
-    )
-    compiled = parallel.compile_step(step, donate_argnums=(0,))
-    key = jax.random.key(0)
-    state = parallel.replicate(train_state.create(model, optimizer, key, read(images[:1])))
-    batch, keys = parallel.shard(Batch(images, labels)), parallel.replicate(key)
-    state, _ = jax.block_until_ready(compiled(state, batch, keys))
-    start = time.monotonic()
-    for _ in range(num_steps):
-        state, _ = compiled(state, batch, keys)
-    jax.block_until_ready(state)
-    return (time.monotonic() - start) / num_steps
+    return BareStep(Config()).seconds(num_steps)
 
 
 def main() -> None:

@@ -95,7 +95,7 @@ class Classifier(nn.Module):
         features = max(1, self.hidden_size // math.prod(space))
         fields = {"features": features, "dtype": self.compute_dtype, "name": name}
         return DropoutCell(
-            CELLS[self.cell](**fields | self.cell_options),
+            CELLS[self.cell](**{**fields, **self.cell_options}),
             input_keep_prob=self.input_keep_prob,
             output_keep_prob=self.output_keep_prob,
             state_keep_prob=self.state_keep_prob,

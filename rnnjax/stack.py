@@ -5,8 +5,8 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
+from rnnjax.cells.base import output_struct
 from rnnjax.cells.dropout import check_keep_prob, drop
 
 
@@ -53,27 +53,13 @@ class Stack(nn.RNNCellBase):
         for n, (key, cell) in enumerate(zip(keys, self.cells, strict=True)):
             carries.append(cell.initialize_carry(key, input_shape))
             if n + 1 < len(self.cells):
-                input_shape = _output_shape(cell, carries[-1], input_shape)
+                input_shape = output_struct(cell, carries[-1], input_shape).shape
         return tuple(carries)
 
     @property
     def num_feature_axes(self) -> int:
         check_layers(self, "cells")
         return self.cells[0].num_feature_axes
-
-
-def _output_shape(
-    cell: nn.RNNCellBase, carry: Any, input_shape: tuple[int, ...]
-) -> tuple[int, ...]:
-    """Returns the shape of a cell's outputs, without computing them."""
-    unbound = cell.copy(parent=None, name=None)
-
-    def run(carry: Any) -> jax.Array:
-        keys = {"params": jax.random.key(0)}
-        (_, outputs), _ = unbound.init_with_output(keys, carry, jnp.zeros(input_shape))
-        return outputs
-
-    return jax.eval_shape(run, carry).shape
 
 
 def check_layers(module: Any, name: str) -> None:

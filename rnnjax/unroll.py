@@ -1,5 +1,6 @@
 """A cell over time."""
 
+import functools
 import math
 from typing import Any, Literal, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
+from rnnjax.cells.base import output_struct
 from rnnjax.cells.dropout import VARIATIONAL
 
 
@@ -23,6 +25,13 @@ class _Steps(NamedTuple):
 
     inputs: jax.Array  # [T, B, F]
     valid: jax.Array | None  # [T, B], whether a step counts; None: all do
+
+
+class _State(NamedTuple):
+    """What the scan carries."""
+
+    carry: Any
+    last: jax.Array | None  # [B, H], the output of the last step that counted; None: not asked for
 
 
 def unroll(
@@ -115,43 +124,51 @@ def unroll(
         inputs = jnp.pad(inputs, [(0, padding)] + [(0, 0)] * (inputs.ndim - 1))
     steps = _Steps(inputs, valid)
 
-    def run_step(cell: nn.RNNCellBase, carry: Any, step: _Steps) -> tuple[Any, Any]:
+    # Where only the last output is asked for, it travels with the carry: T of them would have to be
+    # kept, and their gradients, which are zero.
+    last = None
+    if return_outputs == "last":
+        struct = output_struct(cell, initial_carry, inputs.shape[1:], inputs.dtype)
+        last = jnp.zeros(struct.shape, struct.dtype)
+
+    def run_step(cell: nn.RNNCellBase, state: _State, step: _Steps) -> tuple[_State, Any]:
         x, valid = step
         if valid is None:
-            new_carry, y = cell(carry, x)
+            carry, y = cell(state.carry, x)
         else:
             # Padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
-            new_carry, y = cell(carry, _where(valid, x, jnp.zeros_like(x)))
-            new_carry = jax.tree.map(lambda new, old: _where(valid, new, old), new_carry, carry)
-            y = _where(valid, y, jnp.zeros_like(y))
-        return new_carry, (y, new_carry if return_carry == "all" else None)
+            carry, y = cell(state.carry, _where(valid, x, jnp.zeros_like(x)))
+            carry = jax.tree.map(functools.partial(_where, valid), carry, state.carry)
+            y = _where(valid, y, jnp.zeros_like(y) if state.last is None else state.last)
+        kept = (y if state.last is None else None, carry if return_carry == "all" else None)
+        return _State(carry, None if state.last is None else y), kept
 
-    run_steps = _scan(run_step, reverse, unroll_factor)
-
-    def run_segment(cell: nn.RNNCellBase, carry: Any, segment: Any) -> tuple[Any, Any]:
+    def run_segment(cell: nn.RNNCellBase, state: _State, segment: Any) -> tuple[_State, Any]:
         is_first, steps = segment
         if truncate_every is not None:
             carry = jax.tree.map(
-                lambda leaf: jnp.where(is_first, leaf, jax.lax.stop_gradient(leaf)), carry
+                lambda leaf: jnp.where(is_first, leaf, jax.lax.stop_gradient(leaf)), state.carry
             )
-        return (nn.remat(run_steps, prevent_cse=False) if remat else run_steps)(cell, carry, steps)
+            state = state._replace(carry=carry)
+        return run_steps(cell, state, steps)
 
+    run_steps = _scan(run_step, reverse, unroll_factor)
+    if remat:
+        run_steps = nn.remat(run_steps, prevent_cse=False)
+    state = _State(initial_carry, last)
     if num_segments == 1:
-        run_all = nn.remat(run_steps, prevent_cse=False) if remat else run_steps
-        carry, (outputs, carries) = run_all(cell, initial_carry, steps)
+        state, kept = run_steps(cell, state, steps)
     else:
         order = jnp.arange(num_segments, dtype=jnp.int32)
         is_first = order == (num_segments - 1 if reverse else 0)
         split = jax.tree.map(lambda a: a.reshape(num_segments, segment, *a.shape[1:]), steps)
-        carry, by_segment = _scan(run_segment, reverse)(cell, initial_carry, (is_first, split))
-        outputs, carries = jax.tree.map(
-            lambda a: a.reshape(-1, *a.shape[2:])[:num_steps], by_segment
-        )
-    if return_carry == "all":
-        carry = carries if time_major else jax.tree.map(_swap, carries)
-    if return_outputs == "last":
-        return Unrolled(outputs[0] if reverse else _last(outputs, lengths), carry)
-    return Unrolled(outputs if time_major else _swap(outputs), carry)
+        state, by_segment = _scan(run_segment, reverse)(cell, state, (is_first, split))
+        kept = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num_steps], by_segment)
+    outputs, carries = kept if time_major else jax.tree.map(_swap, kept)
+    return Unrolled(
+        state.last if return_outputs == "last" else outputs,
+        carries if return_carry == "all" else state.carry,
+    )
 
 
 def _scan(body: Any, reverse: bool, unroll_factor: int = 1) -> Any:
@@ -204,11 +221,3 @@ def _swap(x: jax.Array) -> jax.Array:
 def _where(valid: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
     """Chooses by sequence; valid: `[B]`, the others `[B, ...]`."""
     return jnp.where(valid.reshape(valid.shape + (1,) * (new.ndim - 1)), new, old)
-
-
-def _last(outputs: jax.Array, lengths: jax.Array | None) -> jax.Array:
-    """Returns the last output that counts, `[B, H]`, of `[T, B, H]`."""
-    if lengths is None:
-        return outputs[-1]
-    # For an empty sequence any step will do: all its outputs are zero.
-    return outputs[jnp.maximum(lengths - 1, 0), jnp.arange(outputs.shape[1], dtype=jnp.int32)]

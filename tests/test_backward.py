@@ -67,3 +67,28 @@ def test_truncated_gradients(truncate_every: int, reverse: bool, remat: bool) ->
 
     actual = loss_and_gradients(given, reverse=reverse, truncate_every=truncate_every, remat=remat)
     assert_close(actual, run_pieces(given))
+
+
+@pytest.mark.parametrize("options", [{}, {"remat": True}, {"truncate_every": 3}])
+@pytest.mark.usefixtures("x64")
+def test_last_outputs_have_the_gradients_of_all(options: dict[str, Any]) -> None:
+    """Also where the last output that counts lies in an earlier piece."""
+    cell = build(*LAYERS, param_dtype="float64")
+    given = example(cell, "float64")
+
+    def loss(given: Example, return_outputs: str) -> jax.Array:
+        variables, carry, inputs = given
+        outputs, _ = nn.apply(unroll, cell)(
+            variables,
+            inputs,
+            initial_carry=carry,
+            lengths=LENGTHS,
+            return_outputs=return_outputs,
+            **options,
+        )
+        if return_outputs == "all":
+            outputs = outputs[jnp.arange(len(LENGTHS)), jnp.maximum(LENGTHS - 1, 0)]
+        return jnp.sum(outputs**2)
+
+    run = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+    assert_close(run(given, "last"), run(given, "all"))

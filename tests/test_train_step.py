@@ -1,5 +1,6 @@
 """Loss, optimiser and step against their published formulas."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 
 from rnnjax import classifier, train_state
 from rnnjax.config import Config, OptimizerConfig
+from rnnjax.data import sources
 from rnnjax.data.pipeline import Batch
 from rnnjax.data.sequences import to_sequences
 from rnnjax.losses import cross_entropy
-from rnnjax.metrics import compute
+from rnnjax.metrics import TrainMetrics, compute
 from rnnjax.optimizer import adam, learning_rate
 from rnnjax.train_step import train_step
 
@@ -119,3 +121,28 @@ def test_readout_starts_as_the_seed_says() -> None:
     # Of a normal cut at two standard deviations 0.8796 of the deviation is left.
     assert np.abs(kernel).max() <= 0.2
     assert kernel.std() == pytest.approx(0.1 * 0.8796, rel=0.05)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_bfloat16_learns_as_float32_does(cell: str, real: sources.Dataset) -> None:
+    """The mean loss of steps 180 to 200 is within 2 percent, on the same images in one order."""
+
+    def last_losses(compute_dtype: str) -> float:
+        config = Config(batch_size=64)
+        config.model.cell, config.model.hidden_size = cell, 64
+        config.model.compute_dtype = compute_dtype
+        model = classifier.build(config.model, 10)
+        optimizer = adam(config.optimizer, 200)
+        step = jax.jit(functools.partial(train_step, model=model, optimizer=optimizer, read=READ))
+        split = real.train
+        state = train_state.create(model, optimizer, jax.random.key(0), READ(split.images[:1]))
+        for n in range(200):
+            if n == 180:
+                state = dataclasses.replace(state, metrics=TrainMetrics.empty())
+            chosen = slice(64 * n, 64 * (n + 1))
+            batch = Batch(split.images[chosen], split.labels[chosen])
+            state, _ = step(state, batch, jax.random.key(1))
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(state.params)} == {"float32"}
+        return compute(state.metrics)["cross_entropy"]
+
+    assert last_losses("bfloat16") == pytest.approx(last_losses("float32"), rel=0.02)

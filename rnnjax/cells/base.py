@@ -108,6 +108,20 @@ class Cell(nn.RNNCellBase):
         return 1
 
 
+def output_struct(
+    cell: nn.RNNCellBase, carry: Any, input_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
+) -> jax.ShapeDtypeStruct:
+    """Returns the shape and dtype of a cell's outputs, without computing them."""
+    unbound = cell.copy(parent=None, name=None)
+
+    def run(carry: Any) -> jax.Array:
+        keys = {"params": jax.random.key(0)}
+        (_, outputs), _ = unbound.init_with_output(keys, carry, jnp.zeros(input_shape, dtype))
+        return outputs
+
+    return jax.eval_shape(run, carry)
+
+
 def joint_product(params: Any, hidden: jax.Array, inputs: jax.Array) -> jax.Array:
     """Returns `[x, h] W + b` in the dtype of h: one product for both, as in TF1."""
     return affine(join(inputs, hidden, params.kernel), params.kernel, params.bias).astype(

@@ -1,0 +1,44 @@
+"""A compiled training step with nothing around it."""
+
+import functools
+import time
+
+import jax
+import numpy as np
+
+from rnnjax import classifier, parallel, train_state
+from rnnjax.config import Config
+from rnnjax.data.pipeline import Batch
+from rnnjax.data.sequences import to_sequences
+from rnnjax.optimizer import adam
+from rnnjax.train_step import train_step
+
+
+class BareStep:
+    """The training step of a config on one batch of noise that stays on the device."""
+
+    def __init__(self, config: Config) -> None:
+        rng = np.random.default_rng(0)
+        images = rng.integers(0, 256, (config.batch_size, 28, 28), np.uint8)
+        labels = rng.integers(0, 10, config.batch_size, np.int32)
+        model = classifier.build(config.model, 10)
+        optimizer = adam(config.optimizer, config.num_steps)
+        read = functools.partial(to_sequences, kind="rows", permutation_seed=0)
+        step = functools.partial(
+            train_step, model=model, optimizer=optimizer, read=read, axis_name=parallel.AXIS
+        )
+        self._step = parallel.compile_step(step, donate_argnums=(0,))
+        key = jax.random.key(0)
+        state = train_state.create(model, optimizer, key, read(images[:1]))
+        self.parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+        self._state = parallel.replicate(state)
+        self._batch, self._key = parallel.shard(Batch(images, labels)), parallel.replicate(key)
+        self.seconds(1)  # compiles
+
+    def seconds(self, num_steps: int) -> float:
+        """Returns the seconds that one of so many steps took."""
+        start = time.monotonic()
+        for _ in range(num_steps):
+            self._state, _ = self._step(self._state, self._batch, self._key)
+        jax.block_until_ready(self._state)
+        return (time.monotonic() - start) / num_steps

@@ -1,0 +1,43 @@
+"""A training step of every cell, as `experiments/family.py` trains them, against the LSTM's.
+
+    python -m benchmarks.family [--steps 10] [--repeats 3]
+
+Each cell alternates with the LSTM; printed is a table for the README.
+"""
+
+import argparse
+import statistics
+
+from benchmarks.bare import BareStep
+from experiments import family
+from rnnjax.allocator import keep_freed_memory
+from rnnjax.cells import CELLS
+
+
+def bare_step(cell: str) -> BareStep:
+    config = family.get_config()
+    config.model.cell = cell
+    if cell == "conv_lstm_3d":  # a row folds to 7 x 2 x 2
+        config.model.cell_options.kernel_shape = (3, 2, 2)
+    return BareStep(config)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+
+    keep_freed_memory()  # as rnnjax.main does
+    lstm = bare_step("lstm")
+    print("| cell | parameters | ms per step | / LSTM |\n|---|---|---|---|")
+    for name in CELLS:
+        step = bare_step(name)
+        times = [(step.seconds(args.steps), lstm.seconds(args.steps)) for _ in range(args.repeats)]
+        ratio = statistics.median(own / other for own, other in times)
+        milliseconds = 1e3 * statistics.median(own for own, _ in times)
+        print(f"| {name} | {step.parameters:,} | {milliseconds:.0f} | {ratio:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
