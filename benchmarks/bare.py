@@ -21,7 +21,7 @@ class BareStep:
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (config.batch_size, 28, 28), np.uint8)
         labels = rng.integers(0, 10, config.batch_size, np.int32)
-        model = classifier.build(config.model, 10)
+        model = classifier.build(config.model, 10, 28)
         optimizer = adam(config.optimizer, config.num_steps)
         read = functools.partial(to_sequences, kind="rows", permutation_seed=0)
         step = functools.partial(

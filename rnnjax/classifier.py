@@ -132,8 +132,8 @@ def classify(
     return typing.cast(Classified, model.apply({"params": params}, inputs, train=train, rngs=rngs))
 
 
-def build(config: ModelConfig, num_classes: int) -> Classifier:
-    """Returns the classifier that the settings describe.
+def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifier:
+    """Returns the classifier that the settings describe, for sequences of so many features.
 
     Raises:
       ConfigError: for an unknown cell, an option that the cell does not have, or a wrong value.
@@ -169,7 +169,7 @@ def build(config: ModelConfig, num_classes: int) -> Classifier:
         readout_bias=config.readout_bias,
     )
     try:
-        jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 1, 1))))
+        jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 1, num_features))))
     except ValueError as error:  # a cell has refused its options
         raise ConfigError(f"config.model: {error}") from error
     return model
@@ -183,7 +183,7 @@ _SETTABLE: dict[Any, tuple[type, ...]] = {
     float: (int, float),
     float | None: (int, float, type(None)),
     str: (str,),
-    tuple[int, ...] | None: (tuple, type(None)),
+    tuple[int, ...]: (tuple,),
 }
 
 

@@ -15,7 +15,7 @@ from rnnjax import config as settings
 from rnnjax.checkpoint import Checkpoints
 from rnnjax.config import Config
 from rnnjax.data import pipeline, sources
-from rnnjax.data.sequences import to_sequences
+from rnnjax.data.sequences import num_features, to_sequences
 from rnnjax.errors import ConfigError
 from rnnjax.evaluate import Evaluation, device_batches, evaluate
 from rnnjax.metrics import TrainMetrics, check_finite, compute
@@ -36,7 +36,8 @@ def train(config: Config, folder: Path) -> Result:
     started = time.monotonic()
     settings.validate(config)
     parallel.check_batch_size(config.batch_size)
-    model = classifier.build(config.model, sources.NUM_CLASSES)
+    features = num_features(config.data.sequence)
+    model = classifier.build(config.model, sources.NUM_CLASSES, features)
     workdir.check_writable(folder)
     workdir.check_same_run(config, folder)
     result = load_result(folder / "result.json")

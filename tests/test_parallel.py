@@ -22,7 +22,7 @@ READ = functools.partial(to_sequences, kind="rows", permutation_seed=0)
 
 
 def made(config: Config) -> tuple[Any, Any, train_state.TrainState]:
-    model = classifier.build(config.model, 10)
+    model = classifier.build(config.model, 10, 28)
     optimizer = adam(config.optimizer, config.num_steps)
     example = READ(np.zeros((1, 28, 28), np.uint8))
     return model, optimizer, train_state.create(model, optimizer, jax.random.key(0), example)

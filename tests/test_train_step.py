@@ -11,7 +11,8 @@ import optax
 import pytest
 
 from rnnjax import classifier, train_state
-from rnnjax.config import Config, OptimizerConfig
+from rnnjax.cells import CELLS
+from rnnjax.config import Config, ModelConfig, OptimizerConfig
 from rnnjax.data import sources
 from rnnjax.data.pipeline import Batch
 from rnnjax.data.sequences import to_sequences
@@ -84,7 +85,7 @@ def test_adam(clip_norm: float, weight_decay: float) -> None:
 def test_a_step_measures_and_moves() -> None:
     config = Config()
     config.model.hidden_size = 8
-    model = classifier.build(config.model, 10)
+    model = classifier.build(config.model, 10, 28)
     optimizer = adam(config.optimizer, 10)
     images = RNG.integers(0, 256, (6, 28, 28), np.uint8)
     batch = Batch(images, np.arange(6, dtype=np.int32))
@@ -112,7 +113,7 @@ def test_a_step_measures_and_moves() -> None:
 
 
 def test_readout_starts_as_the_seed_says() -> None:
-    model = classifier.build(Config().model, 10)
+    model = classifier.build(Config().model, 10, 28)
     example = READ(np.zeros((1, 28, 28), np.uint8))
     readout = model.init(jax.random.key(0), example)["params"]["readout"]
     kernel = np.asarray(readout["kernel"])
@@ -131,7 +132,7 @@ def test_bfloat16_learns_as_float32_does(cell: str, real: sources.Dataset) -> No
         config = Config(batch_size=64)
         config.model.cell, config.model.hidden_size = cell, 64
         config.model.compute_dtype = compute_dtype
-        model = classifier.build(config.model, 10)
+        model = classifier.build(config.model, 10, 28)
         optimizer = adam(config.optimizer, 200)
         step = jax.jit(functools.partial(train_step, model=model, optimizer=optimizer, read=READ))
         split = real.train
@@ -146,3 +147,22 @@ def test_bfloat16_learns_as_float32_does(cell: str, real: sources.Dataset) -> No
         return compute(state.metrics)["cross_entropy"]
 
     assert last_losses("bfloat16") == pytest.approx(last_losses("float32"), rel=0.02)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_classifies(cell: str) -> None:
+    config = ModelConfig(cell=cell, hidden_size=56, num_layers=2, output_keep_prob=0.5)
+    if cell == "conv_lstm_3d":  # a row folds to 7 x 2 x 2
+        config.cell_options.kernel_shape = (3, 2, 2)
+    images = jnp.zeros((2, 28, 28), jnp.uint8)
+    for bidirectional in (False, True):
+        config.bidirectional = bidirectional
+        model = classifier.build(config, 10, 28)
+        variables = jax.eval_shape(model.init, jax.random.key(0), READ(images))
+        shapes = jax.eval_shape(
+            functools.partial(classifier.classify, model, train=True),
+            variables["params"],
+            READ(images),
+            dropout_key=jax.random.key(1),
+        )
+        assert shapes.logits.shape == (2, 10)

@@ -47,9 +47,7 @@ class CoupledLSTMCell(ProjectedLSTM):
             peepholes=self.weight("peepholes", self.peephole_init, 2, units)
             if self.use_peepholes
             else None,
-            projection=self.weight("projection", self.kernel_init, units, self.output_size)
-            if self.projection_size is not None
-            else None,
+            projection=self.projection(),
         )
 
     @nn.nowrap

@@ -6,8 +6,6 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.typing import Initializer
-from jax.typing import DTypeLike
 
 from rnnjax.cells import base
 from rnnjax.cells.lstm import LSTMParams, lstm_pointwise
@@ -37,18 +35,7 @@ def grouped_product(params: GLSTMParams, hidden: jax.Array, inputs: jax.Array) -
     return gates.astype(hidden.dtype)
 
 
-def by_group(init: Initializer) -> Initializer:
-    """Draws each group's weights as the matrix `[(F + P)/G, 4H/G]` that they are."""
-
-    def init_groups(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-        num_groups, rows, gates, units = shape
-        kernels = [init(k, (rows, gates * units), dtype) for k in jax.random.split(key, num_groups)]
-        return jnp.stack(kernels).reshape(shape)
-
-    return init_groups
-
-
-class GLSTMCell(base.Cell):
+class GLSTMCell(base.ProjectedCell):
     r"""TF1's `GLSTMCell`: an LSTM for each group of units, on the group's part of x and h.
 
     .. code-block:: text
@@ -64,28 +51,23 @@ class GLSTMCell(base.Cell):
     group and a bias a gate. Parameters: kernel `[G, (F + P)/G, 4, H/G]`, bias `[4H]` (all units of
     i, then those of j, f and o); projection `[H, P]`.
 
-    Attributes (more in `Cell`):
+    Attributes (more in `ProjectedCell`):
       num_groups: groups G; it divides F, H and P.
       forget_bias: added to the forget gate.
-      projection_size: width P of the output; None: H, without a projection.
       activation: of the output.
     """
 
     num_groups: int = 1
     forget_bias: float = 1.0
-    projection_size: int | None = None
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh
 
     carry_type = GLSTMCarry
     source = "Kuchaiev & Ginsburg, 2017"
 
-    @property
-    def output_size(self) -> int:
-        return self.features if self.projection_size is None else self.projection_size
-
     @nn.nowrap
     def check(self) -> None:
-        base.check_positive(self, "features", "num_groups", "projection_size")
+        super().check()
+        base.check_positive(self, "num_groups")
         self._check_divides("features", self.features)
         self._check_divides("projection_size", self.output_size)
 
@@ -103,11 +85,9 @@ class GLSTMCell(base.Cell):
         rows, units = num_inputs + self.output_size, self.features
         shape = self.num_groups, rows // self.num_groups, 4, units // self.num_groups
         return GLSTMParams(
-            kernel=self.weight("kernel", by_group(self.kernel_init), *shape),
+            kernel=self.weight("kernel", base.by_block(self.kernel_init), *shape),
             bias=self.weight("bias", self.bias_init, 4 * units),
-            projection=self.weight("projection", self.kernel_init, units, self.output_size)
-            if self.projection_size is not None
-            else None,
+            projection=self.projection(),
         )
 
     @nn.nowrap
@@ -127,11 +107,3 @@ class GLSTMCell(base.Cell):
             candidate_activation=jnp.tanh,
         )
         return GLSTMCarry(*new_carry), hidden
-
-    @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> GLSTMCarry:
-        del rng
-        return GLSTMCarry(
-            cell=self.zeros(input_shape, self.features),
-            hidden=self.zeros(input_shape, self.output_size),
-        )

@@ -74,13 +74,12 @@ def forget_gate_bias(value: float) -> Initializer:
     return init
 
 
-class ProjectedLSTM(base.Cell):
+class ProjectedLSTM(base.ProjectedCell):
     """What the LSTMs share whose gates may see the memory and whose output may be projected.
 
-    Attributes (more in `Cell`):
+    Attributes (more in `ProjectedCell`):
       forget_bias: added to the forget gate.
       use_peepholes: let the gates see the memory.
-      projection_size: width P of the output; None: H, without a projection.
       projection_clip: bound of the projected output's absolute value; None: none.
       activation: of the new memory and of the output.
       peephole_init: of the peepholes; TF1's default.
@@ -88,26 +87,14 @@ class ProjectedLSTM(base.Cell):
 
     forget_bias: float = 1.0
     use_peepholes: bool = False
-    projection_size: int | None = None
     projection_clip: float | None = None
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh
     peephole_init: Initializer = base.diagonal_init
 
-    @property
-    def output_size(self) -> int:
-        return self.features if self.projection_size is None else self.projection_size
-
     @nn.nowrap
     def check(self) -> None:
-        base.check_positive(self, "features", "projection_size", "projection_clip")
-
-    @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
-        del rng
-        return self.carry_type(
-            cell=self.zeros(input_shape, self.features),
-            hidden=self.zeros(input_shape, self.output_size),
-        )
+        super().check()
+        base.check_positive(self, "projection_clip")
 
 
 class LSTMCell(ProjectedLSTM):
@@ -149,9 +136,7 @@ class LSTMCell(ProjectedLSTM):
             peepholes=self.weight("peepholes", self.peephole_init, 3, units)
             if self.use_peepholes
             else None,
-            projection=self.weight("projection", self.kernel_init, units, self.output_size)
-            if self.projection_size is not None
-            else None,
+            projection=self.projection(),
         )
 
     @nn.nowrap

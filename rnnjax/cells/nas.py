@@ -24,7 +24,7 @@ class NASParams(NamedTuple):
     projection: jax.Array | None = None  # [H, P]
 
 
-class NASCell(base.Cell):
+class NASCell(base.ProjectedCell):
     r"""TF1's `NASCell`, the paper's base 8.
 
     .. code-block:: text
@@ -43,24 +43,14 @@ class NASCell(base.Cell):
     with x. No bias is its default, too. TF1 calls h m. Parameters: kernel `[F, 8H]`,
     recurrent_kernel `[P, 8H]`, bias `[8H]`, projection `[H, P]`.
 
-    Attributes (more in `Cell`):
+    Attributes (more in `ProjectedCell`):
       use_bias: add a bias to the product with h.
-      projection_size: width P of the output; None: H, without a projection.
     """
 
     use_bias: bool = False
-    projection_size: int | None = None
 
     carry_type = NASCarry
     source = "Zoph & Le, 2017"
-
-    @property
-    def output_size(self) -> int:
-        return self.features if self.projection_size is None else self.projection_size
-
-    @nn.nowrap
-    def check(self) -> None:
-        base.check_positive(self, "features", "projection_size")
 
     @nn.compact
     def parameters(self, num_inputs: int) -> NASParams:
@@ -69,9 +59,7 @@ class NASCell(base.Cell):
             kernel=self.weight("kernel", init, num_inputs, 8 * units),
             recurrent_kernel=self.weight("recurrent_kernel", init, outputs, 8 * units),
             bias=self.weight("bias", self.bias_init, 8 * units) if self.use_bias else None,
-            projection=self.weight("projection", init, units, outputs)
-            if self.projection_size is not None
-            else None,
+            projection=self.projection(),
         )
 
     @nn.nowrap
@@ -104,11 +92,3 @@ class NASCell(base.Cell):
             hidden = hidden.astype(params.projection.dtype) @ params.projection
             hidden = hidden.astype(cell.dtype)
         return NASCarry(cell, hidden), hidden
-
-    @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> NASCarry:
-        del rng
-        return NASCarry(
-            cell=self.zeros(input_shape, self.features),
-            hidden=self.zeros(input_shape, self.output_size),
-        )

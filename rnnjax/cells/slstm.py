@@ -5,8 +5,6 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.typing import Initializer
-from jax.typing import DTypeLike
 
 from rnnjax.cells import base
 
@@ -22,17 +20,6 @@ class SLSTMParams(NamedTuple):
     input_kernel: jax.Array  # [F, 4H]; input i, forget f, new z, output o; in each, head by head
     recurrent_kernel: jax.Array  # [N, H / N, 4, H / N] of N heads: from, gate, to
     bias: jax.Array  # [4H]
-
-
-def init_by_head(init: Initializer) -> Initializer:
-    """Returns an initializer that draws each head's block as a matrix of its own."""
-
-    def init_heads(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-        heads, rows, gates, columns = shape
-        keys = jax.random.split(key, heads)
-        return jax.vmap(lambda key: init(key, (rows, gates * columns), dtype))(keys).reshape(shape)
-
-    return init_heads
 
 
 class SLSTMCell(base.Cell):
@@ -86,12 +73,13 @@ class SLSTMCell(base.Cell):
     @nn.compact
     def parameters(self, num_inputs: int) -> SLSTMParams:
         heads, units = self.num_heads, self.features // self.num_heads
-        by_head = init_by_head(self.kernel_init)
         return SLSTMParams(
             input_kernel=self.weight(
                 "input_kernel", self.kernel_init, num_inputs, 4 * self.features
             ),
-            recurrent_kernel=self.weight("recurrent_kernel", by_head, heads, units, 4, units),
+            recurrent_kernel=self.weight(
+                "recurrent_kernel", base.by_block(self.kernel_init), heads, units, 4, units
+            ),
             bias=self.weight("bias", self.bias_init, 4 * self.features),
         )
 

@@ -7,6 +7,11 @@ from jax.typing import ArrayLike
 from rnnjax.data.order import permutation
 
 
+def num_features(kind: str) -> int:
+    """Returns the features F of a step, of images 28 pixels wide."""
+    return 1 if kind.endswith("pixels") else 28
+
+
 def to_sequences(images: ArrayLike, kind: str, permutation_seed: int) -> jax.Array:
     """Scales uint8 images `[B, 28, 28]` to float32 in [0, 1] and reads them as sequences.
 
