@@ -6,6 +6,7 @@ and a misspelt flag answer at once.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -101,7 +102,9 @@ class OptimizerConfig:
 @dataclasses.dataclass(slots=True)
 class CheckpointConfig:
     every_steps: int = option(500, "steps between checkpoints", at_least=1)
-    keep: int = option(3, "newest checkpoints kept", at_least=1)
+    keep: int = option(
+        3, "newest checkpoints kept, beside the one of the best validation accuracy", at_least=1
+    )
 
 
 @dataclasses.dataclass(slots=True)
@@ -112,6 +115,12 @@ class Config:
     eval_batch_size: int = option(1_000, "test images evaluated at once", at_least=1)
     log_every_steps: int = option(20, "steps between training figures", at_least=1)
     eval_every_steps: int = option(100, "steps between evaluations on all test images", at_least=1)
+    on_nan: str = option(
+        "halt",
+        "what a loss or gradient that is not finite does: end the run, or leave out that step",
+        choices=("halt", "skip"),
+    )
+    max_skipped_steps: int = option(10, "steps that on_nan=skip may leave out", at_least=0)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
@@ -125,6 +134,8 @@ FREE_ON_RESUME = (
     "eval_batch_size",
     "log_every_steps",
     "eval_every_steps",
+    "on_nan",
+    "max_skipped_steps",
     "data.data_dir",
     "data.idx_dir",
     "checkpoint.every_steps",
@@ -198,6 +209,24 @@ def to_dict(config: Config) -> dict[str, Any]:
         name: dict(value) if isinstance(value, ConfigDict) else value
         for name, _, value in fields(config)
     }
+
+
+def from_dict(stored: dict[str, Any]) -> Config:
+    """Returns the settings that `to_dict` has stored.
+
+    Raises:
+      ConfigError: for one that does not exist, or has a value that it cannot take.
+    """
+    config = Config()
+    known = {name for name, _, _ in fields(config)}
+    for name, value in stored.items():
+        if name not in known:
+            raise ConfigError(f"unknown setting config.{name}; {did_you_mean(name, known)}")
+        *sections, field = name.split(".")
+        holder: Any = functools.reduce(getattr, sections, config)
+        setattr(holder, field, ConfigDict(value) if isinstance(value, dict) else value)
+    validate(config)
+    return config
 
 
 def unresumable_changes(config: Config, stored: dict[str, Any]) -> list[str]:

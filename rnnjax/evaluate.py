@@ -26,17 +26,22 @@ def device_batches(split: Split, batch_size: int) -> list[Batch]:
     return [parallel.shard(batch) for batch in batches]
 
 
-def evaluate(eval_step: Callable[..., Any], params: Params, batches: Sequence[Batch]) -> Evaluation:
+def evaluate(
+    eval_step: Callable[..., Any], params: Params, batches: Sequence[Batch], stop: object = False
+) -> Evaluation | None:
     """Evaluates replicated parameters on every image of `device_batches`.
 
     Args:
       eval_step: the compiled `train_step.eval_step`.
       params: replicated parameters.
       batches: the split.
+      stop: as soon as this is true, None is returned.
     """
     sums = parallel.replicate(EvalMetrics.empty())
     first_hidden = None
     for batch in batches:
+        if stop:
+            return None
         sums, last_hidden = eval_step(params, sums, batch)
         first_hidden = last_hidden if first_hidden is None else first_hidden
     figures = metrics.compute(parallel.unreplicate(sums))

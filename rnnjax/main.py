@@ -5,7 +5,9 @@ python -m rnnjax.main --workdir=DIR --config=FILE [--config.FIELD=VALUE ...]
 
 import os
 import re
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +19,7 @@ from rnnjax.config import Config, describe, fields, validate
 from rnnjax.errors import ConfigError, RunError, did_you_mean
 
 _WORKDIR = flags.DEFINE_string("workdir", "", "folder of checkpoints, summaries and results")
+_DEBUG = flags.DEFINE_bool("debug", False, "show the traceback of an error")
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
@@ -75,6 +78,8 @@ def stop(error: RunError) -> NoReturn:
 
 def main(argv: Sequence[str]) -> None:
     del argv  # all in flags
+    for number in (signal.SIGTERM, signal.SIGINT):  # until training takes them over
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     # TensorFlow, which only reads files here, would announce its kernels on stderr, and Orbax would
     # report every file that it writes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -89,12 +94,14 @@ def main(argv: Sequence[str]) -> None:
     try:
         train(_CONFIG.value, Path(_WORKDIR.value))
     except Exception as error:
+        if _DEBUG.value:
+            traceback.print_exc()
         # Closing the writers after an error may fail as well, but the first is what matters.
         first: BaseException | None = error
         while first is not None and not isinstance(first, RunError):
             first = first.__context__
         if first is None:
-            raise
+            first = RunError(f"{type(error).__name__}: {error} (--debug shows where)")
         stop(first)
 
 

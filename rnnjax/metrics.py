@@ -34,3 +34,13 @@ def check_finite(averages: dict[str, float], step: int) -> None:
                 f"{name} became {value} at or shortly before step {step}; a lower "
                 "config.optimizer.learning_rate or config.optimizer.clip_norm=1 may help"
             )
+
+
+def check_skipped(figures: dict[str, float], limit: int, step: int) -> None:
+    """Raises a NonFiniteError if more steps were skipped than the limit allows."""
+    if figures["skipped_steps"] > limit:
+        raise NonFiniteError(
+            f"{figures['skipped_steps']} steps up to {step} had a loss or gradient that was not "
+            f"finite, more than config.max_skipped_steps={limit}; a lower "
+            "config.optimizer.learning_rate or config.optimizer.clip_norm=1 may help"
+        )

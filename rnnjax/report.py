@@ -1,6 +1,7 @@
 """What the person who started a run gets to see of it: lines, a bar, TensorBoard, a result file."""
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from rnnjax import parallel, summaries
 from rnnjax.config import Config, to_dict
 from rnnjax.data.sources import Dataset
 from rnnjax.evaluate import Evaluation
+from rnnjax.event_files import keep_events
 from rnnjax.progress import Progress
 from rnnjax.train_state import TrainState
 
@@ -59,8 +61,16 @@ class Report:
     def step(self) -> None:
         self._progress.advance()
 
+    def flush(self) -> None:
+        """Waits until all summaries are in their files."""
+        for writer in self._writers.values():
+            writer.flush()
+
     def training(self, step: int, epoch: float, figures: dict[str, float]) -> None:
         """Shows the averages of the steps since the last call."""
+        if not math.isfinite(figures["cross_entropy"]) and figures.get("skipped_steps"):
+            self.line(f"{'':14}step {step:6d}  every step since the last figures was skipped")
+            return
         self._writers["train"].write_scalars(step, {**figures, "epoch": epoch})
         self.line(
             f"epoch {epoch:6.2f}  step {step:6d}  training accuracy {figures['accuracy']:.4f}  "
@@ -84,10 +94,21 @@ class Report:
 
 @contextmanager
 def open_report(
-    workdir: Path, config: Config, dataset: Dataset, first_step: int
+    workdir: Path, config: Config, dataset: Dataset, first_step: int, *, forget_last: bool
 ) -> Iterator[Report]:
-    """Yields a report whose writers are flushed and closed in the end, whatever happens."""
+    """Yields a report whose writers are flushed and closed in the end, whatever happens.
+
+    Args:
+      workdir: the run's folder.
+      config: its settings.
+      dataset: its data.
+      first_step: steps that were taken before; what was written of later ones is dropped.
+      forget_last: drop the evaluation of that step too, since it will be made again.
+    """
     splits = ("train", "test", "validation") if dataset.validation else ("train", "test")
+    for split in splits:
+        end = first_step if split != "train" and forget_last else first_step + 1
+        keep_events(workdir / split, range(end) if first_step else range(0))
     with ExitStack() as stack:
         writers = stack.enter_context(summaries.open_writers(workdir, splits))
         progress = stack.enter_context(Progress(first_step, config.num_steps))

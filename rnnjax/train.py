@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import jax
@@ -12,111 +12,139 @@ import numpy as np
 
 from rnnjax import classifier, parallel, train_state, workdir
 from rnnjax import config as settings
-from rnnjax.checkpoint import Checkpoints
+from rnnjax.checkpoint import Checkpoints, Progress
 from rnnjax.config import Config
 from rnnjax.data import pipeline, sources
 from rnnjax.data.sequences import num_features, to_sequences
-from rnnjax.errors import ConfigError
+from rnnjax.errors import ConfigError, RunError
 from rnnjax.evaluate import Evaluation, device_batches, evaluate
-from rnnjax.metrics import TrainMetrics, check_finite, compute
+from rnnjax.metrics import TrainMetrics, check_finite, check_skipped, compute
 from rnnjax.optimizer import adam, learning_rate
 from rnnjax.progress import Stopwatch
 from rnnjax.report import Result, load_result, open_report
+from rnnjax.signals import StoppedError, StopRequest
 from rnnjax.train_step import eval_step, train_step
 
 
 def train(config: Config, folder: Path) -> Result:
-    """Trains, or goes on from the newest checkpoint in `folder`, and returns the result.
+    """Trains, or goes on from the newest intact checkpoint in `folder`, and returns the result.
 
     Raises:
       ConfigError: for settings that do not fit, before anything is written.
       DataError: if the data is missing or altered, before anything is written.
       NonFiniteError: if the loss or the state became NaN or infinite; no checkpoint has it.
+      StoppedError: after SIGTERM or SIGINT, when all is saved.
+      RunError: if another process trains in `folder`, or something there cannot be read or written.
     """
     started = time.monotonic()
     settings.validate(config)
     parallel.check_batch_size(config.batch_size)
     features = num_features(config.data.sequence)
     model = classifier.build(config.model, sources.NUM_CLASSES, features)
-    workdir.check_writable(folder)
-    workdir.check_same_run(config, folder)
-    result = load_result(folder / "result.json")
-    if result is not None and result.steps >= config.num_steps:
-        print(f"{folder} has finished already: {result}")
-        return result
-
     params_key, dropout_key = jax.random.split(jax.random.key(config.seed))
     optimizer = adam(config.optimizer, config.num_steps)
     schedule = learning_rate(config.optimizer, config.num_steps)
     read = functools.partial(
         to_sequences, kind=config.data.sequence, permutation_seed=config.data.permutation_seed
     )
-    with ThreadPoolExecutor() as background:  # reading and compiling each take seconds
-        loading = background.submit(sources.load, config.data)
-        example = read(np.zeros((1, 28, 28), np.uint8))
-        state = train_state.create(model, optimizer, params_key, example)
-        dataset = loading.result()
+    create_state = functools.partial(
+        train_state.create, model, optimizer, params_key, read(np.zeros((1, 28, 28), np.uint8))
+    )
+    workdir.check_writable(folder)
+    workdir.check_same_run(config, folder, create_state)
+    result = load_result(folder / "result.json")
+    if result is not None and result.steps >= config.num_steps:
+        print(f"{folder} has finished already: {result}")
+        return result
 
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoints, seconds_before = Checkpoints(folder, config.checkpoint), 0.0
-    if checkpoints.latest_step is not None:
-        state, seconds_before = checkpoints.restore(state)
-    first_step = int(state.step)
-    if first_step > config.num_steps:
-        raise ConfigError(
-            f"config.num_steps={config.num_steps}, but {folder} has {first_step} steps already"
+    with ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        with ThreadPoolExecutor() as background:  # reading and compiling each take seconds
+            loading = background.submit(sources.load, config.data)
+            state = create_state()
+            dataset = loading.result()
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(workdir.locked(folder))
+        workdir.check_same_run(config, folder, create_state)  # nobody changes it from here on
+        checkpoints = stack.enter_context(
+            closing(Checkpoints(folder / "checkpoints", config.checkpoint.keep))
         )
-    workdir.write_json(folder / "config.json", settings.to_dict(config))
-    (folder / "result.json").unlink(missing_ok=True)  # of fewer steps
+        checkpoints.try_writing(state)
+        restored = checkpoints.restore(state)
+        if restored is None and result is not None:
+            raise RunError(f"{folder} has a result, but no checkpoint to go on from")
+        state, before = (state, Progress()) if restored is None else restored
+        first_step = int(state.step)
+        if first_step > config.num_steps:
+            raise ConfigError(
+                f"config.num_steps={config.num_steps}, but {folder} has {first_step} steps already"
+            )
+        workdir.write_json(folder / "config.json", settings.to_dict(config))
+        (folder / "result.json").unlink(missing_ok=True)  # of fewer steps
 
-    compiled_train_step = parallel.compile_step(
-        functools.partial(
-            train_step,
-            model=model,
-            optimizer=optimizer,
-            read=read,
-            label_smoothing=config.optimizer.label_smoothing,
-            axis_name=parallel.AXIS,
-        ),
-        donate_argnums=(0,),
-    )
-    compiled_eval_step = parallel.compile_step(
-        functools.partial(eval_step, model=model, read=read, axis_name=parallel.AXIS),
-        donate_argnums=(1,),
-    )
-    state, dropout_key = parallel.replicate((state, dropout_key))
-    train_batches = pipeline.train_batches(
-        dataset.train,
-        config.seed,
-        config.batch_size,
-        range(first_step, config.num_steps),
-        jax.process_index(),
-        jax.process_count(),
-    )
-    eval_batches = {
-        name: device_batches(split, config.eval_batch_size)
-        for name, split in (("test", dataset.test), ("validation", dataset.validation))
-        if split is not None
-    }
-
-    def seconds() -> float:
-        return seconds_before + time.monotonic() - started
-
-    def evaluate_all(step: int) -> dict[str, Evaluation]:
-        evaluations = {
-            name: evaluate(compiled_eval_step, state.params, batches)
-            for name, batches in eval_batches.items()
+        compiled_train_step = parallel.compile_step(
+            functools.partial(
+                train_step,
+                model=model,
+                optimizer=optimizer,
+                read=read,
+                label_smoothing=config.optimizer.label_smoothing,
+                skip_non_finite=config.on_nan == "skip",
+                axis_name=parallel.AXIS,
+            ),
+            donate_argnums=(0,),
+        )
+        compiled_eval_step = parallel.compile_step(
+            functools.partial(eval_step, model=model, read=read, axis_name=parallel.AXIS),
+            donate_argnums=(1,),
+        )
+        state, dropout_key = parallel.replicate((state, dropout_key))
+        train_batches = pipeline.train_batches(
+            dataset.train,
+            config.seed,
+            config.batch_size,
+            range(first_step, config.num_steps),
+            jax.process_index(),
+            jax.process_count(),
+        )
+        eval_batches = {
+            name: device_batches(split, config.eval_batch_size)
+            for name, split in (("test", dataset.test), ("validation", dataset.validation))
+            if split is not None
         }
-        for name, evaluation in evaluations.items():
-            report.evaluation(step, name, evaluation, state)
-            check_finite({f"{name} cross_entropy": evaluation.cross_entropy}, step)
-        return evaluations
+        # What was evaluated last before the restored step may not have been reported; a run whose
+        # last step is done is evaluated for its result.
+        evaluate_first = not before.evaluated or first_step == config.num_steps
+        report = stack.enter_context(
+            open_report(folder, config, dataset, first_step, forget_last=evaluate_first)
+        )
 
-    with closing(checkpoints), open_report(folder, config, dataset, first_step) as report:
-        clock, final = Stopwatch(first_step), {}
+        def seconds() -> float:
+            return before.seconds + time.monotonic() - started
+
+        def evaluate_all(step: int) -> dict[str, Evaluation]:
+            """Evaluates and reports; with nothing of either if told to stop meanwhile."""
+            jax.block_until_ready(state.step)
+            evaluations = {
+                name: evaluate(compiled_eval_step, state.params, batches, stop)
+                for name, batches in eval_batches.items()
+            }
+            found = {name: e for name, e in evaluations.items() if e is not None}
+            if len(found) < len(evaluations):
+                return {}
+            for name, evaluation in found.items():
+                report.evaluation(step, name, evaluation, state)
+                check_finite({f"{name} cross_entropy": evaluation.cross_entropy}, step)
+            return found
+
+        clock, best = Stopwatch(first_step), checkpoints.best_accuracy()
+        final = evaluate_all(first_step) if evaluate_first else {}
         for step, batch in enumerate(parallel.prefetch(train_batches), first_step + 1):
+            if stop:
+                break
             state, last_hidden = compiled_train_step(state, batch, dropout_key)
             report.step()
+            checkpoints.check()
             ends = step == config.num_steps
             if step == first_step + 1:
                 jax.block_until_ready(state.step)
@@ -128,33 +156,49 @@ def train(config: Config, folder: Path) -> Result:
                 figures = compute(parallel.unreplicate(state.metrics))
                 figures["learning_rate"] = float(np.asarray(schedule(step - 1)))
                 figures["steps_per_second"] = clock.steps_per_second(step)
+                if config.on_nan == "skip":
+                    figures["skipped_steps"] = int(parallel.unreplicate(state.skipped))
+                    check_skipped(figures, config.max_skipped_steps, step)
                 report.training(step, step * config.batch_size / len(dataset.train.labels), figures)
-                check_finite(figures, step)
+                if config.on_nan == "halt":
+                    check_finite(figures, step)
                 state = dataclasses.replace(state, metrics=parallel.replicate(TrainMetrics.empty()))
-            if ends or step % config.checkpoint.every_steps == 0:
-                jax.block_until_ready(state.step)  # what is still under way is training time
-                with clock.paused():
-                    checkpoints.save(parallel.unreplicate(state), seconds())
+            progress = Progress()
             if ends or step % config.eval_every_steps == 0:
-                jax.block_until_ready(state.step)
                 with clock.paused():
-                    final = evaluate_all(step)
                     report.histograms(
                         step, "train", state, np.concatenate(jax.device_get(last_hidden))
                     )
-        if first_step == config.num_steps:  # a run that was killed between its end and its result
-            final = evaluate_all(first_step)
-
-    # Not before the last checkpoint is on disk, which closing has waited for.
-    result = Result(
-        test_accuracy=final["test"].accuracy,
-        test_loss=final["test"].cross_entropy,
-        steps=config.num_steps,
-        seconds=seconds(),
-        dataset=dataset.name,
-        seed=config.seed,
-        validation_accuracy=final["validation"].accuracy if "validation" in final else None,
-    )
-    workdir.write_json(folder / "result.json", result._asdict())
+                    final = evaluate_all(step)
+                accuracy = final["validation"].accuracy if "validation" in final else None
+                progress = Progress(evaluated=bool(final), validation_accuracy=accuracy)
+            improves = (progress.validation_accuracy or 0) > best
+            if ends or stop or improves or step % config.checkpoint.every_steps == 0:
+                jax.block_until_ready(state.step)  # what is still under way is training time
+                with clock.paused():
+                    report.flush()  # what a checkpoint comes after must not be lost
+                    checkpoints.save(
+                        parallel.unreplicate(state), progress._replace(seconds=seconds())
+                    )
+                best = max(best, progress.validation_accuracy or 0)
+        checkpoints.wait()
+        if stop.signal is not None:
+            raise StoppedError(
+                stop.signal,
+                f"{stop.signal.name}: stopped after step {int(parallel.unreplicate(state.step))}; "
+                "all is saved, the same command goes on from there",
+            )
+        # Not before the last checkpoint is on disk, and the summaries are.
+        report.flush()
+        result = Result(
+            test_accuracy=final["test"].accuracy,
+            test_loss=final["test"].cross_entropy,
+            steps=config.num_steps,
+            seconds=seconds(),
+            dataset=dataset.name,
+            seed=config.seed,
+            validation_accuracy=final["validation"].accuracy if "validation" in final else None,
+        )
+        workdir.write_json(folder / "result.json", result._asdict())
     print(f"{result}; checkpoints, summaries and result.json are in {folder}", flush=True)
     return result

@@ -16,6 +16,7 @@ class TrainState:
     params: Params
     opt_state: optax.OptState
     metrics: Collection  # sums since the last report
+    skipped: jax.Array  # int32, steps left out because their loss or gradient was not finite
 
 
 def create(
@@ -32,7 +33,7 @@ def create(
 
     def init() -> TrainState:
         params = model.init(key, inputs)["params"]
-        step = jnp.zeros((), jnp.int32)
-        return TrainState(step, params, optimizer.init(params), TrainMetrics.empty())
+        zero = jnp.zeros((), jnp.int32)
+        return TrainState(zero, params, optimizer.init(params), TrainMetrics.empty(), skipped=zero)
 
     return jax.jit(init)()

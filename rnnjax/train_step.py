@@ -1,9 +1,12 @@
 """One step of training, one of evaluation: pure functions, which `parallel.py` compiles."""
 
+import dataclasses
+import functools
 import typing
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import optax
 from clu.metrics import Collection
 from jax.typing import ArrayLike
@@ -25,6 +28,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     read: Callable[[ArrayLike], jax.Array],
     label_smoothing: float = 0.0,
+    skip_non_finite: bool = False,
     axis_name: str | None = None,
 ) -> tuple[TrainState, jax.Array]:
     """Takes one step down the gradient of the mean loss over all devices' batches.
@@ -37,6 +41,7 @@ def train_step(
       optimizer: of its parameters.
       read: from images to sequences `[B, T, F]`.
       label_smoothing: see `cross_entropy`.
+      skip_non_finite: count a step whose loss or gradient is not finite, and change nothing else.
       axis_name: of the mapped devices; None: not mapped.
 
     Returns:
@@ -53,18 +58,24 @@ def train_step(
     gradients, (losses, classified) = jax.grad(mean_loss, has_aux=True)(state.params)
     gradients = parallel.mean(gradients, axis_name)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    gradient_norm = optax.tree.norm(gradients)
     measured = TrainMetrics.single_from_model_output(
         loss=losses,
         logits=classified.logits,
         labels=batch.labels,
-        gradient_norm=optax.tree.norm(gradients),
+        gradient_norm=gradient_norm,
     )
     new_state = TrainState(
         step=state.step + 1,
         params=typing.cast(Params, optax.apply_updates(state.params, updates)),
         opt_state=opt_state,
         metrics=state.metrics.merge(parallel.total(measured, axis_name)),
+        skipped=state.skipped,
     )
+    if skip_non_finite:
+        finite = jnp.isfinite(parallel.mean(losses.mean(), axis_name) + gradient_norm)
+        left_out = dataclasses.replace(state, step=state.step + 1, skipped=state.skipped + 1)
+        new_state = jax.tree.map(functools.partial(jnp.where, finite), new_state, left_out)
     return new_state, classified.last_hidden
 
 

@@ -1,13 +1,21 @@
-"""The folder of a run: can it be written, does it hold a run that this one continues."""
+"""The folder of a run: can it be written, is it free, does it hold the run that is asked for."""
 
+import contextlib
+import fcntl
 import json
 import os
+import socket
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from rnnjax.checkpoint import arrays_of, differing, stored_arrays
 from rnnjax.config import Config, unresumable_changes
-from rnnjax.errors import ConfigError
+from rnnjax.errors import ConfigError, RunError
 
 
 def check_writable(workdir: Path) -> None:
@@ -28,11 +36,48 @@ def check_writable(workdir: Path) -> None:
         raise ConfigError(f"--workdir={workdir} cannot be written: {error.strerror}") from error
 
 
-def check_same_run(config: Config, workdir: Path) -> None:
-    """Refuses to continue a run under settings that its state does not fit.
+@contextlib.contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Holds a workdir for this process; the kernel frees it when the process dies.
 
     Raises:
-      ConfigError: naming the settings that differ from the stored ones.
+      RunError: if another process holds it, naming that process.
+      ConfigError: if something in it is a link, through which a run would write elsewhere.
+    """
+    for name in OWN:
+        if (workdir / name).is_symlink():
+            raise ConfigError(f"{workdir / name} is a link; a run writes inside its workdir only")
+    with (workdir / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise RunError(
+                f"{workdir} is in use by {file.read().strip() or 'another process'}; wait for it, "
+                "stop it, or name another --workdir"
+            ) from error
+        file.truncate(0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n")
+        file.flush()
+        yield
+
+
+# What a run writes in its workdir.
+OWN = ("lock", "config.json", "result.json", "checkpoints", "train", "test", "validation")
+
+
+def check_same_run(config: Config, workdir: Path, create_state: Callable[[], Any]) -> None:
+    """Refuses to continue a run under settings that its state does not fit.
+
+    Args:
+      config: the settings.
+      workdir: where there may be a run.
+      create_state: makes the state that the settings ask for; only its shapes are computed.
+
+    Raises:
+      ConfigError: naming the settings and the arrays that differ from the stored ones, or saying
+        that they cannot be told.
     """
     config_file = workdir / "config.json"
     if not config_file.exists():
@@ -42,18 +87,33 @@ def check_same_run(config: Config, workdir: Path) -> None:
                 "name another --workdir"
             )
         return
-    try:
-        changes = unresumable_changes(config, json.loads(config_file.read_text()))
-    except (ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"{config_file} is damaged, so that the run there cannot be told from this one; name "
-            "another --workdir"
-        ) from error
+    changes = unresumable_changes(config, read_config(config_file))
     if changes:
+        stored = stored_arrays(workdir / "checkpoints")
+        if stored is not None:
+            changes += differing(stored, arrays_of(jax.eval_shape(create_state)))
         raise ConfigError(
             f"{workdir} holds another run: {'; '.join(changes)}. Name another --workdir or the "
             "same settings"
         )
+
+
+def read_config(config_file: Path) -> dict[str, Any]:
+    """Returns the settings stored with a run.
+
+    Raises:
+      ConfigError: if they cannot be read.
+    """
+    try:
+        stored = json.loads(config_file.read_text())
+        if not isinstance(stored, dict):
+            raise TypeError(type(stored).__name__)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{config_file} is damaged, so that the run there cannot be told from this one; name "
+            "another --workdir"
+        ) from error
+    return stored
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -126,13 +126,13 @@ def test_a_damaged_settings_file_is_told(tmp_path: Path) -> None:
     for content in ("", "{", "[]"):
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(ConfigError, match=r"config\.json is damaged"):
-            check_same_run(Config(), tmp_path)
+            check_same_run(Config(), tmp_path, dict)
 
 
 def test_checkpoints_without_settings_are_not_resumed(tmp_path: Path) -> None:
     (tmp_path / "checkpoints" / "5").mkdir(parents=True)
     with pytest.raises(ConfigError, match=r"no config\.json"):
-        check_same_run(Config(), tmp_path)
+        check_same_run(Config(), tmp_path, dict)
 
 
 def test_did_you_mean_lists_all_when_nothing_is_close() -> None:

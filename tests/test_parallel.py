@@ -76,6 +76,7 @@ def test_evaluation_does_not_depend_on_its_batch_size(real: sources.Dataset) -> 
     log_softmax = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     expected_loss = -log_softmax[np.arange(10_000), real.test.labels].mean()
     for evaluation in found:
+        assert evaluation is not None
         assert evaluation.accuracy == np.mean(logits.argmax(1) == real.test.labels)
         assert evaluation.cross_entropy == pytest.approx(expected_loss, rel=1e-6)
 

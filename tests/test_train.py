@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 import pytest
 import tensorflow as tf
 
+from rnnjax.checkpoint import steps_in
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, NonFiniteError
 from rnnjax.report import Result
@@ -36,9 +37,9 @@ def small(seed: int = 0, steps: int = 12) -> Config:
 
 def final_state(folder: Path) -> dict[str, np.ndarray]:
     """Returns all arrays of the newest checkpoint, by path."""
-    with ocp.CheckpointManager(folder.absolute() / "checkpoints") as manager:
-        arguments = ocp.args.Composite(state=ocp.args.StandardRestore())
-        state = manager.restore(manager.latest_step(), args=arguments)["state"]
+    newest = folder.absolute() / "checkpoints" / str(steps_in(folder / "checkpoints")[-1])
+    checkpointer = ocp.Checkpointer(ocp.StandardCheckpointHandler())
+    state = checkpointer.restore(newest / "state", args=ocp.args.StandardRestore())
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
