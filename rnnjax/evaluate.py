@@ -1,49 +1,38 @@
-"""Accuracy and loss on all images of a split."""
+"""Evaluates a checkpoint of a run: prints the figures that training printed at that step.
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+python -m rnnjax.evaluate --workdir DIR [--step N]
+"""
 
-import jax
-import numpy as np
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
 
-from rnnjax import metrics, parallel
-from rnnjax.classifier import Params
-from rnnjax.data.pipeline import Batch, eval_batches
-from rnnjax.data.sources import Split
-from rnnjax.metrics import EvalMetrics
-
-
-class Evaluation(NamedTuple):
-    cross_entropy: float  # mean over all images, nats
-    accuracy: float  # share of all images, in [0, 1]
-    last_hidden: np.ndarray  # [N, H], of the first batch, for a look at it
+from rnnjax.errors import RunError
 
 
-def device_batches(split: Split, batch_size: int) -> list[Batch]:
-    """Puts a whole split on the devices, cut into padded batches: uint8, so it stays small."""
-    batch_size = parallel.round_up_to_devices(batch_size)
-    batches = eval_batches(split, batch_size, jax.process_index(), jax.process_count())
-    return [parallel.shard(batch) for batch in batches]
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m rnnjax.evaluate", description=__doc__)
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of a run")
+    parser.add_argument("--step", type=int, help="one of its checkpoints; without it, the newest")
+    arguments = parser.parse_args()
+    # As in main.py: only what is asked for is printed.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    from rnnjax.evaluation import evaluate_checkpoint
+
+    try:
+        step, name, found = evaluate_checkpoint(arguments.workdir, arguments.step)
+    except RunError as error:
+        print(f"rnnjax: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    print(
+        f"step {step:6d}  test accuracy {found.accuracy:.4f}  loss {found.cross_entropy:.4f}  "
+        f"({name})"
+    )
 
 
-def evaluate(
-    eval_step: Callable[..., Any], params: Params, batches: Sequence[Batch], stop: object = False
-) -> Evaluation | None:
-    """Evaluates replicated parameters on every image of `device_batches`.
-
-    Args:
-      eval_step: the compiled `train_step.eval_step`.
-      params: replicated parameters.
-      batches: the split.
-      stop: as soon as this is true, None is returned.
-    """
-    sums = parallel.replicate(EvalMetrics.empty())
-    first_hidden = None
-    for batch in batches:
-        if stop:
-            return None
-        sums, last_hidden = eval_step(params, sums, batch)
-        first_hidden = last_hidden if first_hidden is None else first_hidden
-    figures = metrics.compute(parallel.unreplicate(sums))
-    hidden = np.concatenate(jax.device_get(first_hidden))
-    return Evaluation(figures["cross_entropy"], figures["accuracy"], hidden)
+if __name__ == "__main__":
+    main()

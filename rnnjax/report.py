@@ -14,7 +14,7 @@ from clu.metric_writers import MetricWriter
 from rnnjax import parallel, summaries
 from rnnjax.config import Config, to_dict
 from rnnjax.data.sources import Dataset
-from rnnjax.evaluate import Evaluation
+from rnnjax.evaluation import Evaluation
 from rnnjax.event_files import keep_events
 from rnnjax.progress import Progress
 from rnnjax.train_state import TrainState

@@ -17,7 +17,7 @@ from rnnjax.config import Config
 from rnnjax.data import pipeline, sources
 from rnnjax.data.sequences import num_features, to_sequences
 from rnnjax.errors import ConfigError, RunError
-from rnnjax.evaluate import Evaluation, device_batches, evaluate
+from rnnjax.evaluation import Evaluation, device_batches, evaluate
 from rnnjax.metrics import TrainMetrics, check_finite, check_skipped, compute
 from rnnjax.optimizer import adam, learning_rate
 from rnnjax.progress import Stopwatch

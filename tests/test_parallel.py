@@ -13,7 +13,7 @@ from rnnjax.config import Config
 from rnnjax.data import pipeline, sources
 from rnnjax.data.sequences import to_sequences
 from rnnjax.errors import ConfigError
-from rnnjax.evaluate import device_batches, evaluate
+from rnnjax.evaluation import device_batches, evaluate
 from rnnjax.metrics import compute
 from rnnjax.optimizer import adam
 from rnnjax.train_step import eval_step, train_step
