@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from rnnjax.bidirectional import Bidirectional, StackedBidirectional
 from rnnjax.cells import CELLS, DropoutCell
-from rnnjax.cells.dropout import VARIATIONAL
+from rnnjax.cells.noise import VARIATIONAL
 from rnnjax.config import ModelConfig
 from rnnjax.errors import ConfigError, did_you_mean
 from rnnjax.stack import Stack
@@ -93,9 +93,11 @@ class Classifier(nn.Module):
 
     def _layer(self, name: str, space: tuple[int, ...], train: bool) -> nn.RNNCellBase:
         features = max(1, self.hidden_size // math.prod(space))
-        fields = {"features": features, "dtype": self.compute_dtype, "name": name}
+        fields: dict[str, Any] = {"dtype": self.compute_dtype, "name": name}
+        if space:  # the usual kernel, as far as it fits
+            fields["kernel_shape"] = tuple(min(3, extent) for extent in space)
         return DropoutCell(
-            CELLS[self.cell](**{**fields, **self.cell_options}),
+            CELLS[self.cell](features, **{**fields, **self.cell_options}),
             input_keep_prob=self.input_keep_prob,
             output_keep_prob=self.output_keep_prob,
             state_keep_prob=self.state_keep_prob,
@@ -142,7 +144,7 @@ def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifie
         raise ConfigError(
             f"config.model.cell={config.cell!r} is unknown; {did_you_mean(config.cell, CELLS)}"
         )
-    options = dict(config.cell_options)
+    options = {k: tuple(v) if type(v) is list else v for k, v in config.cell_options.items()}
     known = _settable_options(CELLS[config.cell])
     for name, value in options.items():
         if name not in known:
@@ -183,7 +185,7 @@ _SETTABLE: dict[Any, tuple[type, ...]] = {
     float: (int, float),
     float | None: (int, float, type(None)),
     str: (str,),
-    tuple[int, ...]: (tuple,),
+    tuple[int, ...]: (tuple, list),
 }
 
 

@@ -12,7 +12,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from rnnjax.cells.base import output_struct
-from rnnjax.cells.dropout import VARIATIONAL
+from rnnjax.cells.noise import VARIATIONAL
 
 
 class Unrolled(NamedTuple):
@@ -51,9 +51,10 @@ def unroll(
     """Runs a cell over a batch of sequences: TF1's `dynamic_rnn`.
 
     Time is a `jax.lax.scan`, lifted by flax over the cell's parameters (the same at each step) and
-    random streams (new at each step, but for `variational_dropout`); a cell's state belongs in its
-    carry, so that other variable collections are not offered to it. Call it inside a module, or
-    outside through `nn.apply`:
+    random streams (new at each step, but for `variational_dropout`; which masks a key gives also
+    depends on `remat` and `truncate_every`). A cell's state belongs in its carry, so that other
+    variable collections are not offered to it. Call it inside a module, or outside through
+    `nn.apply`:
 
     >>> import flax.linen as nn, jax, jax.numpy as jnp
     >>> from rnnjax.cells import LSTMCell
@@ -81,9 +82,11 @@ def unroll(
       return_carry: the carry after the last step taken, or after each step.
       remat: keep only about sqrt(T) carries for the gradient and compute the steps between them
         again (Chen et al., "Training deep nets with sublinear memory cost", 2016): the same
-        gradients for about a third more time.
+        gradients for about a third more time. What is asked for of every step, outputs or carries,
+        still takes its T-fold memory.
       truncate_every: steps after which gradients stop: truncated backpropagation through time
-        (Williams & Peng, 1990), in consecutive pieces. With `remat`, each piece is computed again.
+        (Williams & Peng, 1990), in consecutive pieces. With `remat`, each piece is computed again,
+        and keeps what its own steps need.
       unroll_factor: steps in one iteration of the compiled loop.
 
     Raises:
@@ -188,8 +191,10 @@ def _scan(body: Any, reverse: bool, unroll_factor: int = 1) -> Any:
 
 def _checked_lengths(lengths: ArrayLike, batch_size: int, num_steps: int) -> jax.Array:
     """Returns the lengths as int32 `[B]` in [0, T]."""
-    # Under jit they have no values yet.
-    given = lengths if isinstance(lengths, Tracer) else np.asarray(lengths)
+    # Under jit they have no values yet; of several processes, each has its part only.
+    is_whole = getattr(lengths, "is_fully_addressable", True)
+    given = np.asarray(lengths) if is_whole and not isinstance(lengths, Tracer) else lengths
+    given = given if isinstance(given, np.ndarray) else jnp.asarray(given)
     if given.shape != (batch_size,) or not jnp.issubdtype(given.dtype, jnp.integer):
         raise ValueError(
             f"lengths must be integers of shape ({batch_size},), got {given.dtype} of shape "

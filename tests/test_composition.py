@@ -107,7 +107,8 @@ GRU = GRUCell(5)
         ("cells must hold at least one", Stack([])),
         ("cells holds one object twice", Stack([GRU, GRU])),
         ("layers must hold at least one", StackedBidirectional([])),
-        ("forward and backward must be two objects", Bidirectional(GRU, GRU)),
+        ("forward or backward holds one object twice", Bidirectional(GRU, GRU)),
+        ("cells holds one object twice", Stack([ResidualCell(GRU), ResidualCell(GRU)])),
         ("between_keep_prob must be above 0", Stack([GRU], between_keep_prob=0.0)),
     ],
 )

@@ -97,6 +97,7 @@ class AttentionCell(Wrapper):
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> AttentionCarry:
+        base.check_positive(self, "length", "size", "score_size")
         batch_shape = input_shape[:-1]
         return AttentionCarry(
             inner=self.inner.initialize_carry(rng, input_shape),

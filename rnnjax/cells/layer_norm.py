@@ -46,6 +46,8 @@ class LayerNormLSTMCell(base.Cell):
     Parameters: kernel `[F + H, 4H]`, gate_scale and gate_shift `[4, H]` (i, j, f, o), cell_scale
     and cell_shift `[H]`.
 
+    Source: Ba et al., 2016.
+
     Attributes (more in `Cell`):
       forget_bias: added to the forget gate.
       activation: of the new memory and of the output.
@@ -60,6 +62,7 @@ class LayerNormLSTMCell(base.Cell):
     scale_init: Initializer = nn.initializers.ones
 
     carry_type = LayerNormLSTMCarry
+    pointwise_params = ("gate_scale", "gate_shift", "cell_scale", "cell_shift")
     source = "Ba et al., 2016"
 
     @nn.nowrap
@@ -126,6 +129,8 @@ class LayerNormGRUCell(base.Cell):
     `[H, 3H]`, and of the products of each a scale and a shift, input_scale, input_shift,
     recurrent_scale and recurrent_shift `[3H]`; all in the order r, u, c.
 
+    Source: Ba et al., 2016.
+
     Attributes (more in `Cell`):
       activation: of the candidate.
       epsilon: added to the variance; see `LayerNormLSTMCell`.
@@ -137,6 +142,7 @@ class LayerNormGRUCell(base.Cell):
     scale_init: Initializer = nn.initializers.ones
 
     carry_type = LayerNormGRUCarry
+    pointwise_params = ("input_scale", "input_shift", "recurrent_scale", "recurrent_shift")
     source = "Ba et al., 2016"
 
     @nn.nowrap
