@@ -147,13 +147,20 @@ def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifie
     options = {k: tuple(v) if type(v) is list else v for k, v in config.cell_options.items()}
     known = _settable_options(CELLS[config.cell])
     for name, value in options.items():
-        if name not in known:
+        if name not in known or not isinstance(name, str):
             raise ConfigError(
                 f"config.model.cell_options: {config.cell!r} has no option {name!r}; "
-                f"{did_you_mean(name, known)}"
+                f"{did_you_mean(str(name), known)}"
             )
-        if type(value) not in known[name]:
-            raise ConfigError(f"config.model.cell_options: {name!r} cannot be {value!r}")
+        items = value if isinstance(value, tuple) else (value,)
+        is_wrong = isinstance(value, tuple) and not all(type(item) is int for item in items)
+        is_wrong |= any(isinstance(item, float) and not math.isfinite(item) for item in items)
+        if type(value) not in known[name] or is_wrong:
+            wanted = " or ".join(sorted({kind.__name__ for kind in known[name]}))
+            raise ConfigError(
+                f"config.model.cell_options: {name!r} must be {wanted}, of finite numbers, got "
+                f"{value!r}"
+            )
     model = Classifier(
         cell=config.cell,
         cell_options=options,
@@ -172,7 +179,7 @@ def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifie
     )
     try:
         jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 1, num_features))))
-    except ValueError as error:  # a cell has refused its options
+    except (ValueError, TypeError, OverflowError) as error:  # a cell has refused its options
         raise ConfigError(f"config.model: {error}") from error
     return model
 

@@ -55,7 +55,14 @@ class Stack(nn.RNNCellBase):
         for n, (key, cell) in enumerate(zip(keys, self.cells, strict=True)):
             carries.append(cell.initialize_carry(key, input_shape))
             if n + 1 < len(self.cells):
+                batch_axes = len(input_shape) - cell.num_feature_axes
                 input_shape = output_struct(cell, carries[-1], input_shape).shape
+                axes, wanted = len(input_shape) - batch_axes, self.cells[n + 1].num_feature_axes
+                if axes != wanted:
+                    raise ValueError(
+                        f"Stack: cells[{n + 1}], a {type(self.cells[n + 1]).__name__}, takes "
+                        f"inputs with {wanted} feature axes, the layer below puts out {axes}"
+                    )
         return tuple(carries)
 
     @property

@@ -155,13 +155,18 @@ def output_struct(
 ) -> jax.ShapeDtypeStruct:
     """Returns the shape and dtype of a cell's outputs, without computing them."""
     unbound = cell.copy(parent=None, name=None)
+    params = {} if cell.scope is None else cell.variables.get("params", {})
+    keys = {"params": jax.random.key(0)}  # for all random streams
 
-    def run(carry: Any) -> jax.Array:
-        keys = {"params": jax.random.key(0)}
-        (_, outputs), _ = unbound.init_with_output(keys, carry, jnp.zeros(input_shape, dtype))
-        return outputs
+    def run(params: Any, carry: Any) -> jax.Array:
+        x = jnp.zeros(input_shape, dtype)
+        if params:
+            result: Any = unbound.apply({"params": params}, carry, x, rngs=keys)
+        else:
+            result, _ = unbound.init_with_output(keys, carry, x)
+        return result[1]
 
-    return jax.eval_shape(run, carry)
+    return jax.eval_shape(run, params, carry)
 
 
 def joint_product(params: Any, hidden: jax.Array, inputs: jax.Array) -> jax.Array:
