@@ -51,14 +51,15 @@ class LayerNormLSTMCell(base.Cell):
     Attributes (more in `Cell`):
       forget_bias: added to the forget gate.
       activation: of the new memory and of the output.
-      epsilon: added to the variance. TF1's is 1e-12, by which a row without any variance, such as
-        that of zero inputs at the start, has its gradient multiplied by 1e6.
+      epsilon: added to the variance. TF1's is 1e-12: while inputs are zero nothing has any variance,
+        and each such step multiplies the gradient of the memory by 1 / sqrt(epsilon), to infinity
+        within a few rows of black pixels.
       scale_init: of the scales, TF1's `norm_gain`; `bias_init` is of the shifts.
     """
 
     forget_bias: float = 1.0
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh
-    epsilon: float = 1e-6
+    epsilon: float = 1e-3
     scale_init: Initializer = nn.initializers.ones
 
     carry_type = LayerNormLSTMCarry
