@@ -51,9 +51,9 @@ class LayerNormLSTMCell(base.Cell):
     Attributes (more in `Cell`):
       forget_bias: added to the forget gate.
       activation: of the new memory and of the output.
-      epsilon: added to the variance. TF1's is 1e-12: while inputs are zero nothing has any variance,
-        and each such step multiplies the gradient of the memory by 1 / sqrt(epsilon), to infinity
-        within a few rows of black pixels.
+      epsilon: added to the variance. TF1's is 1e-12: while inputs are zero nothing has any
+        variance, and each such step multiplies the gradient of the memory by 1 / sqrt(epsilon), to
+        infinity within a few rows of black pixels.
       scale_init: of the scales, TF1's `norm_gain`; `bias_init` is of the shifts.
     """
 
