@@ -13,12 +13,18 @@ from experiments import family
 from rnnjax.allocator import keep_freed_memory
 from rnnjax.cells import CELLS
 
+# What by default is an LSTM, or an LSTM a feature block of which there is one.
+OPTIONS = {
+    "glstm": {"num_groups": 4},
+    "grid_lstm": {"feature_size": 14},
+    "slstm": {"num_heads": 4},
+}
+
 
 def bare_step(cell: str) -> BareStep:
     config = family.get_config()
     config.model.cell = cell
-    if cell == "conv_lstm_3d":  # a row folds to 7 x 2 x 2
-        config.model.cell_options.kernel_shape = (3, 2, 2)
+    config.model.cell_options.update(OPTIONS.get(cell, {}))
     return BareStep(config)
 
 

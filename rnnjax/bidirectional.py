@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax.cells.dropout import check_keep_prob, drop
-from rnnjax.stack import check_layers
+from rnnjax.cells.noise import check_keep_prob, drop
+from rnnjax.stack import check_distinct, check_layers
 from rnnjax.unroll import Unrolled, unroll
 
 
@@ -57,10 +57,9 @@ class Bidirectional(nn.Module):
         Raises:
           ValueError: as `unroll` does, or if both cells are one object.
         """
-        if self.forward is self.backward:
-            raise ValueError("Bidirectional: forward and backward must be two objects, got one")
+        check_distinct(self, "forward or backward", (self.forward, self.backward))
         if "reverse" in options:
-            raise ValueError("Bidirectional: reverse is not an option, it runs both ways")
+            raise ValueError("Bidirectional: reverse must not be given, it runs both ways")
         carries = initial_carry if initial_carry is not None else BidirectionalCarry(None, None)
         if not isinstance(carries, BidirectionalCarry):
             raise ValueError(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from rnnjax.bidirectional import Bidirectional, StackedBidirectional
 from rnnjax.cells import CELLS, DropoutCell
-from rnnjax.cells.dropout import VARIATIONAL
+from rnnjax.cells.noise import VARIATIONAL
 from rnnjax.config import ModelConfig
 from rnnjax.errors import ConfigError, did_you_mean
 from rnnjax.stack import Stack
@@ -93,9 +93,11 @@ class Classifier(nn.Module):
 
     def _layer(self, name: str, space: tuple[int, ...], train: bool) -> nn.RNNCellBase:
         features = max(1, self.hidden_size // math.prod(space))
-        fields = {"features": features, "dtype": self.compute_dtype, "name": name}
+        fields: dict[str, Any] = {"dtype": self.compute_dtype, "name": name}
+        if space:  # the usual kernel, as far as it fits
+            fields["kernel_shape"] = tuple(min(3, extent) for extent in space)
         return DropoutCell(
-            CELLS[self.cell](**{**fields, **self.cell_options}),
+            CELLS[self.cell](features, **{**fields, **self.cell_options}),
             input_keep_prob=self.input_keep_prob,
             output_keep_prob=self.output_keep_prob,
             state_keep_prob=self.state_keep_prob,
@@ -142,16 +144,23 @@ def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifie
         raise ConfigError(
             f"config.model.cell={config.cell!r} is unknown; {did_you_mean(config.cell, CELLS)}"
         )
-    options = dict(config.cell_options)
+    options = {k: tuple(v) if type(v) is list else v for k, v in config.cell_options.items()}
     known = _settable_options(CELLS[config.cell])
     for name, value in options.items():
-        if name not in known:
+        if name not in known or not isinstance(name, str):
             raise ConfigError(
                 f"config.model.cell_options: {config.cell!r} has no option {name!r}; "
-                f"{did_you_mean(name, known)}"
+                f"{did_you_mean(str(name), known)}"
             )
-        if type(value) not in known[name]:
-            raise ConfigError(f"config.model.cell_options: {name!r} cannot be {value!r}")
+        items = value if isinstance(value, tuple) else (value,)
+        is_wrong = isinstance(value, tuple) and not all(type(item) is int for item in items)
+        is_wrong |= any(isinstance(item, float) and not math.isfinite(item) for item in items)
+        if type(value) not in known[name] or is_wrong:
+            wanted = " or ".join(sorted({kind.__name__ for kind in known[name]}))
+            raise ConfigError(
+                f"config.model.cell_options: {name!r} must be {wanted}, of finite numbers, got "
+                f"{value!r}"
+            )
     model = Classifier(
         cell=config.cell,
         cell_options=options,
@@ -170,7 +179,7 @@ def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifie
     )
     try:
         jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 1, num_features))))
-    except ValueError as error:  # a cell has refused its options
+    except (ValueError, TypeError, OverflowError) as error:  # a cell has refused its options
         raise ConfigError(f"config.model: {error}") from error
     return model
 
@@ -183,7 +192,7 @@ _SETTABLE: dict[Any, tuple[type, ...]] = {
     float: (int, float),
     float | None: (int, float, type(None)),
     str: (str,),
-    tuple[int, ...]: (tuple,),
+    tuple[int, ...]: (tuple, list),
 }
 
 

@@ -205,10 +205,14 @@ def describe(config: Config) -> str:
 
 def to_dict(config: Config) -> dict[str, Any]:
     """Returns the settings as {dotted name: value}, of JSON types only."""
-    return {
-        name: dict(value) if isinstance(value, ConfigDict) else value
-        for name, _, value in fields(config)
-    }
+    return {name: _plain(value) for name, _, value in fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    """Returns a setting as JSON would give it back."""
+    if isinstance(value, ConfigDict):
+        return {key: _plain(option) for key, option in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def from_dict(stored: dict[str, Any]) -> Config:

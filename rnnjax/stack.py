@@ -1,13 +1,14 @@
 """Several cells as one."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 
 from rnnjax.cells.base import output_struct
-from rnnjax.cells.dropout import check_keep_prob, drop
+from rnnjax.cells.noise import check_keep_prob, drop
 
 
 class Stack(nn.RNNCellBase):
@@ -35,7 +36,8 @@ class Stack(nn.RNNCellBase):
         if type(carry) is not tuple or len(carry) != len(self.cells):
             raise ValueError(
                 f"Stack: carry must be a tuple of one carry for each of {len(self.cells)} cells, "
-                f"got {carry}"
+                f"got a {type(carry).__name__}"
+                + (f" of {len(carry)}" if isinstance(carry, tuple) else "")
             )
         new_carries = []
         for n, (cell, cell_carry) in enumerate(zip(self.cells, carry, strict=True)):
@@ -53,7 +55,14 @@ class Stack(nn.RNNCellBase):
         for n, (key, cell) in enumerate(zip(keys, self.cells, strict=True)):
             carries.append(cell.initialize_carry(key, input_shape))
             if n + 1 < len(self.cells):
+                batch_axes = len(input_shape) - cell.num_feature_axes
                 input_shape = output_struct(cell, carries[-1], input_shape).shape
+                axes, wanted = len(input_shape) - batch_axes, self.cells[n + 1].num_feature_axes
+                if axes != wanted:
+                    raise ValueError(
+                        f"Stack: cells[{n + 1}], a {type(self.cells[n + 1]).__name__}, takes "
+                        f"inputs with {wanted} feature axes, the layer below puts out {axes}"
+                    )
         return tuple(carries)
 
     @property
@@ -63,12 +72,32 @@ class Stack(nn.RNNCellBase):
 
 
 def check_layers(module: Any, name: str) -> None:
-    """Raises a ValueError if a field holds no layers, or one of them twice."""
+    """Raises a ValueError if a field holds no layers, or one object in two of them."""
     layers = getattr(module, name)
     if not layers:
         raise ValueError(f"{type(module).__name__}: {name} must hold at least one")
-    if len({id(layer) for layer in layers}) < len(layers):
-        raise ValueError(
-            f"{type(module).__name__}: {name} holds one object twice, which would share its "
-            f"parameters; make one for each layer"
-        )
+    check_distinct(module, name, layers)
+
+
+def check_distinct(module: Any, name: str, layers: Iterable[nn.Module]) -> None:
+    """Raises a ValueError if two layers share a module, at whatever depth."""
+    seen: set[int] = set()
+    for layer in layers:
+        own = _modules(layer)
+        if not seen.isdisjoint(own):
+            raise ValueError(
+                f"{type(module).__name__}: {name} holds one object twice, which would share its "
+                "parameters; make one for each layer"
+            )
+        seen |= own
+
+
+def _modules(module: nn.Module) -> set[int]:
+    """Returns the identities of a module and of all in its fields."""
+    found = {id(module)}
+    for field in dataclasses.fields(module):
+        value = getattr(module, field.name, None) if field.name != "parent" else None
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(item, nn.Module):
+                found |= _modules(item)
+    return found

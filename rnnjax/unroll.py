@@ -7,12 +7,11 @@ from typing import Any, Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from rnnjax.cells.base import output_struct
-from rnnjax.cells.dropout import VARIATIONAL
+from rnnjax.cells.noise import VARIATIONAL
+from rnnjax.checks import check_choice, check_count, check_initial_carry, checked_lengths, named
 
 
 class Unrolled(NamedTuple):
@@ -51,9 +50,10 @@ def unroll(
     """Runs a cell over a batch of sequences: TF1's `dynamic_rnn`.
 
     Time is a `jax.lax.scan`, lifted by flax over the cell's parameters (the same at each step) and
-    random streams (new at each step, but for `variational_dropout`); a cell's state belongs in its
-    carry, so that other variable collections are not offered to it. Call it inside a module, or
-    outside through `nn.apply`:
+    random streams (new at each step, but for `variational_dropout`; which masks a key gives also
+    depends on `remat` and `truncate_every`). A cell's state belongs in its carry, so that other
+    variable collections are not offered to it. Call it inside a module, or outside through
+    `nn.apply`:
 
     >>> import flax.linen as nn, jax, jax.numpy as jnp
     >>> from rnnjax.cells import LSTMCell
@@ -81,21 +81,23 @@ def unroll(
       return_carry: the carry after the last step taken, or after each step.
       remat: keep only about sqrt(T) carries for the gradient and compute the steps between them
         again (Chen et al., "Training deep nets with sublinear memory cost", 2016): the same
-        gradients for about a third more time.
+        gradients for about a third more time. What is asked for of every step, outputs or carries,
+        still takes its T-fold memory.
       truncate_every: steps after which gradients stop: truncated backpropagation through time
-        (Williams & Peng, 1990), in consecutive pieces. With `remat`, each piece is computed again.
+        (Williams & Peng, 1990), in consecutive pieces. With `remat`, each piece is computed again,
+        and keeps what its own steps need.
       unroll_factor: steps in one iteration of the compiled loop.
 
     Raises:
       ValueError: if the shapes of inputs, lengths or initial carry do not fit, or an option has a
         value that makes no sense.
     """
-    for name, value in (("return_outputs", return_outputs), ("return_carry", return_carry)):
-        if value not in ("all", "last"):
-            raise ValueError(f"{name} must be 'all' or 'last', got {value!r}")
-    for name, value in (("truncate_every", truncate_every), ("unroll_factor", unroll_factor)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check_choice("return_outputs", return_outputs, ("all", "last"))
+    check_choice("return_carry", return_carry, ("all", "last"))
+    check_count("unroll_factor", unroll_factor)
+    if truncate_every is not None:
+        check_count("truncate_every", truncate_every)
+    inputs = jnp.asarray(inputs)
     rank = 2 + cell.num_feature_axes
     if inputs.ndim != rank:
         layout = "[T, B, ...]" if time_major else "[B, T, ...]"
@@ -104,14 +106,16 @@ def unroll(
         inputs = jnp.swapaxes(inputs, 0, 1)
     num_steps, batch_size = inputs.shape[:2]
     if num_steps == 0:
-        raise ValueError("inputs must have at least one step")
+        raise ValueError(
+            f"inputs must have at least one step, got shape {inputs.shape}, time first"
+        )
     if lengths is not None:
-        lengths = _checked_lengths(lengths, batch_size, num_steps)
+        lengths = checked_lengths(lengths, batch_size, num_steps)
     own_carry = cell.initialize_carry(jax.random.key(0), inputs.shape[1:])
     if initial_carry is None:
         initial_carry = own_carry
     else:
-        _check_initial_carry(initial_carry, own_carry)
+        check_initial_carry(initial_carry, own_carry)
 
     segment = truncate_every or (math.ceil(math.sqrt(num_steps)) if remat else num_steps)
     segment = min(segment, num_steps)
@@ -147,7 +151,7 @@ def unroll(
         is_first, steps = segment
         if truncate_every is not None:
             carry = jax.tree.map(
-                lambda leaf: jnp.where(is_first, leaf, jax.lax.stop_gradient(leaf)), state.carry
+                lambda leaf: _where(is_first, leaf, jax.lax.stop_gradient(leaf)), state.carry
             )
             state = state._replace(carry=carry)
         return run_steps(cell, state, steps)
@@ -157,12 +161,15 @@ def unroll(
         run_steps = nn.remat(run_steps, prevent_cse=False)
     state = _State(initial_carry, last)
     if num_segments == 1:
-        state, kept = run_steps(cell, state, steps)
+        state, kept = named(run_steps)(cell, state, steps)
     else:
-        order = jnp.arange(num_segments, dtype=jnp.int32)
-        is_first = order == (num_segments - 1 if reverse else 0)
+        # By sequence: backwards, a short one starts in an earlier piece than a long one.
+        order = jnp.arange(num_segments, dtype=jnp.int32)[:, None]
+        ends = jnp.full((batch_size,), num_steps, jnp.int32) if lengths is None else lengths
+        first = (ends - 1) // segment if reverse else jnp.zeros_like(ends)
+        is_first = order >= first if reverse else order == first
         split = jax.tree.map(lambda a: a.reshape(num_segments, segment, *a.shape[1:]), steps)
-        state, by_segment = _scan(run_segment, reverse)(cell, state, (is_first, split))
+        state, by_segment = named(_scan(run_segment, reverse))(cell, state, (is_first, split))
         kept = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num_steps], by_segment)
     outputs, carries = kept if time_major else jax.tree.map(_swap, kept)
     return Unrolled(
@@ -184,34 +191,6 @@ def _scan(body: Any, reverse: bool, unroll_factor: int = 1) -> Any:
         reverse=reverse,
         unroll=unroll_factor,
     )
-
-
-def _checked_lengths(lengths: ArrayLike, batch_size: int, num_steps: int) -> jax.Array:
-    """Returns the lengths as int32 `[B]` in [0, T]."""
-    # Under jit they have no values yet.
-    given = lengths if isinstance(lengths, Tracer) else np.asarray(lengths)
-    if given.shape != (batch_size,) or not jnp.issubdtype(given.dtype, jnp.integer):
-        raise ValueError(
-            f"lengths must be integers of shape ({batch_size},), got {given.dtype} of shape "
-            f"{given.shape}"
-        )
-    if isinstance(given, np.ndarray) and (wrong := given[(given < 0) | (given > num_steps)]).size:
-        raise ValueError(f"lengths must lie in [0, {num_steps}], got {wrong.tolist()}")
-    return jnp.clip(jnp.asarray(given), 0, num_steps).astype(jnp.int32)
-
-
-def _check_initial_carry(carry: Any, own: Any) -> None:
-    """Raises a ValueError unless the carry is built as the cell's own is."""
-    if jax.tree.structure(carry) != jax.tree.structure(own):
-        raise ValueError(
-            f"initial_carry must be built like the cell's own, {jax.tree.map(jnp.shape, own)}, got "
-            f"{jax.tree.map(jnp.shape, carry)}"
-        )
-    wanted = jax.tree_util.tree_leaves_with_path(own)
-    for (path, expected), leaf in zip(wanted, jax.tree.leaves(carry), strict=True):
-        if jnp.shape(leaf) != expected.shape:
-            name = f"initial_carry{jax.tree_util.keystr(path)}"
-            raise ValueError(f"{name} must have shape {expected.shape}, got {jnp.shape(leaf)}")
 
 
 def _swap(x: jax.Array) -> jax.Array:

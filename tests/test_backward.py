@@ -92,3 +92,41 @@ def test_last_outputs_have_the_gradients_of_all(options: dict[str, Any]) -> None
 
     run = jax.jit(jax.value_and_grad(loss), static_argnums=1)
     assert_close(run(given, "last"), run(given, "all"))
+
+
+@pytest.mark.usefixtures("x64")
+def test_short_sequences_backwards_are_not_truncated_before_they_start() -> None:
+    """All of theirs lies in one piece: the initial carry has the gradient it has without pieces."""
+    cell = build(*LAYERS, param_dtype="float64")
+    given = example(cell, "float64")
+
+    def loss(carry: Any, truncate_every: int | None) -> jax.Array:
+        outputs, _ = nn.apply(unroll, cell)(
+            given.variables,
+            given.inputs,
+            initial_carry=carry,
+            lengths=np.array([STEPS, 2, 1]),
+            reverse=True,
+            truncate_every=truncate_every,
+            return_outputs="last",
+        )
+        return jnp.sum(outputs**2)
+
+    truncated, whole = (
+        jax.jit(jax.grad(loss), static_argnums=1)(given.carry, n) for n in (3, None)
+    )
+    for leaf, expected in zip(*map(jax.tree.leaves, (truncated, whole)), strict=True):
+        assert_close(leaf[1:], expected[1:])
+        assert (expected[1:] != 0).any()
+        np.testing.assert_array_equal(leaf[0], 0)
+
+
+def test_narrow_integers_count_beyond_their_range() -> None:
+    cell = build(Case("gru", {}))
+    inputs = jnp.ones((1, 300, 6))
+    variables = nn.init(unroll, cell)(jax.random.key(0), inputs)
+    run = jax.jit(
+        lambda lengths: nn.apply(unroll, cell)(variables, inputs, lengths=lengths).outputs
+    )
+    outputs = run(jnp.array([200], jnp.uint8))
+    assert np.count_nonzero(np.any(outputs != 0, axis=-1)) == 200

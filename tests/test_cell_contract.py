@@ -11,7 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.cells import CELLS, BasicRNNCarry, LSTMCarry
+from rnnjax.cells import (
+    CELLS,
+    BasicRNNCarry,
+    LSTMCarry,
+    LSTMCell,
+    PhasedLSTMCell,
+    forget_gate_bias,
+)
+from rnnjax.cells import __main__ as table
 from rnnjax.unroll import unroll
 from tests.cases import BATCH, INPUT_SHAPES, STEPS, build, example, label, shapes
 from tests.references import CASES
@@ -143,10 +151,11 @@ def test_what_does_not_fit_is_named(name: str) -> None:
     ],
 )
 def test_sizes_and_bounds_must_be_positive(name: str, option: str) -> None:
-    cell = build(Case(name, {option: 0}))
-    inputs = jnp.ones((BATCH, STEPS, *INPUT_SHAPES[cell.num_feature_axes]))
-    with pytest.raises(ValueError, match=f"{option} must be above 0, got 0"):
-        nn.init(unroll, cell)(jax.random.key(0), inputs)
+    for value in (0, -1):
+        cell = build(Case(name, {option: value}))
+        inputs = jnp.ones((BATCH, STEPS, *INPUT_SHAPES[cell.num_feature_axes]))
+        with pytest.raises(ValueError, match=f"{option} must be above 0, got {value}"):
+            nn.init(unroll, cell)(jax.random.key(0), inputs)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +203,35 @@ def test_phased_lstm_counts_exactly_in_bfloat16() -> None:
     inputs = jnp.ones((1, 600, 5), jnp.bfloat16)
     variables = nn.init(unroll, cell)(jax.random.key(0), inputs[:, :1])
     np.testing.assert_array_equal(nn.apply(unroll, cell)(variables, inputs).carry.time, 600)
+
+
+def test_a_gate_keeps_its_time_in_bfloat16() -> None:
+    """What is in no product is not rounded: at step 1,000 the same units are open."""
+    variables, carry, inputs = example(PhasedLSTMCell(400), "float32")
+    late = carry._replace(time=jnp.full_like(carry.time, 1_000))
+    opened = []
+    for dtype in (jnp.float32, jnp.bfloat16):
+        new_carry, _ = PhasedLSTMCell(400, leak=0.0, dtype=dtype).apply(
+            variables, late, inputs[:, 0]
+        )
+        opened.append(np.asarray(new_carry.cell != carry.cell))
+    assert 0.1 < opened[0].mean() < 0.9
+    # One in a thousand may be all but shut, and round to shut.
+    assert np.mean(opened[0] != opened[1]) < 0.01
+
+
+def test_forget_gate_bias() -> None:
+    cell = LSTMCell(3, forget_bias=0.0, bias_init=forget_gate_bias(1.0))
+    carry = cell.initialize_carry(jax.random.key(0), (1, 2))
+    bias = cell.init(jax.random.key(0), carry, jnp.ones((1, 2)))["params"]["bias"]
+    np.testing.assert_array_equal(bias, np.repeat([0, 0, 1, 0], 3))
+
+
+def test_the_table_of_cells_names_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    table.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[3:]] == list(CELLS)
+    assert "291,840" in next(line for line in lines if line.startswith("lstm "))
 
 
 if __name__ == "__main__":

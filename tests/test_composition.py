@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rnnjax.bidirectional import Bidirectional, BidirectionalCarry, StackedBidirectional
-from rnnjax.cells import GRUCell, LSTMCell, QRNNCell, ResidualCell
+from rnnjax.cells import ConvLSTM1DCell, GRUCell, LSTMCell, QRNNCell, ResidualCell
 from rnnjax.stack import Stack
 from rnnjax.unroll import unroll
 from tests.cases import BATCH, STEPS, assert_close, example, run
@@ -106,8 +106,10 @@ GRU = GRUCell(5)
     [
         ("cells must hold at least one", Stack([])),
         ("cells holds one object twice", Stack([GRU, GRU])),
+        ("takes inputs with 2 feature axes, .* puts out 1", Stack([GRU, ConvLSTM1DCell(2)])),
         ("layers must hold at least one", StackedBidirectional([])),
-        ("forward and backward must be two objects", Bidirectional(GRU, GRU)),
+        ("forward or backward holds one object twice", Bidirectional(GRU, GRU)),
+        ("cells holds one object twice", Stack([ResidualCell(GRU), ResidualCell(GRU)])),
         ("between_keep_prob must be above 0", Stack([GRU], between_keep_prob=0.0)),
     ],
 )

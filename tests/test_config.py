@@ -101,10 +101,10 @@ def test_a_misspelt_field_cannot_be_set() -> None:
 
 def test_saved_settings_tell_what_changed(tmp_path: Path) -> None:
     config = Config()
-    config.model.cell_options = ConfigDict({"use_peepholes": True})
+    config.model.cell_options = ConfigDict({"use_peepholes": True, "kernel_shape": (3, 2)})
     write_json(tmp_path / "config.json", settings.to_dict(config))
     stored = json.loads((tmp_path / "config.json").read_text())
-    assert stored["model.cell_options"] == {"use_peepholes": True}
+    assert stored["model.cell_options"] == {"use_peepholes": True, "kernel_shape": [3, 2]}
     assert settings.unresumable_changes(config, stored) == []
     config.num_steps, config.log_every_steps = 9, 7
     assert settings.unresumable_changes(config, stored) == []

@@ -178,3 +178,31 @@ def test_zoneout_takes_the_expectation_in_evaluation(cell_type: Any) -> None:
     else:
         expected = 0.25 * carry + 0.75 * plain
     assert_close(actual, expected, 1e-6)
+
+
+def test_zoneout_in_evaluation_is_the_mean_over_training() -> None:
+    inner = LSTMCell(4)
+    variables, carry, inputs = example(inner, "float32")
+    params = {"params": {"inner": variables["params"]}}
+    carry, x = jax.tree.map(lambda leaf: jnp.repeat(leaf[:1], 20_000, 0), (carry, inputs[:, 0]))
+    options: dict[str, Any] = {"hidden_prob": 0.25, "cell_prob": 0.5}
+    expected, _ = ZoneoutCell(inner, **options, deterministic=True).apply(params, carry, x)
+    sampled, _ = ZoneoutCell(inner, **options).apply(
+        params, carry, x, rngs={"dropout": jax.random.key(0)}
+    )
+    means = jax.tree.map(lambda leaf: leaf.mean(0), sampled)
+    assert_close(means, jax.tree.map(lambda leaf: leaf[0], expected), 0.05)
+
+
+@pytest.mark.parametrize(
+    ("message", "inner", "options"),
+    [
+        ("hidden_prob must be 0 .* SRUCarry", SRUCell(4), {"hidden_prob": 0.1}),
+        ("cell_prob must be 0 .* SLSTMCarry", SLSTMCell(4), {"cell_prob": 0.1}),
+        ("cell_prob must be 0 .* GRUCarry", GRUCell(4), {"cell_prob": 0.1}),
+    ],
+)
+def test_zoneout_of_what_is_not_there(message: str, inner: Any, options: dict[str, Any]) -> None:
+    cell = ZoneoutCell(inner, **options)
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(nn.init(unroll, cell), jax.random.key(0), jnp.ones((BATCH, STEPS, 6)))

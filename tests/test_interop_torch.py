@@ -84,10 +84,10 @@ def run_torch(module: Any, lengths: np.ndarray | None) -> Result:
     ("num_layers", "bidirectional", "bias", "lengths"),
     [
         (1, False, True, None),
-        (2, True, False, LENGTHS),
-        (3, False, True, LENGTHS),
+        (2, True, True, LENGTHS),
+        (3, False, False, LENGTHS),
     ],
-    ids=["one", "two_both_ways_without_bias_packed", "three_packed"],
+    ids=["one", "two_both_ways_packed", "three_without_bias_packed"],
 )
 def test_equals_torch(
     kind: str, num_layers: int, bidirectional: bool, bias: bool, lengths: np.ndarray | None

@@ -152,8 +152,6 @@ def test_bfloat16_learns_as_float32_does(cell: str, real: sources.Dataset) -> No
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_cell_classifies(cell: str) -> None:
     config = ModelConfig(cell=cell, hidden_size=56, num_layers=2, output_keep_prob=0.5)
-    if cell == "conv_lstm_3d":  # a row folds to 7 x 2 x 2
-        config.cell_options.kernel_shape = (3, 2, 2)
     images = jnp.zeros((2, 28, 28), jnp.uint8)
     for bidirectional in (False, True):
         config.bidirectional = bidirectional

@@ -200,10 +200,14 @@ def test_goes_on_from_a_carry(model: list[Case]) -> None:
             r"initial_carry.hidden must have shape \(3, 4\), got \(2, 4\)",
             {"initial_carry": LSTMCarry(jnp.ones((3, 4)), jnp.ones((2, 4)))},
         ),
+        (
+            r"initial_carry.hidden must be of a type like float32, got int32",
+            {"initial_carry": LSTMCarry(jnp.ones((3, 4)), jnp.ones((3, 4), int))},
+        ),
         ("return_outputs must be 'all' or 'last', got 'each'", {"return_outputs": "each"}),
         ("return_carry must be 'all' or 'last', got 'each'", {"return_carry": "each"}),
-        ("truncate_every must be at least 1, got 0", {"truncate_every": 0}),
-        ("unroll_factor must be at least 1, got -1", {"unroll_factor": -1}),
+        ("truncate_every must be an integer of at least 1, got 0", {"truncate_every": 0}),
+        ("unroll_factor must be an integer of at least 1, got -1", {"unroll_factor": -1}),
     ],
 )
 def test_errors_name_the_argument(message: str, kwargs: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rnnjax.cells import (
+    CELLS,
     AttentionCell,
     DropoutCell,
     GRUCell,
@@ -22,8 +23,8 @@ from rnnjax.cells import (
 )
 from rnnjax.stack import Stack
 from rnnjax.unroll import Unrolled, unroll
-from tests.cases import BATCH, STEPS, assert_close, assert_equal, example, run
-from tests.references.common import sigmoid
+from tests.cases import BATCH, INPUT_SHAPES, STEPS, assert_close, assert_equal, build, example, run
+from tests.references.common import Case, sigmoid
 
 
 def test_residual_adds_the_inputs() -> None:
@@ -95,9 +96,9 @@ def test_learned_carry_is_where_the_cell_starts(inner_type: Any) -> None:
     carry = LSTMCarry(*start) if inner_type is LSTMCell else tuple(start)
 
     whole = run(cell, variables, inputs)
-    assert_close(
-        tuple(whole), (run(inner, plain, inputs, initial_carry=carry).outputs, whole.carry)
-    )
+    expected = run(inner, plain, inputs, initial_carry=carry)
+    assert_close((whole.outputs, whole.carry.inner), tuple(expected), 1e-6)
+    assert whole.carry.started.all()
     head = run(cell, variables, inputs[:, :2])
     tail = run(cell, variables, inputs[:, 2:], initial_carry=head.carry)
     assert_close(tail.outputs, whole.outputs[:, 2:], 1e-6)
@@ -105,6 +106,18 @@ def test_learned_carry_is_where_the_cell_starts(inner_type: Any) -> None:
     assert all((gradients[name] != 0).all() for name in names)
     initial = cell.init(jax.random.key(0), whole.carry, inputs[:, 0])["params"]
     assert all(np.all(initial[name] == 0) for name in names)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_learned_carry_learns(name: str) -> None:
+    cell = LearnedCarryCell(build(Case(name, {})))
+    shape = (BATCH, STEPS, *INPUT_SHAPES[cell.num_feature_axes])
+    inputs = jax.random.normal(jax.random.key(0), shape)
+    variables = nn.init(unroll, cell)(jax.random.key(1), inputs)
+    gradients = jax.jit(jax.grad(lambda v: run(cell, v, inputs).outputs.sum()))(variables)["params"]
+    learned = [leaf for key, leaf in gradients.items() if key.startswith("initial_")]
+    assert learned or name == "qrnn"
+    assert all(np.any(leaf != 0) for leaf in learned)
 
 
 WRAPPERS: dict[str, Any] = {
@@ -130,6 +143,7 @@ def test_every_pair_nests(names: tuple[str, str]) -> None:
     trained = outer(inner(LSTMCell(6), False), False)
     x = jax.random.normal(jax.random.key(0), (BATCH, STEPS, 6))
     lengths = np.array([STEPS, 3, 1])
+    padded = np.where(np.arange(STEPS)[:, None] < lengths[:, None, None], x, np.nan)
     variables = jax.jit(nn.init(unroll, evaluated))(jax.random.key(1), x)
 
     @jax.jit
@@ -137,7 +151,9 @@ def test_every_pair_nests(names: tuple[str, str]) -> None:
         def loss(variables: Any) -> jax.Array:
             streams = ("dropout", "variational_dropout")
             rngs = dict(zip(streams, jax.random.split(jax.random.key(2)), strict=True))
-            result = nn.apply(unroll, trained)(variables, x, lengths=lengths, rngs=rngs)
+            result = nn.apply(unroll, trained)(
+                variables, padded, lengths=lengths, reverse=True, remat=True, rngs=rngs
+            )
             return jnp.sum(result.outputs**2)
 
         in_flax = nn.RNN(evaluated, return_carry=True)

@@ -18,7 +18,7 @@ from rnnjax.cells.conv_lstm import (
     ConvLSTMCell,
 )
 from rnnjax.cells.coupled import CoupledLSTMCarry, CoupledLSTMCell
-from rnnjax.cells.dropout import DropoutCell, ZoneoutCell
+from rnnjax.cells.dropout import DropoutCell
 from rnnjax.cells.glstm import GLSTMCarry, GLSTMCell
 from rnnjax.cells.grid_lstm import GridLSTMCarry, GridLSTMCell
 from rnnjax.cells.gru import GRUCarry, GRUCell
@@ -37,7 +37,7 @@ from rnnjax.cells.layer_norm import (
     LayerNormLSTMCell,
 )
 from rnnjax.cells.learned_carry import LearnedCarry, LearnedCarryCell
-from rnnjax.cells.lstm import LSTMCarry, LSTMCell
+from rnnjax.cells.lstm import LSTMCarry, LSTMCell, forget_gate_bias
 from rnnjax.cells.mgu import MGUCarry, MGUCell
 from rnnjax.cells.min_rnn import MinGRUCarry, MinGRUCell, MinLSTMCarry, MinLSTMCell
 from rnnjax.cells.minimal_rnn import MinimalRNNCarry, MinimalRNNCell
@@ -49,6 +49,7 @@ from rnnjax.cells.sru import SRUCarry, SRUCell
 from rnnjax.cells.ugrnn import IntersectionRNNCarry, IntersectionRNNCell, UGRNNCarry, UGRNNCell
 from rnnjax.cells.weight_norm import WeightNormLSTMCarry, WeightNormLSTMCell
 from rnnjax.cells.wrapper import HighwayCell, ResidualCell, Wrapper
+from rnnjax.cells.zoneout import ZoneoutCell
 
 # Configs name a cell by its key here.
 CELLS: dict[str, type[Cell]] = {
@@ -148,4 +149,5 @@ __all__ = [
     "WeightNormLSTMCell",
     "Wrapper",
     "ZoneoutCell",
+    "forget_gate_bias",
 ]

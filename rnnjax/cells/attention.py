@@ -1,5 +1,6 @@
 """Attention of a cell over its own last outputs."""
 
+import math
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -68,7 +69,11 @@ class AttentionCell(Wrapper):
         new_inner, outputs = self.inner(carry.inner, seen)
 
         states = [leaf for leaf in jax.tree.leaves(new_inner) if leaf.dtype != bool]
-        query = [leaf.reshape(*inputs.shape[:-1], -1) for leaf in states]
+        batch_axes = inputs.ndim - 1
+        query = [
+            leaf.reshape(*leaf.shape[:batch_axes], math.prod(leaf.shape[batch_axes:]))
+            for leaf in states
+        ]
         width = self.size if self.score_size is None else self.score_size
         window_kernel = self._weight("window_kernel", self.size, width)
         score = base.cast(
@@ -97,6 +102,7 @@ class AttentionCell(Wrapper):
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> AttentionCarry:
+        base.check_positive(self, "length", "size", "score_size")
         batch_shape = input_shape[:-1]
         return AttentionCarry(
             inner=self.inner.initialize_carry(rng, input_shape),

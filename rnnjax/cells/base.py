@@ -5,8 +5,8 @@ A cell is a `flax.linen.RNNCellBase`, `new_carry, y = cell(carry, x)`. So it wor
 of named parameters.
 
 Two dtypes: products are computed in the parameters' dtype as the step receives them (the module
-casts them to `dtype`); pointwise arithmetic and the carry keep the carry's dtype, so that with
-bfloat16 products a float32 memory still adds up small changes.
+casts those of products to `dtype`); pointwise arithmetic and the carry keep the carry's dtype, so
+that with bfloat16 products a float32 memory still adds up small changes.
 """
 
 import math
@@ -44,8 +44,9 @@ class Cell(nn.RNNCellBase):
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 
-    carry_type: ClassVar[type]  # a NamedTuple of arrays [..., H]
+    carry_type: ClassVar[Any]  # a NamedTuple of arrays [..., H]
     source: ClassVar[str]  # authors and year
+    pointwise_params: ClassVar[tuple[str, ...]] = ()  # those in no product: never cast to `dtype`
     output_field: ClassVar[str | None] = "hidden"  # of the carry; None: the output is no part of it
 
     def parameters(self, num_inputs: int) -> Any:
@@ -54,7 +55,12 @@ class Cell(nn.RNNCellBase):
 
     @nn.nowrap
     def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
-        """Returns all products with weights, in the carry's dtype: affine in `inputs` and h."""
+        """Returns the products with weights, in the carry's dtype.
+
+        Affine in the inputs and in what the carry feeds back, and row by row: all of time can be
+        put through it at once. Small products that a gate needs in between, such as a projection,
+        stay in `pointwise`.
+        """
         return joint_product(params, carry.hidden, inputs)
 
     @nn.nowrap
@@ -83,7 +89,8 @@ class Cell(nn.RNNCellBase):
                 f"{type(self).__name__}: inputs of shape {inputs.shape} do not go with the "
                 f"parameters given: {str(error).split(' (https')[0]}"
             ) from error
-        params = cast(params, self.dtype)
+        fixed = {name: getattr(params, name) for name in self.pointwise_params}
+        params = cast(params, self.dtype)._replace(**fixed)
         new_carry, outputs = self.step(params, carry, inputs)
         return new_carry, outputs.astype(jax.tree.leaves(params)[0].dtype)
 
@@ -95,12 +102,13 @@ class Cell(nn.RNNCellBase):
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
         """Returns zeros, as TF1's zero_state; `input_shape` is `[..., F]`."""
         del rng
-        fields = self.carry_type.__annotations__
-        return self.carry_type(*(self.zeros(input_shape, self.features) for _ in fields))
+        states = (self.zeros(input_shape, self.features) for _ in self.carry_type._fields)
+        return self.carry_type(*states)
 
     @nn.nowrap
     def zeros(self, input_shape: tuple[int, ...], size: int) -> jax.Array:
         """Returns a zero state `[..., size]` for inputs of shape `[..., F]`."""
+        self.check()
         return jnp.zeros((*input_shape[:-1], size), self.param_dtype)
 
     @property
@@ -147,13 +155,18 @@ def output_struct(
 ) -> jax.ShapeDtypeStruct:
     """Returns the shape and dtype of a cell's outputs, without computing them."""
     unbound = cell.copy(parent=None, name=None)
+    params = {} if cell.scope is None else cell.variables.get("params", {})
+    keys = {"params": jax.random.key(0)}  # for all random streams
 
-    def run(carry: Any) -> jax.Array:
-        keys = {"params": jax.random.key(0)}
-        (_, outputs), _ = unbound.init_with_output(keys, carry, jnp.zeros(input_shape, dtype))
-        return outputs
+    def run(params: Any, carry: Any) -> jax.Array:
+        x = jnp.zeros(input_shape, dtype)
+        if params:
+            result: Any = unbound.apply({"params": params}, carry, x, rngs=keys)
+        else:
+            result, _ = unbound.init_with_output(keys, carry, x)
+        return result[1]
 
-    return jax.eval_shape(run, carry)
+    return jax.eval_shape(run, params, carry)
 
 
 def joint_product(params: Any, hidden: jax.Array, inputs: jax.Array) -> jax.Array:
@@ -217,7 +230,7 @@ def check_carry(cell: Cell, carry: Any, inputs: jax.Array) -> None:
             f"{inputs.shape}"
         )
     expected = jax.eval_shape(lambda: cell.initialize_carry(jax.random.key(0), inputs.shape))
-    for field, leaf, wanted in zip(cell.carry_type.__annotations__, carry, expected, strict=True):
+    for field, leaf, wanted in zip(cell.carry_type._fields, carry, expected, strict=True):
         if jnp.shape(leaf) != wanted.shape:
             raise ValueError(
                 f"{name}: carry.{field} must have shape {wanted.shape} for inputs of shape "

@@ -24,6 +24,8 @@ class BasicRNNCell(base.Cell):
 
     Parameters: kernel `[F + H, H]` (W above U, as in TF1), bias `[H]`.
 
+    Source: Elman, 1990.
+
     Attributes (more in `Cell`):
       activation: of the new state.
     """

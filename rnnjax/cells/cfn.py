@@ -36,6 +36,8 @@ class CFNCell(base.Cell):
     that one initial bias of 1 keeps the state and shuts the inputs out. Parameters: input_kernel
     `[F, 3H]` (V, then W), recurrent_kernel `[H, 2H]` (U), bias `[2H]`.
 
+    Source: Laurent & von Brecht, 2017.
+
     Attributes (more in `Cell`):
       activation: of the old state and of the inputs.
       bias_init: of both gates' bias, 1 as in TF1.

@@ -65,6 +65,8 @@ class ConvLSTMCell(base.Cell):
     kernels and one bias, the gates in the order i, f, j, o, and its forget bias in the bias.
     Parameters: kernel `[*kernel_shape, C + H, 4H]`; bias `[4H]`.
 
+    Source: Shi et al., 2015.
+
     Attributes (more in `Cell`):
       features: channels H of the states.
       kernel_shape: extents of the kernel, one a dimension; none may exceed the image's.
@@ -111,10 +113,10 @@ class ConvLSTMCell(base.Cell):
         self, params: ConvLSTMParams, carry: Any, products: jax.Array
     ) -> tuple[Any, jax.Array]:
         del params
-        new_carry, hidden = lstm_pointwise(
-            None, carry, products, forget_bias=self.forget_bias, activation=self.activation
+        cell, hidden = lstm_pointwise(
+            carry, products, forget_bias=self.forget_bias, activation=self.activation
         )
-        return self.carry_type(*new_carry), hidden
+        return self.carry_type(cell, hidden), hidden
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax.cells.lstm import LSTMCarry, LSTMParams, ProjectedLSTM, lstm_pointwise
+from rnnjax.cells.lstm import ProjectedLSTM, project
 
 
 class CoupledLSTMCarry(NamedTuple):
@@ -33,9 +33,12 @@ class CoupledLSTMCell(ProjectedLSTM):
 
     TF's `layer_norm` is left out; in the paper's letters z is j, and its forget bias is part of b.
     Parameters: kernel `[F + P, 3H]`, bias `[3H]`; peepholes `[2, H]` (f, o); projection `[H, P]`.
+
+    Source: Greff et al., 2017.
     """
 
     carry_type = CoupledLSTMCarry
+    pointwise_params = ("peepholes",)
     source = "Greff et al., 2017"
 
     @nn.compact
@@ -54,18 +57,14 @@ class CoupledLSTMCell(ProjectedLSTM):
     def pointwise(
         self, params: CoupledLSTMParams, carry: CoupledLSTMCarry, products: jax.Array
     ) -> tuple[CoupledLSTMCarry, jax.Array]:
-        # 1 - sigmoid(f) is sigmoid(-f): an LSTM whose input gate is its forget gate negated.
+        cell = carry.cell
         j, f, o = jnp.split(products, 3, axis=-1)
-        f = f + self.forget_bias
-        peepholes = params.peepholes
-        if peepholes is not None:
-            peepholes = jnp.stack([-peepholes[0], *peepholes])
-        new_carry, outputs = lstm_pointwise(
-            LSTMParams(params.kernel, params.bias, peepholes, params.projection),
-            LSTMCarry(*carry),
-            jnp.concatenate([-f, j, f, o], axis=-1),
-            forget_bias=0.0,
-            projection_clip=self.projection_clip,
-            activation=self.activation,
-        )
-        return CoupledLSTMCarry(*new_carry), outputs
+        if params.peepholes is not None:
+            f = f + params.peepholes[0].astype(cell.dtype) * cell
+        keep = jax.nn.sigmoid(f + self.forget_bias)
+        cell = keep * cell + (1 - keep) * self.activation(j)
+        if params.peepholes is not None:
+            o = o + params.peepholes[1].astype(cell.dtype) * cell
+        hidden = jax.nn.sigmoid(o) * self.activation(cell)
+        hidden = project(hidden, params.projection, self.projection_clip)
+        return CoupledLSTMCarry(cell, hidden), hidden

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
-from rnnjax.cells.lstm import LSTMParams, lstm_pointwise
+from rnnjax.cells.lstm import lstm_pointwise
 
 
 class GLSTMCarry(NamedTuple):
@@ -50,6 +50,8 @@ class GLSTMCell(base.ProjectedCell):
     `activation` does not replace the candidate's tanh. TF1 keeps a kernel `[(F + P)/G, 4H/G]` a
     group and a bias a gate. Parameters: kernel `[G, (F + P)/G, 4, H/G]`, bias `[4H]` (all units of
     i, then those of j, f and o); projection `[H, P]`.
+
+    Source: Kuchaiev & Ginsburg, 2017.
 
     Attributes (more in `ProjectedCell`):
       num_groups: groups G; it divides F, H and P.
@@ -98,12 +100,14 @@ class GLSTMCell(base.ProjectedCell):
     def pointwise(
         self, params: GLSTMParams, carry: GLSTMCarry, products: jax.Array
     ) -> tuple[GLSTMCarry, jax.Array]:
-        new_carry, hidden = lstm_pointwise(
-            LSTMParams(params.kernel, params.bias, projection=params.projection),
-            carry,
-            products,
-            forget_bias=self.forget_bias,
-            activation=self.activation,
-            candidate_activation=jnp.tanh,
+        new_carry = GLSTMCarry(
+            *lstm_pointwise(
+                carry,
+                products,
+                projection=params.projection,
+                forget_bias=self.forget_bias,
+                activation=self.activation,
+                candidate_activation=jnp.tanh,
+            )
         )
-        return GLSTMCarry(*new_carry), hidden
+        return new_carry, new_carry.hidden

@@ -1,4 +1,4 @@
-"""Grid LSTM (Kalchbrenner et al., 2015; over time and frequency, Li & Sainath, 2016)."""
+"""Grid LSTM (Kalchbrenner et al., 2015; over time and frequency, Sainath & Li, 2016)."""
 
 from typing import NamedTuple
 
@@ -95,9 +95,11 @@ class GridLSTMCell(base.Cell):
     gates. Where TF1 leaves out features at the end that make no block, here they must come out
     even. Weights that both share are time's here, frequency's (`W_f`) in TF1, whose peepholes are
     vectors `W_{I,F,O}_diag_{freq,time}{f,t}`. Kalchbrenner et al. let a grid have any number of
-    dimensions; the peepholes are Li & Sainath's. Parameters: time_kernel, frequency_kernel
+    dimensions; the peepholes are Sainath & Li's. Parameters: time_kernel, frequency_kernel
     `[S + 2H, 4H]`; time_bias, frequency_bias `[4H]`; time_peepholes, frequency_peepholes
     `[3, 2, H]` (to i, f and o, from d and from c). If shared, there are none of frequency.
+
+    Source: Kalchbrenner et al., 2015; Sainath & Li, 2016.
 
     Attributes (more in `Cell`):
       features: units H of either LSTM; the output has 2KH features.
@@ -117,7 +119,7 @@ class GridLSTMCell(base.Cell):
     peephole_init: Initializer = base.diagonal_init
 
     carry_type = GridLSTMCarry
-    source = "Kalchbrenner et al., 2015; Li & Sainath, 2016"
+    source = "Kalchbrenner et al., 2015; Sainath & Li, 2016"
     output_field = None
 
     @nn.nowrap
@@ -165,5 +167,6 @@ class GridLSTMCell(base.Cell):
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> GridLSTMCarry:
         del rng
+        self.check()
         shape = (*input_shape[:-1], self.num_blocks(input_shape[-1]), self.features)
         return GridLSTMCarry(jnp.zeros(shape, self.param_dtype), jnp.zeros(shape, self.param_dtype))

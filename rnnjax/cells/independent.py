@@ -13,7 +13,7 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 
 from rnnjax.cells import base
-from rnnjax.cells.lstm import LSTMCarry, LSTMParams, lstm_pointwise
+from rnnjax.cells.lstm import lstm_pointwise
 
 
 class IndRNNCarry(NamedTuple):
@@ -66,6 +66,8 @@ class IndRNNCell(base.Cell):
     The paper's activation is ReLU, and it bounds u by the length of the sequences. Parameters:
     kernel `[F, H]` (W), recurrent_scale `[H]` (u), bias `[H]`.
 
+    Source: Li et al., 2018.
+
     Attributes (more in `Cell`):
       activation: of the new state.
       recurrent_init: of the recurrent scale; TF1's default.
@@ -75,6 +77,7 @@ class IndRNNCell(base.Cell):
     recurrent_init: Initializer = recurrent_scale_init
 
     carry_type = IndRNNCarry
+    pointwise_params = ("recurrent_scale",)
     source = "Li et al., 2018"
 
     @nn.compact
@@ -109,6 +112,8 @@ class IndyLSTMCell(base.Cell):
 
     Parameters: kernel `[F, 4H]`, recurrent_scale `[4, H]` (i, j, f, o), bias `[4H]`.
 
+    Source: Gonnet & Deselaers, 2019.
+
     Attributes (more in `Cell`):
       forget_bias: added to the forget gate.
       activation: of the new memory and of the output.
@@ -120,6 +125,7 @@ class IndyLSTMCell(base.Cell):
     recurrent_init: Initializer = recurrent_scale_init
 
     carry_type = IndyLSTMCarry
+    pointwise_params = ("recurrent_scale",)
     source = "Gonnet & Deselaers, 2019"
 
     @nn.compact
@@ -141,14 +147,13 @@ class IndyLSTMCell(base.Cell):
     def pointwise(
         self, params: IndyLSTMParams, carry: IndyLSTMCarry, products: jax.Array
     ) -> tuple[IndyLSTMCarry, jax.Array]:
-        new_carry, hidden = lstm_pointwise(
-            LSTMParams(params.kernel, params.bias),
-            LSTMCarry(*carry),
+        cell, hidden = lstm_pointwise(
+            carry,
             products + scaled(carry.hidden, params.recurrent_scale),
             forget_bias=self.forget_bias,
             activation=self.activation,
         )
-        return IndyLSTMCarry(*new_carry), hidden
+        return IndyLSTMCarry(cell, hidden), hidden
 
 
 class IndyGRUCell(base.Cell):
@@ -163,6 +168,8 @@ class IndyGRUCell(base.Cell):
     Parameters: gates_kernel `[F, 2H]`, gates_scale `[2, H]` (r, u), gates_bias `[2H]` (starts at 1,
     as in TF1), candidate_kernel `[F, H]`, candidate_scale `[H]`, candidate_bias `[H]`.
 
+    Source: Li et al., 2018; Cho et al., 2014.
+
     Attributes (more in `Cell`):
       activation: of the candidate.
       gates_bias_init: of the bias of both gates; `bias_init` is of the candidate's.
@@ -174,7 +181,8 @@ class IndyGRUCell(base.Cell):
     recurrent_init: Initializer = recurrent_scale_init
 
     carry_type = IndyGRUCarry
-    source = "Gonnet & Deselaers, 2019"
+    pointwise_params = ("gates_scale", "candidate_scale")
+    source = "Li et al., 2018; Cho et al., 2014"
 
     @nn.compact
     def parameters(self, num_inputs: int) -> IndyGRUParams:

@@ -46,20 +46,24 @@ class LayerNormLSTMCell(base.Cell):
     Parameters: kernel `[F + H, 4H]`, gate_scale and gate_shift `[4, H]` (i, j, f, o), cell_scale
     and cell_shift `[H]`.
 
+    Source: Ba et al., 2016.
+
     Attributes (more in `Cell`):
       forget_bias: added to the forget gate.
       activation: of the new memory and of the output.
-      epsilon: added to the variance. TF1's is 1e-12, by which a row without any variance, such as
-        that of zero inputs at the start, has its gradient multiplied by 1e6.
+      epsilon: added to the variance. TF1's is 1e-12: while inputs are zero nothing has any
+        variance, and each such step multiplies the gradient of the memory by 1 / sqrt(epsilon), to
+        infinity within a few rows of black pixels.
       scale_init: of the scales, TF1's `norm_gain`; `bias_init` is of the shifts.
     """
 
     forget_bias: float = 1.0
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh
-    epsilon: float = 1e-6
+    epsilon: float = 1e-3
     scale_init: Initializer = nn.initializers.ones
 
     carry_type = LayerNormLSTMCarry
+    pointwise_params = ("gate_scale", "gate_shift", "cell_scale", "cell_shift")
     source = "Ba et al., 2016"
 
     @nn.nowrap
@@ -126,6 +130,8 @@ class LayerNormGRUCell(base.Cell):
     `[H, 3H]`, and of the products of each a scale and a shift, input_scale, input_shift,
     recurrent_scale and recurrent_shift `[3H]`; all in the order r, u, c.
 
+    Source: Ba et al., 2016.
+
     Attributes (more in `Cell`):
       activation: of the candidate.
       epsilon: added to the variance; see `LayerNormLSTMCell`.
@@ -137,6 +143,7 @@ class LayerNormGRUCell(base.Cell):
     scale_init: Initializer = nn.initializers.ones
 
     carry_type = LayerNormGRUCarry
+    pointwise_params = ("input_scale", "input_shift", "recurrent_scale", "recurrent_shift")
     source = "Ba et al., 2016"
 
     @nn.nowrap

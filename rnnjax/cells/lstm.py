@@ -25,45 +25,52 @@ class LSTMParams(NamedTuple):
 
 
 def lstm_pointwise(
-    params: LSTMParams | None,
     carry: Any,
     gates: jax.Array,
     *,
+    peepholes: jax.Array | None = None,
+    projection: jax.Array | None = None,
     forget_bias: float = 1.0,
     cell_clip: float | None = None,
     projection_clip: float | None = None,
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh,
     candidate_activation: Callable[[jax.Array], jax.Array] | None = None,
-) -> tuple[LSTMCarry, jax.Array]:
+) -> tuple[jax.Array, jax.Array]:
     """One step of the equations in `LSTMCell`, after `gates = [x, h] W + b`, `[..., 4H]`.
 
-    For cells that end like it: without params there are neither peepholes nor a projection, and j
-    may have an activation of its own.
+    Returns the new memory `[..., H]` and the new hidden state `[..., P]`. The candidate j may have
+    an activation of its own.
     """
     cell = carry.cell
-    peepholes, projection = (params.peepholes, params.projection) if params else (None, None)
-    candidate_activation = candidate_activation or activation
     i, j, f, o = jnp.split(gates, 4, axis=-1)
     if peepholes is not None:
-        of_i, of_f, _ = peepholes.astype(cell.dtype)
-        i, f = i + of_i * cell, f + of_f * cell
-    new_cell = jax.nn.sigmoid(f + forget_bias) * cell + jax.nn.sigmoid(i) * candidate_activation(j)
+        peepholes = peepholes.astype(cell.dtype)
+        i, f = i + peepholes[0] * cell, f + peepholes[1] * cell
+    candidate = (candidate_activation or activation)(j)
+    new_cell = jax.nn.sigmoid(f + forget_bias) * cell + jax.nn.sigmoid(i) * candidate
     if cell_clip is not None:
         new_cell = jnp.clip(new_cell, -cell_clip, cell_clip)
     if peepholes is not None:
-        o = o + peepholes[2].astype(cell.dtype) * new_cell
+        o = o + peepholes[2] * new_cell
     hidden = jax.nn.sigmoid(o) * activation(new_cell)
-    if projection is not None:
-        hidden = (hidden.astype(projection.dtype) @ projection).astype(cell.dtype)
-        if projection_clip is not None:
-            hidden = jnp.clip(hidden, -projection_clip, projection_clip)
-    return LSTMCarry(new_cell, hidden), hidden
+    return new_cell, project(hidden, projection, projection_clip)
+
+
+def project(
+    hidden: jax.Array, projection: jax.Array | None, clip: float | None = None
+) -> jax.Array:
+    """Returns `h W_p`, `[..., P]`, in the dtype of h; h itself without a projection."""
+    if projection is None:
+        return hidden
+    projected = (hidden.astype(projection.dtype) @ projection).astype(hidden.dtype)
+    return projected if clip is None else jnp.clip(projected, -clip, clip)
 
 
 def forget_gate_bias(value: float) -> Initializer:
     """A `bias_init` that starts the forget gate at `value` and the rest at 0, as Keras does at 1.
 
-    With it goes `forget_bias=0`, or the gate would start at the sum of both.
+    For cells whose bias is of the four gates i, j, f, o. With it goes `forget_bias=0`, or the gate
+    would start at the sum of both.
     """
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> jax.Array:
@@ -113,6 +120,8 @@ class LSTMCell(ProjectedLSTM):
     Parameters: kernel `[F + P, 4H]`, bias `[4H]`; peepholes `[3, H]` (i, f, o); projection
     `[H, P]`.
 
+    Source: Hochreiter & Schmidhuber, 1997; Gers et al., 2000.
+
     Attributes (more in `ProjectedLSTM`):
       cell_clip: bound of the memory's absolute value; None: none.
     """
@@ -120,6 +129,7 @@ class LSTMCell(ProjectedLSTM):
     cell_clip: float | None = None
 
     carry_type = LSTMCarry
+    pointwise_params = ("peepholes",)
     source = "Hochreiter & Schmidhuber, 1997; Gers et al., 2000"
 
     @nn.nowrap
@@ -143,12 +153,16 @@ class LSTMCell(ProjectedLSTM):
     def pointwise(
         self, params: LSTMParams, carry: LSTMCarry, products: jax.Array
     ) -> tuple[LSTMCarry, jax.Array]:
-        return lstm_pointwise(
-            params,
-            carry,
-            products,
-            forget_bias=self.forget_bias,
-            cell_clip=self.cell_clip,
-            projection_clip=self.projection_clip,
-            activation=self.activation,
+        new_carry = LSTMCarry(
+            *lstm_pointwise(
+                carry,
+                products,
+                peepholes=params.peepholes,
+                projection=params.projection,
+                forget_bias=self.forget_bias,
+                cell_clip=self.cell_clip,
+                projection_clip=self.projection_clip,
+                activation=self.activation,
+            )
         )
+        return new_carry, new_carry.hidden

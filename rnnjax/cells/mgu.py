@@ -46,6 +46,8 @@ class MGUCell(base.Cell):
     candidate_kernel `[F + H, H]` (W above U), candidate_bias `[H]`, with `reset_after` also
     recurrent_bias `[H]`.
 
+    Source: Zhou et al., 2016.
+
     Attributes (more in `Cell`):
       reset_after: apply the gate after the product with h instead of before, and swap its ends.
       activation: of the candidate.

@@ -49,6 +49,8 @@ class MinGRUCell(base.Cell):
     and starts from g(h_0); here it is a step like any other, from h_0 = 0. z is 1 - u of
     `GRUCell`. Parameters: kernel `[F, 2H]`, bias `[2H]` (z, v).
 
+    Source: Feng et al., 2024.
+
     Attributes (more in `Cell`):
       positive: whether the candidate goes through g.
     """
@@ -92,6 +94,8 @@ class MinLSTMCell(base.Cell):
       h' = f / (f + i) * h + i / (f + i) * v        positive=False
 
     Parameters: kernel `[F, 3H]`, bias `[3H]` (f, i, v). More on the paper in `MinGRUCell`.
+
+    Source: Feng et al., 2024.
 
     Attributes (more in `Cell`):
       positive: whether the candidate goes through g.

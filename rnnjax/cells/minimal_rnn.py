@@ -37,6 +37,8 @@ class MinimalRNNCell(base.Cell):
     weights in one kernel `[F + 2H, H]`, W_x above W_u. Parameters: input_kernel `[F, H]`,
     update_kernel `[2H, H]`, bias `[H]`.
 
+    Source: Chen, 2017.
+
     Attributes (more in `Cell`):
       activation: of z.
       bias_init: of the update gate's bias, 1 as in TF1: the state is kept at first.

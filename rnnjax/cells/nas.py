@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.lstm import project
 
 
 class NASCarry(NamedTuple):
@@ -42,6 +43,8 @@ class NASCell(base.ProjectedCell):
     TF1 adds the bias to the product with h; because of a_3 * b_3 that is not the same as to that
     with x. No bias is its default, too. TF1 calls h m. Parameters: kernel `[F, 8H]`,
     recurrent_kernel `[P, 8H]`, bias `[8H]`, projection `[H, P]`.
+
+    Source: Zoph & Le, 2017.
 
     Attributes (more in `ProjectedCell`):
       use_bias: add a bias to the product with h.
@@ -88,7 +91,5 @@ class NASCell(base.ProjectedCell):
         l_3 = sigmoid(tanh(s_6) + sigmoid(s_7))
         cell = tanh(l_0 + carry.cell) * l_1
         hidden = tanh(cell * tanh(l_2 + l_3))
-        if params.projection is not None:
-            hidden = hidden.astype(params.projection.dtype) @ params.projection
-            hidden = hidden.astype(cell.dtype)
+        hidden = project(hidden, params.projection)
         return NASCarry(cell, hidden), hidden

@@ -69,6 +69,8 @@ class PhasedLSTMCell(base.Cell):
     (starts uniform within the period), ratio_on `[H]` if it is trainable; with peepholes the
     kernels of the gates and of the output have H more rows below.
 
+    Source: Neil et al., 2016.
+
     Attributes (more in `Cell`):
       use_peepholes: let the gates see the memory.
       leak: how far a closed gate lets through.
@@ -89,6 +91,7 @@ class PhasedLSTMCell(base.Cell):
     timestamps: bool = False
 
     carry_type = PhasedLSTMCarry
+    pointwise_params = ("period", "phase", "ratio_on")
     source = "Neil et al., 2016"
 
     @nn.nowrap

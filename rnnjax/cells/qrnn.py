@@ -38,6 +38,8 @@ class QRNNCell(base.Cell):
     memory of f-pooling h; its biases are implicit, its zoneout on f is left out. Parameters: kernel
     `[k, F, G H]`, bias `[G H]`, with G = 2, 3 or 4 gates in the order z, f, o, i.
 
+    Source: Bradbury et al., 2017.
+
     Attributes (more in `Cell`):
       window: width k of the convolution over time; 1: only the current input.
       pooling: "f", "fo" or "ifo", the gates there are.

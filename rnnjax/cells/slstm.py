@@ -46,6 +46,8 @@ class SLSTMCell(base.Cell):
     unit, gate, to unit), bias `[4H]`; gates in the order i, f, z, o, unit k of a head n at
     n * H / N + k.
 
+    Source: Beck et al., 2024.
+
     Attributes (more in `Cell`):
       num_heads: N; must divide H.
       forget_gate: "exponential" or "sigmoid".

@@ -32,6 +32,8 @@ class SRUCell(base.Cell):
     where F = H; its later ones also let f and r see c through a diagonal. Parameters: kernel
     `[F, 4H]`, bias `[2H]` (f, r).
 
+    Source: Lei et al., 2017.
+
     Attributes (more in `Cell`):
       activation: of the memory on its way out.
     """

@@ -34,6 +34,8 @@ class UGRNNCell(base.Cell):
     The forget bias is added at run time, as in TF1 and in the paper; h' is the output. Parameters:
     kernel `[F + H, 2H]` (W of x above that of h, as in TF1), bias `[2H]`.
 
+    Source: Collins et al., 2017.
+
     Attributes (more in `Cell`):
       forget_bias: added to the gate.
       activation: of the candidate.
@@ -89,6 +91,8 @@ class IntersectionRNNCell(base.Cell):
     F = H; there TF1 must be told to project with `num_in_proj`. The forget bias is added at run
     time, as in TF1. Parameters: kernel `[2H, 4H]`, bias `[4H]`; exactly if F != H, input_kernel
     `[F, H]` and input_bias `[H]`.
+
+    Source: Collins et al., 2017.
 
     Attributes (more in `Cell`):
       forget_bias: added to both gates.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
-from rnnjax.cells.lstm import LSTMCarry, LSTMParams, ProjectedLSTM, lstm_pointwise
+from rnnjax.cells.lstm import ProjectedLSTM, lstm_pointwise
 
 
 def normalize_columns(kernel: jax.Array, scale: jax.Array) -> jax.Array:
@@ -47,6 +47,8 @@ class WeightNormLSTMCell(ProjectedLSTM):
     at 1. Parameters: kernel `[F + P, 4H]` (V_x above V_h), scales `[2, 4H]` (of x, of h), bias
     `[4H]`; peepholes `[3, H]` (i, f, o); projection `[H, P]` and projection_scale `[P]`.
 
+    Source: Salimans & Kingma, 2016.
+
     Attributes (more in `ProjectedLSTM`):
       cell_clip: bound of the memory's absolute value; None: none.
       scale_init: of all scales.
@@ -56,6 +58,7 @@ class WeightNormLSTMCell(ProjectedLSTM):
     scale_init: Initializer = nn.initializers.ones
 
     carry_type = WeightNormLSTMCarry
+    pointwise_params = ("peepholes",)
     source = "Salimans & Kingma, 2016"
 
     @nn.nowrap
@@ -65,7 +68,7 @@ class WeightNormLSTMCell(ProjectedLSTM):
 
     @nn.compact
     def parameters(self, num_inputs: int) -> WeightNormLSTMParams:
-        units, outputs, projected = self.features, self.output_size, self.projection_size
+        units, outputs = self.features, self.output_size
         return WeightNormLSTMParams(
             kernel=self.weight("kernel", self.kernel_init, num_inputs + outputs, 4 * units),
             scales=self.weight("scales", self.scale_init, 2, 4 * units),
@@ -73,11 +76,9 @@ class WeightNormLSTMCell(ProjectedLSTM):
             peepholes=self.weight("peepholes", self.peephole_init, 3, units)
             if self.use_peepholes
             else None,
-            projection=self.weight("projection", self.kernel_init, units, outputs)
-            if projected is not None
-            else None,
+            projection=self.projection(),
             projection_scale=self.weight("projection_scale", self.scale_init, outputs)
-            if projected is not None
+            if self.projection_size is not None
             else None,
         )
 
@@ -98,13 +99,16 @@ class WeightNormLSTMCell(ProjectedLSTM):
         projection = params.projection
         if projection is not None and params.projection_scale is not None:
             projection = normalize_columns(projection, params.projection_scale)
-        new_carry, outputs = lstm_pointwise(
-            LSTMParams(params.kernel, params.bias, params.peepholes, projection),
-            LSTMCarry(*carry),
-            products,
-            forget_bias=self.forget_bias,
-            cell_clip=self.cell_clip,
-            projection_clip=self.projection_clip,
-            activation=self.activation,
+        new_carry = WeightNormLSTMCarry(
+            *lstm_pointwise(
+                carry,
+                products,
+                peepholes=params.peepholes,
+                projection=projection,
+                forget_bias=self.forget_bias,
+                cell_clip=self.cell_clip,
+                projection_clip=self.projection_clip,
+                activation=self.activation,
+            )
         )
-        return WeightNormLSTMCarry(*new_carry), outputs
+        return new_carry, new_carry.hidden

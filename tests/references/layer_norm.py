@@ -101,7 +101,7 @@ def _layer_norm_lstm(
         x,
         forget_bias=options.get("forget_bias", 1.0),
         activation=options.get("activation", np.tanh),
-        epsilon=options.get("epsilon", 1e-6),
+        epsilon=options.get("epsilon", 1e-3),
     )
     return {"cell": memory, "hidden": h}, h
 

@@ -1,0 +1,72 @@
+"""What `unroll` asks of its arguments; a ValueError names which is wrong, and what came."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.errors
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import ArrayLike
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
+
+
+def check_count(name: str, value: int) -> None:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+
+
+def named(run: Any) -> Any:
+    """Turns flax's error of parameters that do not go with the inputs into a ValueError."""
+
+    def runnamed(cell: nn.RNNCellBase, state: Any, xs: Any) -> Any:
+        try:
+            return run(cell, state, xs)
+        except flax.errors.ScopeParamShapeError as error:
+            shapes = sorted({leaf.shape for leaf in jax.tree.leaves(xs)})
+            raise ValueError(
+                f"{type(cell).__name__}: inputs, here of shapes {shapes} with the time first, do "
+                f"not go with the parameters given: {str(error).split(' (https')[0]}"
+            ) from error
+
+    return runnamed
+
+
+def checked_lengths(lengths: ArrayLike, batch_size: int, num_steps: int) -> jax.Array:
+    """Returns the lengths as int32 `[B]` in [0, T]."""
+    # Under jit they have no values yet; of several processes, each has its part only.
+    is_known = not isinstance(lengths, Tracer) and getattr(lengths, "is_fully_addressable", True)
+    given = np.asarray(lengths) if is_known else jnp.asarray(lengths)
+    if given.shape != (batch_size,) or not jnp.issubdtype(given.dtype, jnp.integer):
+        raise ValueError(
+            f"lengths must be integers of shape ({batch_size},), got {given.dtype} of shape "
+            f"{given.shape}"
+        )
+    if isinstance(given, np.ndarray) and (wrong := given[(given < 0) | (given > num_steps)]).size:
+        raise ValueError(f"lengths must lie in [0, {num_steps}], got {wrong.tolist()}")
+    return jnp.clip(jnp.asarray(given).astype(jnp.int32), 0, num_steps)
+
+
+def check_initial_carry(carry: Any, own: Any) -> None:
+    """Raises a ValueError unless the carry is built as the cell's own is."""
+    if jax.tree.structure(carry) != jax.tree.structure(own):
+        raise ValueError(
+            f"initial_carry must be built like the cell's own, {jax.tree.map(jnp.shape, own)}, got "
+            f"{jax.tree.map(jnp.shape, carry)}"
+        )
+    wanted = jax.tree_util.tree_leaves_with_path(own)
+    for (path, expected), leaf in zip(wanted, jax.tree.leaves(carry), strict=True):
+        name = f"initial_carry{jax.tree_util.keystr(path)}"
+        if jnp.shape(leaf) != expected.shape:
+            raise ValueError(f"{name} must have shape {expected.shape}, got {jnp.shape(leaf)}")
+        kinds = [jnp.issubdtype(jnp.result_type(x), jnp.floating) for x in (leaf, expected)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"{name} must be of a type like {expected.dtype}, got {jnp.result_type(leaf)}"
+            )
