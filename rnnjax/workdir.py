@@ -119,5 +119,6 @@ def read_config(config_file: Path) -> dict[str, Any]:
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Writes a file whole or not at all, whenever the process is killed."""
     draft = path.with_suffix(".tmp")
+    draft.unlink(missing_ok=True)  # a link there would lead the text elsewhere
     draft.write_text(json.dumps(value, indent=2) + "\n")
     os.replace(draft, path)
