@@ -57,7 +57,7 @@ def train(config: Config, folder: Path) -> Result:
         print(f"{folder} has finished already: {result}")
         return result
 
-    with ExitStack() as stack:
+    with workdir.explained(folder), ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
         with ThreadPoolExecutor() as background:  # reading and compiling each take seconds
             loading = background.submit(sources.load, config.data)
