@@ -80,8 +80,8 @@ def main(argv: Sequence[str]) -> None:
     del argv  # all in flags
     for number in (signal.SIGTERM, signal.SIGINT):  # until training takes them over
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
-    # TensorFlow, which only reads and writes files here, would announce its kernels on stderr, Orbax
-    # every file that it writes, and CLU would show a traceback of what is raised as well.
+    # TensorFlow, which only reads and writes files here, would announce its kernels on stderr,
+    # Orbax all files that it writes, and CLU would show a traceback of what is raised as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     if not flags.FLAGS["verbosity"].present:
