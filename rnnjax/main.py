@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> None:
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     # TensorFlow, which only reads and writes files here, would announce its kernels on stderr,
     # Orbax all files that it writes, and CLU would show a traceback of what is raised as well.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.FATAL)

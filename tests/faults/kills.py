@@ -33,6 +33,7 @@ def killed_anywhere(bench: Bench) -> Seen:
                         phases.append(phase(run))
                 run = Process(workdir, environment=record)
                 run.must_succeed()
+                assert run.errors == [], run.errors
                 try:
                     check_equal(workdir, expected)
                     check_samples(read_samples(Path(record["RECORD_SAMPLES"])), samples)

@@ -31,6 +31,8 @@ class Process:
         config = Path(__file__).with_name("quick.py")
         command = [*wrapper, sys.executable, "-m", "rnnjax.main"]
         command += [f"--workdir={workdir}", f"--config={config}", *settings]
+        # Importing JAX has set the one of this process.
+        inherited = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
         self.started, self.started_at = time.monotonic(), time.time()
         self.process = subprocess.Popen(
             command,
@@ -38,7 +40,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=self._out,
             stderr=self._err,
-            env={**os.environ, **ENVIRONMENT, **(environment or {})},
+            env={**inherited, **ENVIRONMENT, **(environment or {})},
         )
 
     @property
