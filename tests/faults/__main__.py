@@ -5,6 +5,11 @@
 Exit code 1 if a fault was not held.
 """
 
+import os
+
+# Before TensorFlow is imported, which would announce its kernels above the table.
+os.environ.update(JAX_PLATFORMS="cpu", TF_CPP_MIN_LOG_LEVEL="2", TF_ENABLE_ONEDNN_OPTS="0")
+
 import argparse
 import sys
 import tempfile
