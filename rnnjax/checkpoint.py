@@ -17,6 +17,7 @@ import orbax.checkpoint as ocp
 
 from rnnjax import manifest
 from rnnjax.errors import NonFiniteError, RunError
+from rnnjax.metrics import WAYS_ON
 from rnnjax.train_state import TrainState
 
 RUN_FILE = "run.json"
@@ -57,13 +58,20 @@ def read(path: Path, like: TrainState) -> Restored:
     """
     if reason := manifest.damage(path):
         raise DamagedError(f"the checkpoint {path} is damaged: {reason}")
-    run = json.loads((path / RUN_FILE).read_text())
-    if differences := differing(run["arrays"], arrays_of(like)):
-        raise RunError(f"the checkpoint {path} is of another state: {'; '.join(differences)}")
-    state = _checkpointer().restore(
-        path.absolute() / "state", args=ocp.args.StandardRestore(jax.device_get(like))
-    )
-    return Restored(state, Progress(**run["progress"]))
+    try:
+        run = json.loads((path / RUN_FILE).read_text())
+        if differences := differing(run["arrays"], arrays_of(like)):
+            raise RunError(f"the checkpoint {path} is of another state: {'; '.join(differences)}")
+        state = _checkpointer().restore(
+            path.absolute() / "state", args=ocp.args.StandardRestore(jax.device_get(like))
+        )
+        return Restored(state, Progress(**run["progress"]))
+    except RunError:
+        raise
+    except Exception as error:  # somebody sealed what is no checkpoint; Orbax raises all there is
+        raise DamagedError(
+            f"the checkpoint {path} is damaged: it cannot be read ({type(error).__name__})"
+        ) from error
 
 
 def stored_arrays(folder: Path) -> dict[str, str] | None:
@@ -106,7 +114,12 @@ class Checkpoints:
         self._pending: Future[None] | None = None
         folder.mkdir(exist_ok=True)
         for draft in folder.glob("*.tmp"):  # of a process that was killed
-            shutil.rmtree(draft)
+            _remove(draft)
+        for old in folder.glob("*.old"):  # of one that was killed while it replaced a step
+            if old.with_suffix("").exists():
+                _remove(old)
+            else:
+                old.rename(old.with_suffix(""))
 
     def try_writing(self, state: TrainState) -> None:
         """Writes a state as a checkpoint would be, and removes it again.
@@ -151,8 +164,10 @@ class Checkpoints:
         host: Any = jax.device_get(state)
         for path, leaf in jax.tree_util.tree_leaves_with_path(host):
             if not np.all(np.isfinite(leaf)):
+                name = jax.tree_util.keystr(path, simple=True, separator="/")
                 raise NonFiniteError(
-                    f"{jax.tree_util.keystr(path)} is NaN or infinite at step {int(host.step)}"
+                    f"{name} became NaN or infinite at or shortly before step {int(host.step)}, "
+                    f"which is not saved; {WAYS_ON}"
                 )
         self.wait()
         self._pending = self._writer.submit(self._write, host, progress)
@@ -178,7 +193,12 @@ class Checkpoints:
         target = self._folder / str(int(state.step))
         draft = target.with_suffix(".tmp")
         self._write_draft(state, progress, draft)
+        old = target.with_suffix(".old")
+        if target.exists():  # saved again, with more known of it
+            target.rename(old)
         draft.rename(target)
+        if old.exists():
+            shutil.rmtree(old)
         self._prune()
 
     def _write_draft(self, state: TrainState, progress: Progress, draft: Path) -> None:
@@ -207,8 +227,12 @@ class Checkpoints:
                 shutil.rmtree(draft)
 
     def _accuracy(self, step: int) -> float:
-        run = json.loads((self._folder / str(step) / RUN_FILE).read_text())
-        return run["progress"]["validation_accuracy"] or 0.0
+        """Returns 0 without an evaluation, and for a step that is damaged."""
+        try:
+            run = json.loads((self._folder / str(step) / RUN_FILE).read_text())
+            return float(run["progress"]["validation_accuracy"] or 0)
+        except (OSError, ValueError, LookupError, TypeError):
+            return 0.0
 
     def _move_aside(self, step: int) -> str:
         path, count = self._folder / f"{step}.damaged", 1
@@ -217,6 +241,14 @@ class Checkpoints:
             path = self._folder / f"{step}.damaged{count}"
         (self._folder / str(step)).rename(path)
         return path.name
+
+
+def _remove(path: Path) -> None:
+    """Removes a folder; of a link or a file, which somebody else made, that alone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _checkpointer() -> ocp.Checkpointer:

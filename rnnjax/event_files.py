@@ -23,6 +23,7 @@ def keep_events(folder: Path, steps: Container[int]) -> None:
     if not files:
         return
     draft = folder / "merged.tmp"
+    draft.unlink(missing_ok=True)  # a link there would lead the events elsewhere
     seen = set()
     with tf.io.TFRecordWriter(str(draft)) as writer:
         for file in files:

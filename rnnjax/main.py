@@ -80,12 +80,12 @@ def main(argv: Sequence[str]) -> None:
     del argv  # all in flags
     for number in (signal.SIGTERM, signal.SIGINT):  # until training takes them over
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
-    # TensorFlow, which only reads files here, would announce its kernels on stderr, and Orbax would
-    # report every file that it writes.
+    # TensorFlow, which only reads and writes files here, would announce its kernels on stderr,
+    # Orbax all files that it writes, and CLU would show a traceback of what is raised as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.ERROR)
+        logging.set_verbosity(logging.FATAL)
     # These import JAX and TensorFlow: not before --help has answered.
     from rnnjax.allocator import keep_freed_memory
     from rnnjax.train import train

@@ -3,6 +3,7 @@
 import math
 
 import jax
+import numpy as np
 from clu import metrics
 
 from rnnjax.errors import NonFiniteError
@@ -23,7 +24,11 @@ EvalMetrics = metrics.Collection.create(
 
 def compute(collection: metrics.Collection) -> dict[str, float]:
     """Waits for a collection that is on one device and returns its averages."""
-    return {name: float(value) for name, value in jax.device_get(collection).compute().items()}
+    with np.errstate(invalid="ignore"):  # an average of nothing is NaN
+        return {name: float(value) for name, value in jax.device_get(collection).compute().items()}
+
+
+WAYS_ON = "a lower config.optimizer.learning_rate or config.optimizer.clip_norm=1 may help"
 
 
 def check_finite(averages: dict[str, float], step: int) -> None:
@@ -31,8 +36,7 @@ def check_finite(averages: dict[str, float], step: int) -> None:
     for name, value in averages.items():
         if not math.isfinite(value):
             raise NonFiniteError(
-                f"{name} became {value} at or shortly before step {step}; a lower "
-                "config.optimizer.learning_rate or config.optimizer.clip_norm=1 may help"
+                f"{name} became {value} at or shortly before step {step}; {WAYS_ON}"
             )
 
 
@@ -41,6 +45,5 @@ def check_skipped(figures: dict[str, float], limit: int, step: int) -> None:
     if figures["skipped_steps"] > limit:
         raise NonFiniteError(
             f"{figures['skipped_steps']} steps up to {step} had a loss or gradient that was not "
-            f"finite, more than config.max_skipped_steps={limit}; a lower "
-            "config.optimizer.learning_rate or config.optimizer.clip_norm=1 may help"
+            f"finite, more than config.max_skipped_steps={limit}; {WAYS_ON}"
         )

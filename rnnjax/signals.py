@@ -25,8 +25,9 @@ def exit_code(number: int) -> int:
 class StopRequest:
     """Remembers the first SIGTERM or SIGINT for who looks at it; the second ends the process.
 
-    A context manager: outside of it, signals do what they did before. Off the main thread, where
-    Python delivers none, it remembers nothing.
+    The second does so at once: in a thread, since Python's handlers wait for the end of a call such
+    as a compilation. A context manager: outside of it, signals do what they did before. Off the
+    main thread, where Python delivers none, it remembers nothing.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,10 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._before[number] = signal.signal(number, self._receive)
+            reader, self._writer = os.pipe()
+            os.set_blocking(self._writer, False)
+            self._writer_before = signal.set_wakeup_fd(self._writer)
+            threading.Thread(target=_exit_at_second, args=(reader,), daemon=True).start()
         return self
 
     def __exit__(
@@ -50,8 +55,19 @@ class StopRequest:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._before:
+            signal.set_wakeup_fd(self._writer_before)
+            os.close(self._writer)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self:
-            os._exit(exit_code(number))
-        self.signal = signal.Signals(number)
+        self.signal = self.signal or signal.Signals(number)
+
+
+def _exit_at_second(reader: int) -> None:
+    """Reads the numbers of all signals from a pipe, until its other end is closed."""
+    stops = 0
+    while number := os.read(reader, 1):
+        stops += number[0] in (signal.SIGTERM, signal.SIGINT)
+        if stops == 2:
+            os._exit(exit_code(number[0]))
+    os.close(reader)

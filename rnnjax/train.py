@@ -57,7 +57,7 @@ def train(config: Config, folder: Path) -> Result:
         print(f"{folder} has finished already: {result}")
         return result
 
-    with ExitStack() as stack:
+    with workdir.explained(folder), ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
         with ThreadPoolExecutor() as background:  # reading and compiling each take seconds
             loading = background.submit(sources.load, config.data)
@@ -139,8 +139,16 @@ def train(config: Config, folder: Path) -> Result:
 
         clock, best = Stopwatch(first_step), checkpoints.best_accuracy()
         final = evaluate_all(first_step) if evaluate_first else {}
+        if restored is not None and "validation" in final and not before.evaluated:
+            # Saved again, so that it can be found as the best.
+            accuracy = final["validation"].accuracy
+            progress = Progress(seconds=seconds(), validation_accuracy=accuracy)
+            report.flush()
+            checkpoints.save(parallel.unreplicate(state), progress)
+            best = max(best, accuracy)
+        ending = bool(stop)
         for step, batch in enumerate(parallel.prefetch(train_batches), first_step + 1):
-            if stop:
+            if ending:
                 break
             state, last_hidden = compiled_train_step(state, batch, dropout_key)
             report.step()
@@ -173,7 +181,8 @@ def train(config: Config, folder: Path) -> Result:
                 accuracy = final["validation"].accuracy if "validation" in final else None
                 progress = Progress(evaluated=bool(final), validation_accuracy=accuracy)
             improves = (progress.validation_accuracy or 0) > best
-            if ends or stop or improves or step % config.checkpoint.every_steps == 0:
+            ending = bool(stop)  # asked once a step: what it ends after is saved
+            if ends or ending or improves or step % config.checkpoint.every_steps == 0:
                 jax.block_until_ready(state.step)  # what is still under way is training time
                 with clock.paused():
                     report.flush()  # what a checkpoint comes after must not be lost

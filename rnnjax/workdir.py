@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import tensorflow as tf
+from clu.asynclib import AsyncError
 
 from rnnjax.checkpoint import arrays_of, differing, stored_arrays
 from rnnjax.config import Config, unresumable_changes
@@ -34,6 +36,27 @@ def check_writable(workdir: Path) -> None:
             return
     except OSError as error:
         raise ConfigError(f"--workdir={workdir} cannot be written: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def explained(workdir: Path) -> Iterator[None]:
+    """Turns what files and the writers of summaries raise into an error for people.
+
+    Raises:
+      RunError: if something in the workdir cannot be read or written.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # standard output has nothing to do with the workdir
+        raise
+    except (OSError, tf.errors.OpError, AsyncError) as error:
+        cause = error.__cause__ if isinstance(error, AsyncError) else error
+        # TensorFlow names its own function before the reason and repeats it on further lines.
+        reason = str(cause).split("}} ")[-1].splitlines()[0]
+        raise RunError(
+            f"{workdir} could not be read or written: {reason} -- its checkpoints are intact; once "
+            "there is room and permission, the same command goes on from them"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -119,5 +142,6 @@ def read_config(config_file: Path) -> dict[str, Any]:
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Writes a file whole or not at all, whenever the process is killed."""
     draft = path.with_suffix(".tmp")
+    draft.unlink(missing_ok=True)  # a link there would lead the text elsewhere
     draft.write_text(json.dumps(value, indent=2) + "\n")
     os.replace(draft, path)

@@ -9,6 +9,7 @@ import fcntl
 import functools
 import hashlib
 import struct
+import sys
 import tempfile
 import threading
 import urllib.request
@@ -38,6 +39,9 @@ Arrays = tuple[np.ndarray, np.ndarray]  # uint8 [N, 28, 28], int32 [N]
 def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
     """Returns the class names, the 60,000 training images and the 10,000 test images with labels.
 
+    Prepared records that are damaged are moved aside with a line on standard error, and prepared
+    again from the originals.
+
     Args:
       data_dir: TFDS's data folder; empty: its default.
       idx_dir: folder of the four original files; empty: where Debian's package puts them.
@@ -45,32 +49,68 @@ def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
     Raises:
       DataError: if there is no way to the data, or what was found is not the original.
     """
-    import tensorflow as tf  # takes seconds: not before there is a run
-    import tensorflow_datasets as tfds
+    import tensorflow_datasets as tfds  # takes seconds: not before there is a run
+    from tensorflow_datasets.core.constants import DATA_DIR
 
+    version = tfds.builder_cls("fashion_mnist").VERSION
+    root = Path(data_dir or DATA_DIR).expanduser()
+    folder = root / "fashion_mnist" / str(version)
     try:
-        builder: Any = tfds.builder("fashion_mnist", data_dir=data_dir or None)
-    except ValueError as error:  # of a half-written dataset_info.json
-        raise DataError(
-            f"config.data.data_dir={data_dir!r} holds a damaged fashion_mnist ({error}); delete "
-            "it, and the next run prepares it again"
-        ) from error
-    try:
-        if not builder.is_prepared():
-            prepare(builder, Path(idx_dir) if idx_dir else None)
-            # Another run may have done it, of which this builder would know nothing.
-            builder = tfds.builder("fashion_mnist", data_dir=data_dir or None)
-        class_names = tuple(builder.info.features["label"].names)
-        return class_names, _read(builder, "train"), _read(builder, "test")
+        before = _identity(folder)
+        try:
+            return _load(root, idx_dir)
+        except DamagedError as error:
+            _move_aside(folder, before, error)
+        return _load(root, idx_dir)
     except OSError as error:
         raise DataError(
             f"config.data.data_dir={data_dir!r}: {error}; name a folder that can be written"
         ) from error
-    except tf.errors.OpError as error:
-        raise DataError(
-            f"the prepared data in {builder.data_path} is damaged ({error.message}); delete that "
-            "folder, and the next run prepares it again"
-        ) from error
+
+
+class DamagedError(DataError):
+    """Prepared data is not as it was written."""
+
+
+def _load(root: Path, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
+    builder = _builder(root)
+    if not builder.is_prepared():
+        prepare(builder, Path(idx_dir) if idx_dir else None)
+        builder = _builder(root)  # another run may have done it, of which the first knows nothing
+    class_names = tuple(builder.info.features["label"].names)
+    return class_names, _read(builder, "train"), _read(builder, "test")
+
+
+def _builder(root: Path) -> Any:
+    import tensorflow_datasets as tfds
+    from google.protobuf.json_format import ParseError
+
+    try:
+        return tfds.builder("fashion_mnist", data_dir=root)
+    except (ValueError, ParseError) as error:
+        reason = str(error).split(": ")[-1]
+        raise DamagedError(f"dataset_info.json in {root}/fashion_mnist: {reason}") from error
+
+
+def _identity(folder: Path) -> int | None:
+    return folder.stat().st_ino if folder.exists() else None
+
+
+def _move_aside(folder: Path, before: int | None, error: DamagedError) -> None:
+    """Gives a folder of damaged records another name; not if it is a new one meanwhile."""
+    with _locked(folder.parents[1] / "fashion_mnist.lock"):
+        if _identity(folder) != before:
+            return
+        aside, count = folder.with_name(f"{folder.name}.damaged"), 1
+        while aside.exists():
+            count += 1
+            aside = folder.with_name(f"{folder.name}.damaged{count}")
+        folder.rename(aside)
+    print(
+        f"rnnjax: the prepared data is damaged ({error}); moved to {aside}, it is prepared again",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _read(builder: Any, split: str) -> Arrays:
@@ -81,6 +121,7 @@ def _read(builder: Any, split: str) -> Arrays:
     """
     import tensorflow as tf
 
+    info = builder.info.splits[split]
     features = {
         "image": tf.io.FixedLenFeature((), tf.string),
         "label": tf.io.FixedLenFeature((), tf.int64),
@@ -92,17 +133,17 @@ def _read(builder: Any, split: str) -> Arrays:
         decode = functools.partial(tf.io.decode_png, channels=1)
         return tf.map_fn(decode, examples["image"], fn_output_signature=image), examples["label"]
 
-    files = builder.info.splits[split].filepaths
-    batches = tf.data.TFRecordDataset(files).batch(1000).map(parse, num_parallel_calls=2)
-    images, labels = zip(*batches.as_numpy_iterator(), strict=True)
-    images, labels = np.concatenate(images)[..., 0], np.concatenate(labels).astype(np.int32)
-    wanted = builder.info.splits[split].num_examples
-    if len(images) != wanted:
-        raise DataError(
-            f"{builder.data_path} has {len(images)} {split} images instead of {wanted}; delete "
-            "that folder, and the next run prepares it again"
-        )
-    return images, labels
+    batches = tf.data.TFRecordDataset(info.filepaths).batch(1000).map(parse, num_parallel_calls=2)
+    names = ", ".join(map(str, info.filepaths))
+    try:
+        read = list(batches.as_numpy_iterator())
+    except tf.errors.OpError as error:
+        raise DamagedError(f"{names}: {error.message.split('[[')[0].strip()}") from error
+    found = sum(len(labels) for _, labels in read)
+    if found != info.num_examples:
+        raise DamagedError(f"{names}: {found} images instead of {info.num_examples}")
+    images, labels = zip(*read, strict=True)
+    return np.concatenate(images)[..., 0], np.concatenate(labels).astype(np.int32)
 
 
 def prepare(builder: Any, idx_dir: Path | None) -> None:

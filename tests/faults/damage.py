@@ -1,0 +1,101 @@
+"""Checkpoints that are no longer as they were written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rnnjax import manifest
+from rnnjax.checkpoint import steps_in
+from tests.faults.bench import SAVED, Bench, Case, Seen
+from tests.faults.outcome import check_equal, check_same_contents, contents
+from tests.faults.process import Process
+
+
+def delete(file: Path) -> None:
+    file.unlink()
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(file: Path) -> None:
+    """Flips one bit."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+WAYS = {"deleted": delete, "emptied": empty, "cut in half": cut, "one bit flipped": flip}
+
+
+def damaged_file(bench: Bench, name: str, harm: Callable[[Path], None]) -> str:
+    """Harms a file of the newest step: it is moved aside, the one before it is used."""
+    expected, workdir = bench.expected(), bench.unfinished()
+    newest = workdir / "checkpoints" / str(SAVED)
+    harm(newest / name)
+    before, earlier = contents(newest), steps_in(newest.parent)[-2]
+    run = Process(workdir)
+    run.must_succeed()
+    (line,) = run.errors or [""]
+    for words in (Path(name).name, str(newest), f"{SAVED}.damaged"):
+        assert words in line, f"{words!r} is not in: {line}"
+    check_same_contents(newest.with_name(f"{SAVED}.damaged"), before)
+    assert any(f"step {earlier + 1} was done" in line for line in run.lines), run.lines[:1]
+    assert manifest.damage(newest) is None, f"{SAVED} was not saved again"
+    check_equal(workdir, expected)
+    return "named in one line, moved aside, gone on from the step before, same end"
+
+
+def newest_damaged(bench: Bench) -> Seen:
+    """Fault 3: each file of the newest step, in each way."""
+    bench.expected()
+    newest = bench.unfinished() / "checkpoints" / str(SAVED)
+    cases: dict[str, Case] = {}
+    for file in sorted(path for path in newest.rglob("*") if path.is_file()):
+        name = str(file.relative_to(newest))
+        for way, harm in WAYS.items():
+            if file.stat().st_size or way == "deleted":
+                cases[f"{name} {way}"] = lambda name=name, harm=harm: damaged_file(
+                    bench, name, harm
+                )
+    return bench.each(
+        bench.some(
+            cases,
+            "manifest.sha256 emptied",
+            "run.json cut in half",
+            "state/_METADATA deleted",
+            "state/manifest.ocdbt one bit flipped",
+        )
+    )
+
+
+def all_damaged(bench: Bench) -> Seen:
+    """Fault 4: no step is intact: the run ends, again and again, and trains nothing."""
+
+    def case(harms: list[Callable[[Path], None]]) -> str:
+        workdir = bench.unfinished()
+        checkpoints = workdir / "checkpoints"
+        steps = steps_in(checkpoints)
+        for number, step in enumerate(steps):
+            harms[number % len(harms)](checkpoints / str(step) / "run.json")
+        run = Process(workdir)
+        run.must_end(1, "is intact", "from a backup", lines=len(steps) + 1)
+        kept = {name: content for name, content in contents(workdir).items() if name != "lock"}
+        again = Process(workdir)
+        again.must_end(1, "is intact", "from a backup")
+        for process in (run, again):
+            assert process.lines == [], f"trained: {process.lines}"
+        left = {name: content for name, content in contents(workdir).items() if name != "lock"}
+        assert left == kept, "the second try changed something"
+        assert steps_in(checkpoints) == []
+        return f"exit 1 twice, {len(steps)} steps moved aside, nothing trained"
+
+    cases: dict[str, Case] = {
+        "all ways": lambda: case([delete, empty, cut, flip]),
+        "all emptied": lambda: case([empty]),
+    }
+    return bench.each(bench.some(cases, "all ways"))

@@ -1,0 +1,107 @@
+"""What a run leaves, but for times, and how that of two runs differs: nothing may."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import tensorflow as tf
+
+from rnnjax import manifest
+from rnnjax.checkpoint import steps_in
+
+SPLITS = ("train", "test", "validation")
+
+
+class Outcome(NamedTuple):
+    arrays: dict[str, np.ndarray]  # parameters, optimiser, sums, step of the newest checkpoint
+    result: dict[str, Any]
+    scalars: dict[str, list[tuple[int, str, bytes]]]  # (step, tag, value), in order of the files
+    best: tuple[float, int]  # of the checkpoints kept: validation accuracy, step
+
+
+def outcome(workdir: Path) -> Outcome:
+    """Reads what a finished run has left, and checks it for itself."""
+    result = json.loads((workdir / "result.json").read_text())
+    checkpoints = workdir / "checkpoints"
+    steps = steps_in(checkpoints)
+    for step in steps:
+        damage = manifest.damage(checkpoints / str(step))
+        assert damage is None, f"checkpoint {step}: {damage}"
+    del result["seconds"]
+    return Outcome(
+        arrays=arrays(checkpoints / str(steps[-1])),
+        result=result,
+        scalars={split: scalars(workdir / split) for split in SPLITS},
+        best=max((accuracy(checkpoints / str(step)), step) for step in steps),
+    )
+
+
+def arrays(checkpoint: Path) -> dict[str, np.ndarray]:
+    checkpointer = ocp.Checkpointer(ocp.StandardCheckpointHandler())
+    path = checkpoint.absolute() / "state"
+    state = checkpointer.restore(path, args=ocp.args.StandardRestore())
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def accuracy(checkpoint: Path) -> float:
+    progress = json.loads((checkpoint / "run.json").read_text())["progress"]
+    return progress["validation_accuracy"] or 0.0
+
+
+def events(folder: Path) -> list[tuple[int, str, bytes]]:
+    """Returns (step, tag, value) of all summaries, in the order in which TensorBoard reads them."""
+    found = []
+    for file in sorted(folder.glob("events.out.tfevents.*")):
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                found.append((event.step, value.tag, value.tensor.SerializeToString()))
+    return found
+
+
+def scalars(folder: Path) -> list[tuple[int, str, bytes]]:
+    """Returns the scalars among the events, after a check that steps increase for every tag."""
+    last: dict[str, int] = {}
+    found = []
+    for step, tag, value in events(folder):
+        assert step > last.get(tag, -1), f"{folder.name}: {tag} of {step} after {last[tag]}"
+        last[tag] = step
+        if len(value) < 50 and step > 0:
+            found.append((step, tag, b"" if tag == "steps_per_second" else value))
+    assert found, f"{folder} has no events"
+    return found
+
+
+def check_equal(workdir: Path, expected: Outcome) -> None:
+    """Raises an AssertionError that names what a finished run has other than another had."""
+    found = outcome(workdir)
+    assert found.arrays.keys() == expected.arrays.keys(), "other arrays"
+    for name, array in expected.arrays.items():
+        same = array.dtype == found.arrays[name].dtype
+        same = same and array.tobytes() == found.arrays[name].tobytes()
+        assert same, f"{name} differs"
+    assert found.result == expected.result, f"{found.result} instead of {expected.result}"
+    for split in SPLITS:
+        ours, theirs = found.scalars[split], expected.scalars[split]
+        differing = [a for a, b in zip(ours, theirs, strict=False) if a != b]
+        assert ours == theirs, f"{split}: {len(ours)} events, not {len(theirs)}, or {differing[:1]}"
+    assert found.best == expected.best, f"best {found.best} instead of {expected.best}"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Returns all files below a folder, to see whether something has changed."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def check_same_contents(folder: Path, before: dict[str, bytes]) -> None:
+    now = contents(folder)
+    changed = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
+    assert not changed, f"changed in {folder}: {', '.join(sorted(changed))}"

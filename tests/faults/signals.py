@@ -1,0 +1,97 @@
+"""Told to stop with SIGTERM or SIGINT, in each part of a run."""
+
+import json
+import re
+import signal
+import time
+from pathlib import Path
+
+from rnnjax.checkpoint import steps_in
+from tests.faults.bench import Bench, Case, Seen
+from tests.faults.outcome import check_equal
+from tests.faults.process import Process
+
+LIMIT = 10.0  # seconds from the signal to the end
+AT_ONCE = 1.0  # seconds from the second signal to the end
+DEEP = ("--config.model.num_layers=6", "--config.model.bidirectional=true")  # long to compile
+PHASES = ("start-up", "compile", "step", "evaluation", "save")
+
+
+def reach(run: Process, phase: str) -> None:
+    """Waits until a run is in a part of its life."""
+    if phase == "start-up":  # not before Python itself has started
+        reached = run.until(lambda: "jaxlib" in Path(f"/proc/{run.pid}/maps").read_text())
+    elif phase == "compile":
+        reached = run.until(lambda: any((run.workdir / "train").glob("events*")))
+        time.sleep(0.3)  # from there to the compiler
+    elif phase == "step":
+        reached = run.until_line("training accuracy", " 12 ")
+    elif phase == "evaluation":
+        reached = run.until_line("training accuracy", " 16 ")
+    else:
+        reached = run.until(lambda: any(int(draft.stem) >= 10 for draft in run.drafts()))
+    assert reached, f"ended before it was in {phase}: {run.errors}"
+
+
+def stopped(bench: Bench, number: signal.Signals, phase: str) -> str:
+    """Stops a run, which has to save and end in time, and lets it go on to the same end."""
+    expected, workdir = bench.expected(), bench.workdir()
+    run = Process(workdir)
+    reach(run, phase)
+    run.send(number)
+    sent = time.monotonic()
+    if phase == "start-up":  # nothing to save, nothing to say
+        text = run.must_end(128 + number, lines=0)
+    else:
+        text = run.must_end(128 + number, number.name, "the same command goes on from there")
+    seconds = time.monotonic() - sent
+    assert seconds < LIMIT, f"{seconds:.1f} s until the end"
+    steps = steps_in(workdir / "checkpoints")
+    if phase != "start-up":
+        (step,) = re.findall(r"after step (\d+)", text)
+        # Before the first step there is nothing to save.
+        assert steps[-1:] == ([int(step)] if int(step) else []), f"{text}, but saved is {steps}"
+        assert phase == "compile" or int(step) >= 10, f"not hit in {phase}, but at step {step}"
+        if phase == "evaluation":
+            progress = json.loads((workdir / "checkpoints" / step / "run.json").read_text())
+            assert not progress["progress"]["evaluated"], "the evaluation was not hit"
+    Process(workdir).must_succeed()
+    check_equal(workdir, expected)
+    return f"{phase}: exit {128 + number} in {seconds:.1f} s"
+
+
+def stopped_twice(bench: Bench, phase: str, second: signal.Signals) -> str:
+    """Two signals: the run ends at once, and goes on later from what it has saved."""
+    workdir = bench.workdir()
+    run = Process(workdir, *(DEEP if phase == "compile" else ()))
+    reach(run, phase)
+    run.send(signal.SIGTERM)
+    time.sleep(0.03)
+    assert not run.ended, "the first signal was enough"
+    run.send(second)
+    sent = time.monotonic()
+    run.must_end(128 + second, lines=0)
+    seconds = time.monotonic() - sent
+    assert seconds < AT_ONCE, f"{seconds:.1f} s after the second signal"
+    if phase != "compile":
+        Process(workdir).must_succeed()
+        check_equal(workdir, bench.expected())
+    return f"{phase}, second signal: exit {128 + second} in {seconds:.2f} s"
+
+
+def told_to_stop(bench: Bench) -> Seen:
+    """Fault 2."""
+    bench.expected()
+    cases: dict[str, Case] = {}
+    for phase in PHASES:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            cases[f"{number.name} in {phase}"] = lambda number=number, phase=phase: stopped(
+                bench, number, phase
+            )
+    for phase in ("compile", "step"):
+        for second in (signal.SIGTERM, signal.SIGINT):
+            cases[f"SIGTERM, then {second.name} in {phase}"] = lambda phase=phase, second=second: (
+                stopped_twice(bench, phase, second)
+            )
+    short = ("SIGTERM in save", "SIGINT in evaluation", "SIGTERM, then SIGTERM in compile")
+    return bench.each(bench.some(cases, *short))
