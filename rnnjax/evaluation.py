@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rnnjax import checkpoint, classifier, metrics, parallel, train_state, workdir
+from rnnjax import checkpoint, checkpoints, classifier, metrics, parallel, train_state, workdir
 from rnnjax import config as settings
 from rnnjax.classifier import Params
 from rnnjax.data import sources
@@ -74,7 +74,7 @@ def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, str, Evalu
     if not config_file.is_file():
         raise ConfigError(f"--workdir={folder} holds no run: there is no config.json")
     config = settings.from_dict(workdir.read_config(config_file))
-    steps = checkpoint.steps_in(folder / "checkpoints")
+    steps = checkpoints.steps_in(folder / "checkpoints")
     if not steps or (step is not None and step not in steps):
         kept = ", ".join(map(str, steps)) or "none"
         raise ConfigError(f"{folder} has no checkpoint of step {step or 'any'}; kept are: {kept}")

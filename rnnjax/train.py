@@ -12,7 +12,8 @@ import numpy as np
 
 from rnnjax import classifier, parallel, train_state, workdir
 from rnnjax import config as settings
-from rnnjax.checkpoint import Checkpoints, Progress
+from rnnjax.checkpoint import Progress
+from rnnjax.checkpoints import Checkpoints
 from rnnjax.config import Config
 from rnnjax.data import pipeline, sources
 from rnnjax.data.sequences import num_features, to_sequences

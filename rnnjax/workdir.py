@@ -15,7 +15,8 @@ import jax
 import tensorflow as tf
 from clu.asynclib import AsyncError
 
-from rnnjax.checkpoint import arrays_of, differing, stored_arrays
+from rnnjax.checkpoint import arrays_of, differing
+from rnnjax.checkpoints import stored_arrays
 from rnnjax.config import Config, unresumable_changes
 from rnnjax.errors import ConfigError, RunError
 

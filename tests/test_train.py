@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 import pytest
 import tensorflow as tf
 
-from rnnjax.checkpoint import steps_in
+from rnnjax.checkpoints import steps_in
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, NonFiniteError
 from rnnjax.report import Result

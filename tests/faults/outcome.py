@@ -10,7 +10,7 @@ import orbax.checkpoint as ocp
 import tensorflow as tf
 
 from rnnjax import manifest
-from rnnjax.checkpoint import steps_in
+from rnnjax.checkpoints import steps_in
 
 SPLITS = ("train", "test", "validation")
 
