@@ -78,8 +78,10 @@ def stop(error: RunError) -> NoReturn:
 
 def main(argv: Sequence[str]) -> None:
     del argv  # all in flags
-    for number in (signal.SIGTERM, signal.SIGINT):  # until training takes them over
-        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    # Until training takes them over. Not by an exception, which would come up in the middle of an
+    # import: some compiled modules crash at that.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
     # TensorFlow, which only reads and writes files here, would announce its kernels on stderr,
     # Orbax all files that it writes, and CLU would show a traceback of what is raised as well.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
