@@ -46,6 +46,7 @@ def test_every_field_is_read(tmp_path: Path, data_dir: str) -> None:
     config.num_steps, config.eval_batch_size = 2, 2_000
     config.data.data_dir = data_dir
     config.model.hidden_size = 4
+    config.on_nan = "skip"
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_steps = 1
     config.optimizer.clip_norm = 1.0
