@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rnnjax import processes
 from rnnjax.checkpoint import RUN_FILE, DamagedError, Progress, Restored, read, write
 from rnnjax.errors import NonFiniteError, RunError
 from rnnjax.metrics import WAYS_ON
@@ -34,9 +35,10 @@ def stored_arrays(folder: Path) -> dict[str, str] | None:
 
 
 class Checkpoints:
-    """The checkpoints of a run, for the process that holds its workdir.
+    """The checkpoints of a run: the newest, and the one of the best validation accuracy.
 
-    Kept are the newest, and the one of the best validation accuracy.
+    Its methods are for the first process of the run, the one that holds its workdir; `save` is
+    called in all.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
@@ -44,6 +46,10 @@ class Checkpoints:
         self._keep = keep
         self._writer = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None
+
+    def tidy(self) -> None:
+        """Makes the folder, and removes what a killed process left unfinished in it."""
+        folder = self._folder
         folder.mkdir(exist_ok=True)
         for draft in folder.glob("*.tmp"):  # of a process that was killed
             _remove(draft)
@@ -101,6 +107,8 @@ class Checkpoints:
                     f"{name} became NaN or infinite at or shortly before step {int(host.step)}, "
                     f"which is not saved; {WAYS_ON}"
                 )
+        if not processes.is_first():
+            return
         self.wait()
         self._pending = self._writer.submit(self._write, host, progress)
 

@@ -20,6 +20,12 @@ from rnnjax.errors import ConfigError, RunError, did_you_mean
 
 _WORKDIR = flags.DEFINE_string("workdir", "", "folder of checkpoints, summaries and results")
 _DEBUG = flags.DEFINE_bool("debug", False, "show the traceback of an error")
+_DISTRIBUTED = flags.DEFINE_string(
+    "distributed",
+    "",
+    "train in several processes: 'auto' (SLURM, Open MPI, TPU pods, Kubernetes), or "
+    "HOST:PORT,PROCESSES,INDEX: where the first listens, how many there are, which this is",
+)
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
@@ -58,6 +64,11 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         for name in ("workdir", "config"):
             if not flags.FLAGS[name].value:
                 raise ConfigError(f"--{name} is missing; --help tells more")
+        if not re.fullmatch(r"|auto|.+:\d+,\d+,\d+", _DISTRIBUTED.value):
+            raise ConfigError(
+                f"--distributed={_DISTRIBUTED.value} is neither 'auto' nor "
+                "HOST:PORT,PROCESSES,INDEX, such as node1:1234,4,0"
+            )
         validate(_CONFIG.value)
     except RunError as error:
         stop(error)
@@ -69,11 +80,15 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def stop(error: RunError) -> NoReturn:
+    say(error)
+    sys.exit(error.exit_code)
+
+
+def say(error: RunError) -> None:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # An error inside a config file arrives with its whole traceback as text: its end tells.
     message = f"{lines[0]} {lines[-1]}" if "Traceback" in str(error) else " ".join(lines)
     print(f"rnnjax: {message}", file=sys.stderr)
-    sys.exit(error.exit_code)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -89,12 +104,16 @@ def main(argv: Sequence[str]) -> None:
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.FATAL)
     # These import JAX and TensorFlow: not before --help has answered.
+    from rnnjax import processes
     from rnnjax.allocator import keep_freed_memory
     from rnnjax.train import train
 
     keep_freed_memory()
     try:
-        train(_CONFIG.value, Path(_WORKDIR.value))
+        if _DISTRIBUTED.value:
+            processes.meet(_DISTRIBUTED.value)
+        with processes.explained():
+            train(_CONFIG.value, Path(_WORKDIR.value))
     except Exception as error:
         if _DEBUG.value:
             traceback.print_exc()
@@ -104,7 +123,8 @@ def main(argv: Sequence[str]) -> None:
             first = first.__context__
         if first is None:
             first = RunError(f"{type(error).__name__}: {error} (--debug shows where)")
-        stop(first)
+        say(first)
+        processes.leave(first.exit_code)
 
 
 def run() -> None:

@@ -82,6 +82,24 @@ def shard(batch: T) -> T:
     return jax.device_put(split, _sharding())
 
 
+class Largest:
+    """The largest of the numbers that all processes give, which all have to ask equally often.
+
+    Of several, each learns what the last question's answer is: waiting for this one's would keep
+    the devices waiting too.
+    """
+
+    def __init__(self) -> None:
+        self._asked: jax.Array | None = None
+        self._largest = compile_step(lambda number: jax.lax.pmax(number, AXIS), ())
+
+    def __call__(self, number: int) -> int:
+        if jax.process_count() == 1:
+            return number
+        answer, self._asked = self._asked, self._largest(replicate(np.int32(number)))
+        return 0 if answer is None else int(unreplicate(answer))
+
+
 def _sharding() -> jax.sharding.Sharding:
     # As pmap's own results are laid out: with any other, its second call would compile again.
     return jax.NamedSharding(jax.sharding.Mesh(jax.local_devices(), (AXIS,)), jax.P(AXIS))

@@ -8,9 +8,11 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from rnnjax import processes
+
 
 class Progress:
-    """Lines on standard output; on a terminal also a bar with the time that is left."""
+    """Lines on standard output, of the first process; on a terminal also a bar."""
 
     def __init__(self, first_step: int, num_steps: int) -> None:
         # Without a terminal tqdm is silent and the lines stay plain.
@@ -19,7 +21,7 @@ class Progress:
             initial=first_step,
             unit="step",
             file=sys.stdout,
-            disable=not sys.stdout.isatty(),
+            disable=not (sys.stdout.isatty() and processes.is_first()),
             dynamic_ncols=True,
         )
 
@@ -28,7 +30,7 @@ class Progress:
 
     def line(self, text: str) -> None:
         if self._bar.disable:
-            print(text, flush=True)
+            processes.print_first(text)
         else:
             self._bar.write(text, file=sys.stdout)
 

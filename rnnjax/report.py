@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from clu.metric_writers import MetricWriter
 
-from rnnjax import parallel, summaries
+from rnnjax import parallel, processes, summaries
 from rnnjax.config import Config, to_dict
 from rnnjax.data.sources import Dataset
 from rnnjax.evaluation import Evaluation
@@ -98,6 +98,8 @@ def open_report(
 ) -> Iterator[Report]:
     """Yields a report whose writers are flushed and closed in the end, whatever happens.
 
+    In all processes but the first it shows and writes nothing.
+
     Args:
       workdir: the run's folder.
       config: its settings.
@@ -106,7 +108,7 @@ def open_report(
       forget_last: drop the evaluation of that step too, since it will be made again.
     """
     splits = ("train", "test", "validation") if dataset.validation else ("train", "test")
-    for split in splits:
+    for split in splits if processes.is_first() else ():
         end = first_step if split != "train" and forget_last else first_step + 1
         keep_events(workdir / split, range(end) if first_step else range(0))
     with ExitStack() as stack:

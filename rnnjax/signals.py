@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -28,13 +29,21 @@ class StopRequest:
     The second does so at once: in a thread, since Python's handlers wait for the end of a call such
     as a compilation. A context manager: outside of it, signals do what they did before. Off the
     main thread, where Python delivers none, it remembers nothing.
+
+    Args:
+      agree: returns the largest of the numbers that all processes of a run call it with, so that a
+        signal to one of them stops all after the same step. All have to look equally often.
     """
 
-    def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
+    def __init__(self, agree: Callable[[int], int]) -> None:
+        self.signal: signal.Signals | None = None  # as agreed when it was looked at last
+        self._received = 0
+        self._agree = agree
         self._before: dict[int, Any] = {}
 
     def __bool__(self) -> bool:
+        if self.signal is None and (number := self._agree(self._received)):
+            self.signal = signal.Signals(number)
         return self.signal is not None
 
     def __enter__(self) -> "StopRequest":
@@ -60,7 +69,7 @@ class StopRequest:
             os.close(self._writer)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.signal = self.signal or signal.Signals(number)
+        self._received = self._received or number
 
 
 def _exit_at_second(reader: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from clu import metric_writers
 
+from rnnjax import processes
 from rnnjax.data.sources import Dataset
 
 NUM_IMAGES = 10
@@ -20,8 +21,11 @@ def open_writers(
     """Yields a writer for each split, and closes them all whatever happens.
 
     They write in threads of their own, so that training does not wait; what fails there is raised
-    by the next call or at the end.
+    by the next call or at the end. In all processes but the first, nothing is written.
     """
+    if not processes.is_first():
+        yield {split: metric_writers.MultiWriter([]) for split in splits}
+        return
     with contextlib.ExitStack() as stack:
         writers: dict[str, metric_writers.MetricWriter] = {}
         for split in splits:

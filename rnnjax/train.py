@@ -10,19 +10,18 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from rnnjax import classifier, parallel, train_state, workdir
+from rnnjax import classifier, parallel, processes, resume, train_state, workdir
 from rnnjax import config as settings
 from rnnjax.checkpoint import Progress
 from rnnjax.checkpoints import Checkpoints
 from rnnjax.config import Config
 from rnnjax.data import pipeline, sources
 from rnnjax.data.sequences import num_features, to_sequences
-from rnnjax.errors import ConfigError, RunError
 from rnnjax.evaluation import Evaluation, device_batches, evaluate
 from rnnjax.metrics import TrainMetrics, check_finite, check_skipped, compute
 from rnnjax.optimizer import adam, learning_rate
 from rnnjax.progress import Stopwatch
-from rnnjax.report import Result, load_result, open_report
+from rnnjax.report import Result, open_report
 from rnnjax.signals import StoppedError, StopRequest
 from rnnjax.train_step import eval_step, train_step
 
@@ -51,37 +50,28 @@ def train(config: Config, folder: Path) -> Result:
     create_state = functools.partial(
         train_state.create, model, optimizer, params_key, read(np.zeros((1, 28, 28), np.uint8))
     )
-    workdir.check_writable(folder)
-    workdir.check_same_run(config, folder, create_state)
-    result = load_result(folder / "result.json")
-    if result is not None and result.steps >= config.num_steps:
-        print(f"{folder} has finished already: {result}")
+    result = processes.on_first(functools.partial(resume.finished, config, folder, create_state))
+    if result is not None:
+        processes.print_first(f"{folder} has finished already: {result}")
         return result
 
     with workdir.explained(folder), ExitStack() as stack:
-        stop = stack.enter_context(StopRequest())
+        stop = stack.enter_context(StopRequest(agree=parallel.Largest()))
         with ThreadPoolExecutor() as background:  # reading and compiling each take seconds
             loading = background.submit(sources.load, config.data)
             state = create_state()
             dataset = loading.result()
-        folder.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(workdir.locked(folder))
-        workdir.check_same_run(config, folder, create_state)  # nobody changes it from here on
         checkpoints = stack.enter_context(
             closing(Checkpoints(folder / "checkpoints", config.checkpoint.keep))
         )
-        checkpoints.try_writing(state)
-        restored = checkpoints.restore(state)
-        if restored is None and result is not None:
-            raise RunError(f"{folder} has a result, but no checkpoint to go on from")
-        state, before = (state, Progress()) if restored is None else restored
+        resumed = processes.on_first(
+            functools.partial(resume.hold, config, folder, create_state, checkpoints, stack)
+        )
+        before = Progress()
+        if resumed is not None:
+            before = resumed.progress
+            state = jax.tree.unflatten(jax.tree.structure(state), resumed.arrays)
         first_step = int(state.step)
-        if first_step > config.num_steps:
-            raise ConfigError(
-                f"config.num_steps={config.num_steps}, but {folder} has {first_step} steps already"
-            )
-        workdir.write_json(folder / "config.json", settings.to_dict(config))
-        (folder / "result.json").unlink(missing_ok=True)  # of fewer steps
 
         compiled_train_step = parallel.compile_step(
             functools.partial(
@@ -140,7 +130,7 @@ def train(config: Config, folder: Path) -> Result:
 
         clock, best = Stopwatch(first_step), checkpoints.best_accuracy()
         final = evaluate_all(first_step) if evaluate_first else {}
-        if restored is not None and "validation" in final and not before.evaluated:
+        if resumed is not None and "validation" in final and not before.evaluated:
             # Saved again, so that it can be found as the best.
             accuracy = final["validation"].accuracy
             progress = Progress(seconds=seconds(), validation_accuracy=accuracy)
@@ -191,7 +181,7 @@ def train(config: Config, folder: Path) -> Result:
                         parallel.unreplicate(state), progress._replace(seconds=seconds())
                     )
                 best = max(best, progress.validation_accuracy or 0)
-        checkpoints.wait()
+        processes.on_first(checkpoints.wait)
         if stop.signal is not None:
             raise StoppedError(
                 stop.signal,
@@ -209,6 +199,8 @@ def train(config: Config, folder: Path) -> Result:
             seed=config.seed,
             validation_accuracy=final["validation"].accuracy if "validation" in final else None,
         )
-        workdir.write_json(folder / "result.json", result._asdict())
-    print(f"{result}; checkpoints, summaries and result.json are in {folder}", flush=True)
+        processes.on_first(
+            functools.partial(workdir.write_json, folder / resume.RESULT, result._asdict())
+        )
+    processes.print_first(f"{result}; checkpoints, summaries and result.json are in {folder}")
     return result

@@ -4,7 +4,17 @@ import subprocess
 from collections.abc import Callable
 
 from rnnjax import __version__
-from tests.faults import damage, data, environment, kills, planted, settings, signals, workdirs
+from tests.faults import (
+    damage,
+    data,
+    environment,
+    kills,
+    planted,
+    settings,
+    several,
+    signals,
+    workdirs,
+)
 from tests.faults.bench import Bench, Seen
 from tests.faults.process import ROOT
 
@@ -24,6 +34,7 @@ FAULTS: dict[int, tuple[str, Callable[[Bench], Seen]]] = {
     13: ("compilation cache gone bad", environment.compilation_cache),
     14: ("event files read back after kills", kills.read_back),
     15: ("clock set back a day", environment.clock),
+    16: ("several processes: one stopped, killed, missing", several.processes),
 }
 
 

@@ -1,0 +1,136 @@
+"""Several processes that are one run: how they meet, and what the first does for all."""
+
+import contextlib
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import NoReturn, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental.multihost_utils import broadcast_one_to_all
+
+from rnnjax.errors import ConfigError, RunError
+
+MEETING_SECONDS = 120  # that a process waits for the others at the start
+HEARTBEAT_SECONDS = 10  # of silence, after which a process counts as dead and its run ends
+T = TypeVar("T")
+
+
+def meet(how: str) -> None:
+    """Waits for the other processes of this run.
+
+    Args:
+      how: `auto`: as SLURM, Open MPI, a TPU pod or Kubernetes say; elsewhere
+        `HOST:PORT,PROCESSES,INDEX`: where the first process listens, how many there are, which
+        this is.
+
+    Raises:
+      ConfigError: if INDEX is not below PROCESSES, or there is no cluster to ask.
+      RunError: if the others do not come.
+    """
+    where: tuple[str | None, int | None, int | None] = (None, None, None)
+    if how != "auto":
+        address, count, index = how.split(",")
+        where = (address, int(count), int(index))
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
+    try:
+        jax.distributed.initialize(
+            *where,
+            cluster_detection_method=None if how == "auto" else "deactivate",
+            initialization_timeout=MEETING_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=HEARTBEAT_SECONDS,
+        )
+    except ValueError as error:
+        raise ConfigError(
+            f"--distributed={how}: {str(error).splitlines()[0]} -- 'auto' needs SLURM, Open MPI, a "
+            "TPU pod or Kubernetes; an INDEX is from 0 to PROCESSES - 1"
+        ) from error
+    except RuntimeError as error:
+        raise RunError(
+            f"the processes of --distributed={how} did not meet within {MEETING_SECONDS} s: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
+def is_first() -> bool:
+    """Whether this process is the one that prints, and reads and writes the workdir."""
+    return jax.process_index() == 0
+
+
+def print_first(text: str) -> None:
+    """Prints a line, once for all processes."""
+    if is_first():
+        print(text, flush=True)
+
+
+def on_first(action: Callable[[], T]) -> T:
+    """Returns, in all processes, what a function returns in the first, where alone it runs.
+
+    Raises:
+      Exception: what the function raises, in the first process; a RunError in all others.
+    """
+    if jax.process_count() == 1:
+        return action()
+    error, message = None, (None, 0)
+    if is_first():
+        try:
+            message = (action(), 0)
+        except Exception as raised:
+            error = raised
+            message = (None, getattr(raised, "exit_code", RunError.exit_code))
+    # Between the processes of one run: from no file, and from nobody else.
+    result, exit_code = pickle.loads(_broadcast(pickle.dumps(message)))
+    if error is not None:
+        raise error
+    if exit_code:
+        raise FirstProcessError(exit_code)
+    return result
+
+
+class FirstProcessError(RunError):
+    """The first process could not go on."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("the first process of this run stopped; what it printed says why")
+        self.exit_code = exit_code
+
+
+def _broadcast(message: bytes) -> bytes:
+    size = int(broadcast_one_to_all(np.int32(len(message))))
+    padded = np.frombuffer(message[:size].ljust(size), np.uint8)
+    return np.asarray(broadcast_one_to_all(padded)).tobytes()
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turns what JAX raises when another process is gone into an error for people.
+
+    Raises:
+      RunError: instead.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        raise RunError(
+            "another process of this run ended, and may have printed why; once all are back, the "
+            f"same command goes on from the newest checkpoint ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def leave(exit_code: int) -> NoReturn:
+    """Ends this process after an error, and does not wait long for others that may not know."""
+    if jax.process_count() > 1:
+        # In a thread: others that wait for this one in a collective never come.
+        farewell = threading.Thread(target=jax.distributed.shutdown, daemon=True)
+        farewell.start()
+        farewell.join(HEARTBEAT_SECONDS / 2)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
+    sys.exit(exit_code)

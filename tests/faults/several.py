@@ -1,0 +1,103 @@
+"""Several processes that are one run: told to stop, killed, kept out, continued by fewer."""
+
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from rnnjax.checkpoints import steps_in
+from rnnjax.processes import HEARTBEAT_SECONDS
+from rnnjax.workdir import locked
+from tests.faults.bench import Bench, Case, Seen
+from tests.faults.outcome import check_equal, outcome
+from tests.faults.process import Process
+from tests.faults.signals import LIMIT
+
+PROCESSES = 2
+
+
+def start(workdir: Path, *settings: str) -> list[Process]:
+    """Starts the processes of a run, the first first."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        where = f"localhost:{free.getsockname()[1]}"
+    return [
+        Process(workdir, f"--distributed={where},{PROCESSES},{index}", *settings)
+        for index in range(PROCESSES)
+    ]
+
+
+def finish(workdir: Path, *settings: str) -> None:
+    for process in start(workdir, *settings):
+        process.must_succeed()
+
+
+def told_to_stop(workdir: Path, index: int) -> str:
+    """Only one of the processes gets the signal."""
+    run = start(workdir)
+    assert run[0].until_step(12), run[0].errors
+    run[index].send(signal.SIGTERM)
+    sent = time.monotonic()
+    texts = [p.must_end(143, "SIGTERM", "the same command goes on from there") for p in run]
+    assert time.monotonic() - sent < LIMIT, f"{time.monotonic() - sent:.1f} s until the end"
+    ((step,),) = {tuple(re.findall(r"after step (\d+)", text)) for text in texts}
+    assert steps_in(workdir / "checkpoints")[-1] == int(step), f"saved is not step {step}"
+    return f"SIGTERM to process {index}: both exit 143 after the same step"
+
+
+def killed(workdir: Path, index: int) -> str:
+    """The other cannot go on, and must not wait for ever."""
+    run = start(workdir)
+    assert run[0].until_step(12), run[0].errors
+    run[index].kill()
+    sent, other = time.monotonic(), run[1 - index]
+    assert other.wait() != 0, "the other went on alone"
+    seconds = time.monotonic() - sent
+    assert seconds < HEARTBEAT_SECONDS + 10, f"{seconds:.1f} s until the other ended"
+    assert any(line.startswith("rnnjax: ") for line in other.errors) or index == 0, other.errors
+    return f"SIGKILL to process {index}: the other ends"
+
+
+def kept_out(workdir: Path) -> str:
+    workdir.mkdir()
+    with locked(workdir):
+        run = start(workdir)
+        run[0].must_end(1, "is in use by")
+        run[1].must_end(1, "the first process of this run stopped")
+    return "workdir in use: both exit 1"
+
+
+def continued_by_one(workdir: Path, whole: Path) -> str:
+    """One process with as many devices: the same images, the sums in another order."""
+    finish(workdir, "--config.num_steps=20")
+    Process(workdir, environment={"JAX_NUM_CPU_DEVICES": str(PROCESSES)}).must_succeed()
+    expected, found = outcome(whole), outcome(workdir)
+    for name, array in expected.arrays.items():
+        np.testing.assert_allclose(found.arrays[name], array, rtol=1e-3, atol=1e-5, err_msg=name)
+    return "continued by one process: the same parameters to 1e-5"
+
+
+def processes(bench: Bench) -> Seen:
+    """Fault 16."""
+    whole = bench.workdir()
+    finish(whole)
+    expected = outcome(whole)
+
+    def resumed(harm: Callable[[Path, int], str], index: int) -> str:
+        workdir = bench.workdir()
+        text = harm(workdir, index)
+        finish(workdir)
+        check_equal(workdir, expected)
+        return text
+
+    cases: dict[str, Case] = {}
+    for index in range(PROCESSES):
+        cases[f"SIGTERM to process {index}"] = lambda index=index: resumed(told_to_stop, index)
+        cases[f"SIGKILL to process {index}"] = lambda index=index: resumed(killed, index)
+    cases["workdir in use"] = lambda: kept_out(bench.workdir())
+    cases["continued by one"] = lambda: continued_by_one(bench.workdir(), whole)
+    return bench.each(bench.some(cases, "SIGTERM to process 1", "SIGKILL to process 0"))
