@@ -31,7 +31,7 @@ class BareStep:
         key = jax.random.key(0)
         state = train_state.create(model, optimizer, key, read(images[:1]))
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-        self._state = parallel.replicate(state)
+        self.state = parallel.replicate(state)
         self._batch, self._key = parallel.shard(Batch(images, labels)), parallel.replicate(key)
         self.seconds(1)  # compiles
 
@@ -39,6 +39,6 @@ class BareStep:
         """Returns the seconds that one of so many steps took."""
         start = time.monotonic()
         for _ in range(num_steps):
-            self._state, _ = self._step(self._state, self._batch, self._key)
-        jax.block_until_ready(self._state)
+            self.state, _ = self._step(self.state, self._batch, self._key)
+        jax.block_until_ready(self.state)
         return (time.monotonic() - start) / num_steps

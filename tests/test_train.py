@@ -109,31 +109,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
             np.testing.assert_array_equal(found[name], leaf, err_msg=name)
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path, root: Path) -> None:
-    """As a command, killed after its first checkpoint, started again the same way."""
-    (tmp_path / "config.py").write_text(
-        "from tests.test_train import small\n\n\ndef get_config():\n    return small(steps=400)\n"
-    )
-    command = [sys.executable, "-m", "rnnjax.main", f"--workdir={tmp_path / 'run'}"]
-    command.append(f"--config={tmp_path / 'config.py'}")
-    checkpoints = tmp_path / "run" / "checkpoints"
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for _ in process.stdout:
-            if (checkpoints / "5").exists():
-                process.kill()
-    assert process.returncode == -9
-    newest = max(int(path.name) for path in checkpoints.iterdir() if path.name.isdecimal())
-    again = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert f"step {newest + 1} was done" in again.stdout
-    once_more = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert "has finished already" in once_more.stdout
-    assert "training accuracy" not in once_more.stdout
-    whole = train(small(steps=400), tmp_path / "whole")
-    stored = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert stored["test_loss"] == whole.test_loss
-
-
 def test_more_steps_go_on_with_a_finished_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

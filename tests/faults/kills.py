@@ -20,7 +20,8 @@ def killed_anywhere(bench: Bench) -> Seen:
         left = bench.moments - seen.times
         chains = {}
         for number in range(min(bench.jobs, left)):
-            kills = min(bench.random.randint(1, 3), left // bench.jobs or 1)
+            most = 3 if bench.short else bench.random.randint(1, 3)
+            kills = min(most, left // bench.jobs or 1)
             chance = random.Random(bench.random.random())
 
             def chain(kills: int = kills, chance: random.Random = chance) -> str:

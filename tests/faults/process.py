@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -28,6 +29,8 @@ class Process:
     ) -> None:
         self.workdir = workdir
         self._out, self._err = _unnamed_file(), _unnamed_file()
+        for file in (self._out, self._err):
+            weakref.finalize(self, file.close)
         config = Path(__file__).with_name("quick.py")
         command = [*wrapper, sys.executable, "-m", "rnnjax.main"]
         command += [f"--workdir={workdir}", f"--config={config}", *settings]

@@ -123,7 +123,7 @@ WRONG = {
     "--config.model.output_keep_prob=nan": "config.model.output_keep_prob",
     "--config.optimizer.learning_rate=0": "config.optimizer.learning_rate",
     "--config.optimizer.learning_rate=inf": "config.optimizer.learning_rate",
-    "--config.on_nan=ignore": "'halt'",
+    "--config.on_nan=ignore": "halt, skip",
     "--config.checkpoint.keep=0": "config.checkpoint.keep=0",
     "--config.checkpoint.every_steps=0": "config.checkpoint.every_steps=0",
     "--config.model.cell=lsmt": "'lstm'",
