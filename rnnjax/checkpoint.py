@@ -1,6 +1,7 @@
 """A checkpoint: a folder written by Orbax, sealed, and checked to the last byte when read."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,12 +24,19 @@ class Progress(NamedTuple):
     validation_accuracy: float | None = None  # at this step, if it was evaluated on held-out images
 
 
+class Run(NamedTuple):
+    """What `RUN_FILE` holds."""
+
+    arrays: dict[str, str]  # `arrays_of` the state
+    progress: Progress
+
+
 class Restored(NamedTuple):
     state: TrainState  # on the host
     progress: Progress
 
 
-class DamagedError(RunError):
+class DamagedCheckpointError(RunError):
     """A checkpoint is not as it was written."""
 
 
@@ -62,24 +70,49 @@ def read(path: Path, like: TrainState) -> Restored:
       like: a state of the same shapes.
 
     Raises:
-      DamagedError: if it is not as it was written.
+      DamagedCheckpointError: if it is not as it was written.
+      OSError: if the disk does not give what it holds, which says nothing of that.
       RunError: if it is of another state, naming all arrays that differ.
     """
     if reason := manifest.damage(path):
-        raise DamagedError(f"the checkpoint {path} is damaged: {reason}")
+        raise DamagedCheckpointError(f"the checkpoint {path} is damaged: {reason}")
     try:
-        run = json.loads((path / RUN_FILE).read_text())
-        if differences := differing(run["arrays"], arrays_of(like)):
+        run = read_run(path)
+        if differences := differing(run.arrays, arrays_of(like)):
             raise RunError(f"the checkpoint {path} is of another state: {'; '.join(differences)}")
         state = _checkpointer().restore(
             path.absolute() / "state", args=ocp.args.StandardRestore(jax.device_get(like))
         )
-        return Restored(state, Progress(**run["progress"]))
-    except RunError:
+        if str(state.step) != path.name:
+            raise DamagedCheckpointError(
+                f"the checkpoint {path} is damaged: it is of step {state.step}"
+            )
+        return Restored(state, run.progress)
+    except (RunError, OSError, MemoryError):
         raise
     except Exception as error:  # somebody sealed what is no checkpoint; Orbax raises all there is
-        raise DamagedError(
+        raise DamagedCheckpointError(
             f"the checkpoint {path} is damaged: it cannot be read ({type(error).__name__})"
+        ) from error
+
+
+def read_run(path: Path) -> Run:
+    """Returns what a checkpoint says beside its state, unchecked by the seal.
+
+    Raises:
+      DamagedCheckpointError: if that makes no sense.
+      OSError: if it cannot be read.
+    """
+    try:
+        run = json.loads((path / RUN_FILE).read_text())
+        progress = Progress(**run["progress"])
+        figures = float(progress.seconds) + float(progress.validation_accuracy or 0)
+        if not math.isfinite(figures) or type(progress.evaluated) is not bool:
+            raise ValueError(progress)
+        return Run({name: str(array) for name, array in run["arrays"].items()}, progress)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedCheckpointError(
+            f"the checkpoint {path} is damaged: {RUN_FILE} makes no sense"
         ) from error
 
 

@@ -4,7 +4,6 @@ A step is written into `STEP.tmp` and renamed to `STEP`: what has a plain number
 whole once. A damaged one is moved aside to `STEP.damaged`, never deleted.
 """
 
-import json
 import shutil
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,22 +14,24 @@ import jax
 import numpy as np
 
 from rnnjax import processes
-from rnnjax.checkpoint import RUN_FILE, DamagedError, Progress, Restored, read, write
+from rnnjax.checkpoint import DamagedCheckpointError, Progress, Restored, read, read_run, write
 from rnnjax.errors import NonFiniteError, RunError
-from rnnjax.metrics import WAYS_ON
+from rnnjax.manifest import synchronise
+from rnnjax.metrics import HALTED
 from rnnjax.train_state import TrainState
 
 
 def steps_in(folder: Path) -> list[int]:
     """Returns the steps of the checkpoints in a folder, the oldest first."""
-    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdecimal())
+    names = (path.name for path in folder.glob("[0-9]*") if path.is_dir() and not path.is_symlink())
+    return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
 
 
 def stored_arrays(folder: Path) -> dict[str, str] | None:
     """Returns `arrays_of` the newest checkpoint in a folder, unchecked; None if there is none."""
     try:
-        return json.loads((folder / str(steps_in(folder)[-1]) / RUN_FILE).read_text())["arrays"]
-    except (OSError, ValueError, LookupError):
+        return read_run(folder / str(steps_in(folder)[-1])).arrays
+    except (OSError, LookupError, DamagedCheckpointError):
         return None
 
 
@@ -78,7 +79,7 @@ class Checkpoints:
         for step in reversed(steps_in(self._folder)):
             try:
                 return read(self._folder / str(step), like)
-            except DamagedError as error:
+            except DamagedCheckpointError as error:
                 damaged.append(self._move_aside(step))
                 print(f"rnnjax: {error}; moved to {damaged[-1]}", file=sys.stderr, flush=True)
         if damaged:
@@ -105,7 +106,7 @@ class Checkpoints:
                 name = jax.tree_util.keystr(path, simple=True, separator="/")
                 raise NonFiniteError(
                     f"{name} became NaN or infinite at or shortly before step {int(host.step)}, "
-                    f"which is not saved; {WAYS_ON}"
+                    f"which is not saved; {HALTED}"
                 )
         if not processes.is_first():
             return
@@ -137,6 +138,7 @@ class Checkpoints:
         if target.exists():  # saved again, with more known of it
             target.rename(old)
         draft.rename(target)
+        synchronise(self._folder)  # before an older one is removed
         if old.exists():
             shutil.rmtree(old)
         self._prune()
@@ -153,9 +155,8 @@ class Checkpoints:
     def _accuracy(self, step: int) -> float:
         """Returns 0 without an evaluation, and for a step that is damaged."""
         try:
-            run = json.loads((self._folder / str(step) / RUN_FILE).read_text())
-            return float(run["progress"]["validation_accuracy"] or 0)
-        except (OSError, ValueError, LookupError, TypeError):
+            return float(read_run(self._folder / str(step)).progress.validation_accuracy or 0)
+        except (OSError, DamagedCheckpointError):
             return 0.0
 
     def _move_aside(self, step: int) -> str:

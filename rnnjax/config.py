@@ -228,7 +228,10 @@ def from_dict(stored: dict[str, Any]) -> Config:
             raise ConfigError(f"unknown setting config.{name}; {did_you_mean(name, known)}")
         *sections, field = name.split(".")
         holder: Any = functools.reduce(getattr, sections, config)
-        setattr(holder, field, ConfigDict(value) if isinstance(value, dict) else value)
+        try:
+            setattr(holder, field, ConfigDict(value) if isinstance(value, dict) else value)
+        except ValueError as error:
+            raise ConfigError(f"config.{name}={value!r} cannot be: {error}") from error
     validate(config)
     return config
 

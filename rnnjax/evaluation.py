@@ -15,9 +15,10 @@ from rnnjax.data import sources
 from rnnjax.data.pipeline import Batch, eval_batches
 from rnnjax.data.sequences import num_features, to_sequences
 from rnnjax.data.sources import Split
-from rnnjax.errors import ConfigError
+from rnnjax.errors import ConfigError, RunError
 from rnnjax.metrics import EvalMetrics
 from rnnjax.optimizer import adam
+from rnnjax.train_state import TrainState
 from rnnjax.train_step import eval_step
 
 
@@ -74,11 +75,7 @@ def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, str, Evalu
     if not config_file.is_file():
         raise ConfigError(f"--workdir={folder} holds no run: there is no config.json")
     config = settings.from_dict(workdir.read_config(config_file))
-    steps = checkpoints.steps_in(folder / "checkpoints")
-    if not steps or (step is not None and step not in steps):
-        kept = ", ".join(map(str, steps)) or "none"
-        raise ConfigError(f"{folder} has no checkpoint of step {step or 'any'}; kept are: {kept}")
-    step = steps[-1] if step is None else step
+    _find(folder, step)  # before the seconds that all else takes
     features = num_features(config.data.sequence)
     model = classifier.build(config.model, sources.NUM_CLASSES, features)
     read = functools.partial(
@@ -90,7 +87,7 @@ def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, str, Evalu
         jax.random.key(config.seed),
         read(np.zeros((1, 28, 28), np.uint8)),
     )
-    state, _ = checkpoint.read(folder / "checkpoints" / str(step), like)
+    state = _read(folder, step, like)
     dataset = sources.load(config.data)
     compiled = parallel.compile_step(
         functools.partial(eval_step, model=model, read=read, axis_name=parallel.AXIS),
@@ -99,4 +96,27 @@ def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, str, Evalu
     batches = device_batches(dataset.test, config.eval_batch_size)
     found = evaluate(compiled, parallel.replicate(state.params), batches)
     assert found is not None  # nothing tells it to stop
-    return step, dataset.name, found
+    return int(state.step), dataset.name, found
+
+
+def _find(folder: Path, step: int | None) -> Path:
+    steps = checkpoints.steps_in(folder / "checkpoints")
+    if not steps or step not in (None, *steps):
+        kept = ", ".join(map(str, steps)) or "none"
+        wanted = "" if step is None else f" of step {step}"
+        raise ConfigError(f"{folder} has no checkpoint{wanted}; kept are: {kept}")
+    return folder / "checkpoints" / str(steps[-1] if step is None else step)
+
+
+def _read(folder: Path, step: int | None, like: TrainState) -> TrainState:
+    """Reads a checkpoint, which a run that is under way may remove meanwhile."""
+    while True:
+        path = _find(folder, step)
+        try:
+            return checkpoint.read(path, like).state
+        except (OSError, checkpoint.DamagedCheckpointError) as error:
+            if path.is_dir():
+                steps = checkpoints.steps_in(path.parent)
+                raise RunError(
+                    f"{error}; kept are the steps {', '.join(map(str, steps))}: --step chooses one"
+                ) from error

@@ -3,11 +3,8 @@
 python -m rnnjax.main --workdir=DIR --config=FILE [--config.FIELD=VALUE ...]
 """
 
-import os
 import re
-import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +12,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from rnnjax import command
 from rnnjax.config import Config, describe, fields, validate
 from rnnjax.errors import ConfigError, RunError, did_you_mean
 
@@ -80,27 +78,13 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def stop(error: RunError) -> NoReturn:
-    say(error)
+    command.say(error)
     sys.exit(error.exit_code)
-
-
-def say(error: RunError) -> None:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # An error inside a config file arrives with its whole traceback as text: its end tells.
-    message = f"{lines[0]} {lines[-1]}" if "Traceback" in str(error) else " ".join(lines)
-    print(f"rnnjax: {message}", file=sys.stderr)
 
 
 def main(argv: Sequence[str]) -> None:
     del argv  # all in flags
-    # Until training takes them over. Not by an exception, which would come up in the middle of an
-    # import: some compiled modules crash at that.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: os._exit(128 + number))
-    # TensorFlow, which only reads and writes files here, would announce its kernels on stderr,
-    # Orbax all files that it writes, and CLU would show a traceback of what is raised as well.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    # Orbax would announce all files that it writes, CLU show a traceback of what is raised as well.
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.FATAL)
     # These import JAX and TensorFlow: not before --help has answered.
@@ -115,19 +99,11 @@ def main(argv: Sequence[str]) -> None:
         with processes.explained():
             train(_CONFIG.value, Path(_WORKDIR.value))
     except Exception as error:
-        if _DEBUG.value:
-            traceback.print_exc()
-        # Closing the writers after an error may fail as well, but the first is what matters.
-        first: BaseException | None = error
-        while first is not None and not isinstance(first, RunError):
-            first = first.__context__
-        if first is None:
-            first = RunError(f"{type(error).__name__}: {error} (--debug shows where)")
-        say(first)
-        processes.leave(first.exit_code)
+        processes.leave(command.explain(error, debug=_DEBUG.value))
 
 
 def run() -> None:
+    command.prepare()
     app.run(main, flags_parser=parse_flags)
 
 

@@ -11,16 +11,22 @@ def seal(folder: Path) -> None:
     """Writes the list, and waits until it and all files are on the disk."""
     names, _ = _walk(folder)
     for name in names:
-        _synchronise(folder / name)
+        synchronise(folder / name)
+    for parent, _, _ in os.walk(folder):
+        synchronise(Path(parent))
     body = "".join(f"{_digest(folder / name)}  {name}\n" for name in names)
     # The last line is of the lines above, so that the list cannot be damaged unnoticed either.
     (folder / NAME).write_text(f"{body}{_digest_of(body)}  -\n")
-    _synchronise(folder / NAME)
-    _synchronise(folder)
+    synchronise(folder / NAME)
+    synchronise(folder)
 
 
 def damage(folder: Path) -> str | None:
-    """Returns what is wrong with a sealed folder: a file more, less or other; None if nothing."""
+    """Returns what is wrong with a sealed folder: a file more, less or other; None if nothing.
+
+    Raises:
+      OSError: if a file that is there cannot be read, which says nothing of what it holds.
+    """
     if folder.is_symlink() or not folder.is_dir():
         return "it is not a folder"
     names, links = _walk(folder)
@@ -28,8 +34,10 @@ def damage(folder: Path) -> str | None:
         return f"{links[0]} is a link"
     try:
         body, _, end = (folder / NAME).read_text().removesuffix("\n").rpartition("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        return f"{NAME} cannot be read ({type(error).__name__})"
+    except FileNotFoundError:
+        return f"{NAME} is missing"
+    except UnicodeDecodeError:
+        return f"{NAME} is damaged"
     if end != f"{_digest_of(body + chr(10))}  -":
         return f"{NAME} is damaged"
     listed = {
@@ -65,7 +73,8 @@ def _digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _synchronise(path: Path) -> None:
+def synchronise(path: Path) -> None:
+    """Waits until a file, or the list of what is in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

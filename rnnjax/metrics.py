@@ -28,7 +28,8 @@ def compute(collection: metrics.Collection) -> dict[str, float]:
         return {name: float(value) for name, value in jax.device_get(collection).compute().items()}
 
 
-WAYS_ON = "a lower config.optimizer.learning_rate or config.optimizer.clip_norm=1 may help"
+WAYS_ON = "config.optimizer.clip_norm=1 or a lower learning_rate in a new --workdir may help"
+HALTED = f"--config.on_nan=skip leaves such steps out; {WAYS_ON}"
 
 
 def check_finite(averages: dict[str, float], step: int) -> None:
@@ -36,14 +37,14 @@ def check_finite(averages: dict[str, float], step: int) -> None:
     for name, value in averages.items():
         if not math.isfinite(value):
             raise NonFiniteError(
-                f"{name} became {value} at or shortly before step {step}; {WAYS_ON}"
+                f"{name} became {value} at or shortly before step {step}; {HALTED}"
             )
 
 
-def check_skipped(figures: dict[str, float], limit: int, step: int) -> None:
+def check_skipped(skipped: int, limit: int, step: int) -> None:
     """Raises a NonFiniteError if more steps were skipped than the limit allows."""
-    if figures["skipped_steps"] > limit:
+    if skipped > limit:
         raise NonFiniteError(
-            f"{figures['skipped_steps']} steps up to {step} had a loss or gradient that was not "
+            f"{skipped} steps up to {step} had a loss or gradient that was not "
             f"finite, more than config.max_skipped_steps={limit}; {WAYS_ON}"
         )

@@ -10,8 +10,9 @@ from typing import NoReturn, TypeVar
 
 import jax
 import numpy as np
-from jax.experimental.multihost_utils import broadcast_one_to_all
+from jax.experimental.multihost_utils import broadcast_one_to_all, process_allgather
 
+from rnnjax.config import Config, to_dict
 from rnnjax.errors import ConfigError, RunError
 
 MEETING_SECONDS = 120  # that a process waits for the others at the start
@@ -62,13 +63,25 @@ def is_first() -> bool:
 
 
 def print_first(text: str) -> None:
-    """Prints a line, once for all processes."""
+    """Prints a line, once for all processes.
+
+    Raises:
+      RunError: if standard output takes none.
+    """
     if is_first():
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except OSError as error:
+            raise RunError(
+                f"standard output cannot be written: {error.strerror}; the same command goes on "
+                "from the newest checkpoint"
+            ) from error
 
 
 def on_first(action: Callable[[], T]) -> T:
     """Returns, in all processes, what a function returns in the first, where alone it runs.
+
+    For what is small; arrays go by `share`.
 
     Raises:
       Exception: what the function raises, in the first process; a RunError in all others.
@@ -99,6 +112,27 @@ class FirstProcessError(RunError):
         self.exit_code = exit_code
 
 
+def share(tree: T) -> T:
+    """Returns, in all processes, the first's arrays; `tree` has the same shapes in all."""
+    return tree if jax.process_count() == 1 else jax.tree.map(broadcast_one_to_all, tree)
+
+
+def check_same_settings(config: Config) -> None:
+    """Raises a ConfigError, in all processes, unless all have the first's settings."""
+    own = to_dict(config)
+    first = on_first(lambda: own)
+    differing = [
+        f"config.{name} is {own[name]!r}, in the first process {first[name]!r}"
+        for name in own
+        if own[name] != first[name] and name not in ("data.data_dir", "data.idx_dir")
+    ]
+    if np.any(process_allgather(np.bool_(differing))):
+        raise ConfigError(
+            f"the processes of one run need the same settings: "
+            f"{'; '.join(differing) or 'another one has others, and says which'}"
+        )
+
+
 def _broadcast(message: bytes) -> bytes:
     size = int(broadcast_one_to_all(np.int32(len(message))))
     padded = np.frombuffer(message[:size].ljust(size), np.uint8)
@@ -114,8 +148,10 @@ def explained() -> Iterator[None]:
     """
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        # The collectives of CPUs, Gloo, fail with either.
+        lost = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
+        if jax.process_count() == 1 or not lost:
             raise
         raise RunError(
             "another process of this run ended, and may have printed why; once all are back, the "

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from rnnjax import processes
 
 
-class Progress:
+class Display:
     """Lines on standard output, of the first process; on a terminal also a bar."""
 
     def __init__(self, first_step: int, num_steps: int) -> None:
@@ -34,7 +34,7 @@ class Progress:
         else:
             self._bar.write(text, file=sys.stdout)
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "Display":
         return self
 
     def __exit__(

@@ -16,7 +16,7 @@ from rnnjax.config import Config, to_dict
 from rnnjax.data.sources import Dataset
 from rnnjax.evaluation import Evaluation
 from rnnjax.event_files import keep_events
-from rnnjax.progress import Progress
+from rnnjax.progress import Display
 from rnnjax.train_state import TrainState
 
 
@@ -42,24 +42,25 @@ def load_result(path: Path) -> Result | None:
     """Returns the result of a run that has ended; None if there is none to read."""
     try:
         result = Result(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        figures = (result.test_accuracy, result.test_loss, result.seconds)
+        return result if type(result.steps) is int and math.isfinite(sum(figures)) else None
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return result if isinstance(result.steps, int) else None
 
 
 class Report:
     """Shows a run's figures as they come; `open_report` makes one."""
 
-    def __init__(self, writers: dict[str, MetricWriter], progress: Progress, dataset: Dataset):
+    def __init__(self, writers: dict[str, MetricWriter], display: Display, dataset: Dataset):
         self._writers = writers
-        self._progress = progress
+        self._display = display
         self._dataset = dataset
 
     def line(self, text: str) -> None:
-        self._progress.line(text)
+        self._display.line(text)
 
     def step(self) -> None:
-        self._progress.advance()
+        self._display.advance()
 
     def flush(self) -> None:
         """Waits until all summaries are in their files."""
@@ -113,7 +114,7 @@ def open_report(
         keep_events(workdir / split, range(end) if first_step else range(0))
     with ExitStack() as stack:
         writers = stack.enter_context(summaries.open_writers(workdir, splits))
-        progress = stack.enter_context(Progress(first_step, config.num_steps))
+        display = stack.enter_context(Display(first_step, config.num_steps))
         if first_step == 0:
             summaries.write_start(writers, to_dict(config), dataset)
-        yield Report(writers, progress, dataset)
+        yield Report(writers, display, dataset)

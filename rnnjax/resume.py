@@ -1,19 +1,15 @@
 """Where a run begins: its workdir checked and held, its newest checkpoint read.
 
-For the first process of a run, which alone touches the workdir.
+Of several processes, the first does this for all.
 """
 
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
-
-import jax
-import numpy as np
 
 from rnnjax import config as settings
-from rnnjax import workdir
-from rnnjax.checkpoint import Progress
+from rnnjax import processes, workdir
+from rnnjax.checkpoint import Progress, Restored
 from rnnjax.checkpoints import Checkpoints
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, RunError
@@ -23,53 +19,80 @@ from rnnjax.train_state import TrainState
 RESULT = "result.json"
 
 
-class Resumed(NamedTuple):
-    arrays: list[np.ndarray]  # the leaves of the state
-    progress: Progress
-
-
 def finished(config: Config, folder: Path, create_state: Callable[[], TrainState]) -> Result | None:
     """Returns the result of a run that has no step left to take.
 
     Raises:
       ConfigError: if the folder cannot be written or holds another run; nothing is written.
     """
-    workdir.check_writable(folder)
-    workdir.check_same_run(config, folder, create_state)
-    result = load_result(folder / RESULT)
-    return result if result is not None and result.steps >= config.num_steps else None
+
+    def find() -> Result | None:
+        workdir.check_writable(folder)
+        workdir.check_same_run(config, folder, create_state)
+        result = load_result(folder / RESULT)
+        return result if result is not None and result.steps >= config.num_steps else None
+
+    return processes.on_first(find)
 
 
-def hold(
-    config: Config,
-    folder: Path,
-    create_state: Callable[[], TrainState],
-    checkpoints: Checkpoints,
-    stack: ExitStack,
-) -> Resumed | None:
+def begin(
+    config: Config, folder: Path, state: TrainState, checkpoints: Checkpoints, stack: ExitStack
+) -> tuple[TrainState, Progress | None]:
     """Takes a folder for this run, until the stack is closed.
 
+    Args:
+      config: the run's settings.
+      folder: its workdir.
+      state: the one of a new run.
+      checkpoints: of the folder.
+      stack: holds the folder's lock.
+
     Returns:
-      Its newest intact checkpoint; None if the run is new.
+      The state of its newest intact checkpoint, on the host, and what that says of the run; the
+      given state and None if there is no checkpoint.
 
     Raises:
       RunError: if another process holds the folder, or it has no checkpoint that is intact.
       ConfigError: if it holds another run, or more steps than are asked for.
     """
+    restored = None
+
+    def hold() -> Progress | None:
+        nonlocal restored
+        restored = _hold(config, folder, state, checkpoints, stack)
+        return None if restored is None else restored.progress
+
+    progress = processes.on_first(hold)
+    if progress is None:
+        return state, None
+    return processes.share(state if restored is None else restored.state), progress
+
+
+def _hold(
+    config: Config, folder: Path, state: TrainState, checkpoints: Checkpoints, stack: ExitStack
+) -> Restored | None:
     folder.mkdir(parents=True, exist_ok=True)
     stack.enter_context(workdir.locked(folder))
-    workdir.check_same_run(config, folder, create_state)  # nobody changes it from here on
-    state = create_state()
+    # Nobody changes it from here on.
+    workdir.check_same_run(config, folder, lambda: state)
     checkpoints.tidy()
     checkpoints.try_writing(state)
     restored = checkpoints.restore(state)
     if restored is None and load_result(folder / RESULT) is not None:
-        raise RunError(f"{folder} has a result, but no checkpoint to go on from")
-    if restored is not None and restored.state.step > config.num_steps:
-        raise ConfigError(
-            f"config.num_steps={config.num_steps}, but {folder} has {restored.state.step} steps "
-            "already"
+        raise RunError(
+            f"{folder} has a {RESULT}, but no checkpoint to go on from; bring one back from a "
+            f"backup, or remove {RESULT} to start anew"
         )
+    if restored is None and (folder / "config.json").exists():
+        processes.print_first(f"{folder} has no checkpoint yet: from the start")
+    if restored is not None:
+        step = int(restored.state.step)
+        if step > config.num_steps:
+            raise ConfigError(
+                f"config.num_steps={config.num_steps}, but {folder} has {step} steps already; "
+                "python -m rnnjax.evaluate shows its figures"
+            )
+        processes.print_first(f"going on from step {step}")
     workdir.write_json(folder / "config.json", settings.to_dict(config))
     (folder / RESULT).unlink(missing_ok=True)  # of fewer steps
-    return restored and Resumed(jax.tree.leaves(restored.state), restored.progress)
+    return restored

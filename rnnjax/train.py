@@ -50,7 +50,8 @@ def train(config: Config, folder: Path) -> Result:
     create_state = functools.partial(
         train_state.create, model, optimizer, params_key, read(np.zeros((1, 28, 28), np.uint8))
     )
-    result = processes.on_first(functools.partial(resume.finished, config, folder, create_state))
+    processes.check_same_settings(config)
+    result = resume.finished(config, folder, create_state)
     if result is not None:
         processes.print_first(f"{folder} has finished already: {result}")
         return result
@@ -64,13 +65,8 @@ def train(config: Config, folder: Path) -> Result:
         checkpoints = stack.enter_context(
             closing(Checkpoints(folder / "checkpoints", config.checkpoint.keep))
         )
-        resumed = processes.on_first(
-            functools.partial(resume.hold, config, folder, create_state, checkpoints, stack)
-        )
-        before = Progress()
-        if resumed is not None:
-            before = resumed.progress
-            state = jax.tree.unflatten(jax.tree.structure(state), resumed.arrays)
+        state, resumed = resume.begin(config, folder, state, checkpoints, stack)
+        before = resumed or Progress()
         first_step = int(state.step)
 
         compiled_train_step = parallel.compile_step(
@@ -157,7 +153,7 @@ def train(config: Config, folder: Path) -> Result:
                 figures["steps_per_second"] = clock.steps_per_second(step)
                 if config.on_nan == "skip":
                     figures["skipped_steps"] = int(parallel.unreplicate(state.skipped))
-                    check_skipped(figures, config.max_skipped_steps, step)
+                    check_skipped(int(figures["skipped_steps"]), config.max_skipped_steps, step)
                 report.training(step, step * config.batch_size / len(dataset.train.labels), figures)
                 if config.on_nan == "halt":
                     check_finite(figures, step)
@@ -175,6 +171,8 @@ def train(config: Config, folder: Path) -> Result:
             ending = bool(stop)  # asked once a step: what it ends after is saved
             if ends or ending or improves or step % config.checkpoint.every_steps == 0:
                 jax.block_until_ready(state.step)  # what is still under way is training time
+                skipped = int(parallel.unreplicate(state.skipped))
+                check_skipped(skipped, config.max_skipped_steps, step)
                 with clock.paused():
                     report.flush()  # what a checkpoint comes after must not be lost
                     checkpoints.save(

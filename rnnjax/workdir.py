@@ -16,9 +16,10 @@ import tensorflow as tf
 from clu.asynclib import AsyncError
 
 from rnnjax.checkpoint import arrays_of, differing
-from rnnjax.checkpoints import stored_arrays
+from rnnjax.checkpoints import steps_in, stored_arrays
 from rnnjax.config import Config, unresumable_changes
 from rnnjax.errors import ConfigError, RunError
+from rnnjax.manifest import synchronise
 
 
 def check_writable(workdir: Path) -> None:
@@ -53,7 +54,8 @@ def explained(workdir: Path) -> Iterator[None]:
     except (OSError, tf.errors.OpError, AsyncError) as error:
         cause = error.__cause__ if isinstance(error, AsyncError) else error
         # TensorFlow names its own function before the reason and repeats it on further lines.
-        reason = str(cause).split("}} ")[-1].splitlines()[0]
+        lines = str(cause).split("}} ")[-1].splitlines()
+        reason = lines[0] if lines else type(error).__name__
         raise RunError(
             f"{workdir} could not be read or written: {reason} -- its checkpoints are intact; once "
             "there is room and permission, the same command goes on from them"
@@ -71,7 +73,7 @@ def locked(workdir: Path) -> Iterator[None]:
     for name in OWN:
         if (workdir / name).is_symlink():
             raise ConfigError(f"{workdir / name} is a link; a run writes inside its workdir only")
-    with (workdir / "lock").open("a+") as file:
+    with (workdir / "lock").open("a+", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -79,6 +81,11 @@ def locked(workdir: Path) -> Iterator[None]:
             raise RunError(
                 f"{workdir} is in use by {file.read().strip() or 'another process'}; wait for it, "
                 "stop it, or name another --workdir"
+            ) from error
+        except OSError as error:
+            raise RunError(
+                f"{workdir} cannot be locked: {error.strerror}; name a --workdir on a file system "
+                "with locks"
             ) from error
         file.truncate(0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -104,11 +111,13 @@ def check_same_run(config: Config, workdir: Path, create_state: Callable[[], Any
         that they cannot be told.
     """
     config_file = workdir / "config.json"
-    if not config_file.exists():
-        if any((workdir / "checkpoints").glob("[0-9]*")):
+    if not any((workdir / "checkpoints").glob("[0-9]*")):
+        return  # nothing depends on the settings yet
+    if not config_file.is_file():
+        if steps_in(workdir / "checkpoints"):
             raise ConfigError(
                 f"{workdir} has checkpoints, but no config.json that tells which run they are of; "
-                "name another --workdir"
+                "bring it back from a backup, or name another --workdir"
             )
         return
     changes = unresumable_changes(config, read_config(config_file))
@@ -132,10 +141,10 @@ def read_config(config_file: Path) -> dict[str, Any]:
         stored = json.loads(config_file.read_text())
         if not isinstance(stored, dict):
             raise TypeError(type(stored).__name__)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(
-            f"{config_file} is damaged, so that the run there cannot be told from this one; name "
-            "another --workdir"
+            f"{config_file} is damaged, so that the run there cannot be told from this one; bring "
+            "it back from a backup, or name another --workdir"
         ) from error
     return stored
 
@@ -145,4 +154,5 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     draft = path.with_suffix(".tmp")
     draft.unlink(missing_ok=True)  # a link there would lead the text elsewhere
     draft.write_text(json.dumps(value, indent=2) + "\n")
+    synchronise(draft)
     os.replace(draft, path)

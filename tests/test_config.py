@@ -124,6 +124,7 @@ def test_the_end_of_a_schedule_cannot_change_on_resume() -> None:
 
 
 def test_a_damaged_settings_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "5").mkdir(parents=True)
     for content in ("", "{", "[]"):
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(ConfigError, match=r"config\.json is damaged"):

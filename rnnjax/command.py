@@ -1,0 +1,48 @@
+"""What the commands have in common: quiet libraries, signals, errors for people."""
+
+import os
+import signal
+import sys
+import traceback
+
+from rnnjax.errors import RunError
+
+
+def prepare() -> None:
+    """Sets up the process, before JAX and TensorFlow are imported."""
+    # Until training takes them over. Not by an exception, which would come up in the middle of an
+    # import: some compiled modules crash at that.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: os._exit(128 + number))
+    # TensorFlow, which only reads and writes files here, would announce its kernels on stderr.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    if sys.stdout is None:  # closed by who started this
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- for the life of the process
+
+
+def say(error: RunError) -> None:
+    """Prints an error as one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # An error inside a config file arrives with its whole traceback as text: its end tells.
+    message = f"{lines[0]} {lines[-1]}" if "Traceback" in str(error) else " ".join(lines)
+    print(f"rnnjax: {message}", file=sys.stderr, flush=True)
+
+
+def explain(error: Exception, *, debug: bool) -> int:
+    """Prints what went wrong, and returns the exit code.
+
+    Args:
+      error: what was raised.
+      debug: whether to print the traceback as well.
+    """
+    if debug:
+        traceback.print_exception(error)
+    # Closing the writers after an error may fail as well, but the first is what matters.
+    first: BaseException | None = error
+    while first is not None and not isinstance(first, RunError):
+        first = first.__context__
+    if first is None:
+        first = RunError(f"{type(error).__name__}: {error} (--debug shows where)")
+    say(first)
+    return first.exit_code
