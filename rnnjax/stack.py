@@ -28,11 +28,17 @@ class Stack(nn.RNNCellBase):
     between_keep_prob: float = 1.0
     deterministic: bool = False
 
+    @property
+    def drops(self) -> bool:
+        """Whether something is dropped between layers."""
+        check_keep_prob(self, "between_keep_prob")
+        return len(self.cells) > 1 and self.between_keep_prob < 1 and not self.deterministic
+
     def __call__(
         self, carry: tuple[Any, ...], inputs: jax.Array
     ) -> tuple[tuple[Any, ...], jax.Array]:
         check_layers(self, "cells")
-        check_keep_prob(self, "between_keep_prob")
+        drops = self.drops
         if type(carry) is not tuple or len(carry) != len(self.cells):
             raise ValueError(
                 f"Stack: carry must be a tuple of one carry for each of {len(self.cells)} cells, "
@@ -41,7 +47,7 @@ class Stack(nn.RNNCellBase):
             )
         new_carries = []
         for n, (cell, cell_carry) in enumerate(zip(self.cells, carry, strict=True)):
-            if n > 0 and self.between_keep_prob < 1 and not self.deterministic:
+            if n > 0 and drops:
                 inputs = drop(self.make_rng("dropout"), inputs, self.between_keep_prob)
             new_carry, inputs = cell(cell_carry, inputs)
             new_carries.append(new_carry)

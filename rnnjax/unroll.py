@@ -12,6 +12,8 @@ from jax.typing import ArrayLike
 from rnnjax.cells.base import output_struct
 from rnnjax.cells.noise import VARIATIONAL
 from rnnjax.checks import check_choice, check_count, check_initial_carry, checked_lengths, named
+from rnnjax.recurrence import run_split, split_cell
+from rnnjax.stack import Stack
 
 
 class Unrolled(NamedTuple):
@@ -117,6 +119,30 @@ def unroll(
     else:
         check_initial_carry(initial_carry, own_carry)
 
+    whole = not remat and truncate_every is None
+    if whole and isinstance(cell, Stack) and not cell.drops and all(map(split_cell, cell.cells)):
+        # Layer by layer, each by `recur`; the same as step by step.
+        carries = []
+        for layer, start in zip(cell.cells, initial_carry, strict=True):
+            inputs, carry = unroll(
+                layer,
+                inputs,
+                initial_carry=start,
+                lengths=lengths,
+                reverse=reverse,
+                time_major=True,
+                return_outputs=return_outputs if layer is cell.cells[-1] else "all",
+                return_carry=return_carry,
+                unroll_factor=unroll_factor,
+            )
+            carries.append(carry)
+        outputs, carry = inputs, tuple(carries)
+        if not time_major and return_outputs == "all":
+            outputs = _swap(outputs)
+        if not time_major and return_carry == "all":
+            carry = jax.tree.map(_swap, carry)
+        return Unrolled(outputs, carry)
+
     segment = truncate_every or (math.ceil(math.sqrt(num_steps)) if remat else num_steps)
     segment = min(segment, num_steps)
     num_segments = math.ceil(num_steps / segment)
@@ -126,7 +152,6 @@ def unroll(
         ends = jnp.full((batch_size,), num_steps, jnp.int32) if lengths is None else lengths
         valid = jnp.arange(num_steps + padding, dtype=jnp.int32)[:, None] < ends
         inputs = jnp.pad(inputs, [(0, padding)] + [(0, 0)] * (inputs.ndim - 1))
-    steps = _Steps(inputs, valid)
 
     # Where only the last output is asked for, it travels with the carry: T of them would have to be
     # kept, and their gradients, which are zero.
@@ -135,17 +160,22 @@ def unroll(
         struct = output_struct(cell, initial_carry, inputs.shape[1:], inputs.dtype)
         last = jnp.zeros(struct.shape, struct.dtype)
 
-    def run_step(cell: nn.RNNCellBase, state: _State, step: _Steps) -> tuple[_State, Any]:
-        x, valid = step
-        if valid is None:
-            carry, y = cell(state.carry, x)
-        else:
-            # Padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
-            carry, y = cell(state.carry, _where(valid, x, jnp.zeros_like(x)))
+    if valid is not None:
+        # Padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
+        inputs = jax.vmap(_where)(valid, inputs, jnp.zeros_like(inputs))
+    steps = _Steps(inputs, valid)
+    state = _State(initial_carry, last)
+
+    def advance(state: _State, valid: jax.Array | None, carry: Any, y: Any) -> tuple[_State, Any]:
+        """Returns the state after a step, and what is kept of it."""
+        if valid is not None:
             carry = jax.tree.map(functools.partial(_where, valid), carry, state.carry)
             y = _where(valid, y, jnp.zeros_like(y) if state.last is None else state.last)
         kept = (y if state.last is None else None, carry if return_carry == "all" else None)
         return _State(carry, None if state.last is None else y), kept
+
+    def run_step(cell: nn.RNNCellBase, state: _State, step: _Steps) -> tuple[_State, Any]:
+        return advance(state, step.valid, *cell(state.carry, step.inputs))
 
     def run_segment(cell: nn.RNNCellBase, state: _State, segment: Any) -> tuple[_State, Any]:
         is_first, steps = segment
@@ -159,8 +189,12 @@ def unroll(
     run_steps = _scan(run_step, reverse, unroll_factor)
     if remat:
         run_steps = nn.remat(run_steps, prevent_cse=False)
-    state = _State(initial_carry, last)
-    if num_segments == 1:
+    run = None
+    if whole and (split := split_cell(cell)) is not None:
+        run = run_split(split, advance, state, *steps, reverse, unroll_factor)
+    if run is not None:
+        state, kept = run
+    elif num_segments == 1:
         state, kept = named(run_steps)(cell, state, steps)
     else:
         # By sequence: backwards, a short one starts in an earlier piece than a long one.

@@ -19,6 +19,10 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 from jax.typing import DTypeLike
 
+from rnnjax.cells.products import affine as affine
+from rnnjax.cells.products import join as join
+from rnnjax.cells.products import joint_product as joint_product
+
 P = TypeVar("P")
 
 
@@ -61,7 +65,7 @@ class Cell(nn.RNNCellBase):
         put through it at once. Small products that a gate needs in between, such as a projection,
         stay in `pointwise`.
         """
-        return joint_product(params, carry.hidden, inputs)
+        return joint_product(params.kernel, params.bias, carry.hidden, inputs)
 
     @nn.nowrap
     def pointwise(self, params: Any, carry: Any, products: Any) -> tuple[Any, jax.Array]:
@@ -78,8 +82,24 @@ class Cell(nn.RNNCellBase):
         """Raises a ValueError if a field has a value that makes no sense."""
         check_positive(self, "features")
 
+    @property
+    def is_split(self) -> bool:
+        """Whether `step` is nothing but `products` and then `pointwise`."""
+        return type(self).step is Cell.step
+
     def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
         """Returns the new carry and the output; raises a ValueError for what does not fit."""
+        params = self.cast_parameters(carry, inputs)
+        new_carry, outputs = self.step(params, carry, inputs)
+        return new_carry, outputs.astype(jax.tree.leaves(params)[0].dtype)
+
+    def cast_parameters(self, carry: Any, inputs: jax.Array) -> Any:
+        """Returns the parameters as `step` takes them; raises a ValueError for what does not fit.
+
+        Args:
+          carry: for the shapes.
+          inputs: `[..., F]`, for the shapes.
+        """
         self.check()
         check_carry(self, carry, inputs)
         try:
@@ -90,9 +110,7 @@ class Cell(nn.RNNCellBase):
                 f"parameters given: {str(error).split(' (https')[0]}"
             ) from error
         fixed = {name: getattr(params, name) for name in self.pointwise_params}
-        params = cast(params, self.dtype)._replace(**fixed)
-        new_carry, outputs = self.step(params, carry, inputs)
-        return new_carry, outputs.astype(jax.tree.leaves(params)[0].dtype)
+        return cast(params, self.dtype)._replace(**fixed)
 
     def weight(self, name: str, init: Initializer, *shape: int) -> jax.Array:
         """Declares a parameter."""
@@ -167,23 +185,6 @@ def output_struct(
         return result[1]
 
     return jax.eval_shape(run, params, carry)
-
-
-def joint_product(params: Any, hidden: jax.Array, inputs: jax.Array) -> jax.Array:
-    """Returns `[x, h] W + b` in the dtype of h: one product for both, as in TF1."""
-    return affine(join(inputs, hidden, params.kernel), params.kernel, params.bias).astype(
-        hidden.dtype
-    )
-
-
-def affine(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """Returns `x @ kernel + bias`, in the kernel's dtype. x: `[..., F]`, kernel: `[F, H]`."""
-    return x.astype(kernel.dtype) @ kernel + bias
-
-
-def join(inputs: jax.Array, hidden: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Returns `[x, h]`, `[..., F + H]`, in the kernel's dtype."""
-    return jnp.concatenate([inputs.astype(kernel.dtype), hidden.astype(kernel.dtype)], axis=-1)
 
 
 def cast(params: P, dtype: DTypeLike | None) -> P:

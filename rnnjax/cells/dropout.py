@@ -38,6 +38,13 @@ class DropoutCell(Wrapper):
     variational: bool = False
     deterministic: bool = False
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is dropped, so that this is its inner cell."""
+        check_keep_prob(self, "input_keep_prob", "output_keep_prob", "state_keep_prob")
+        probs = (self.input_keep_prob, self.output_keep_prob, self.state_keep_prob)
+        return self.deterministic or all(prob == 1 for prob in probs)
+
     def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
         check_keep_prob(self, "input_keep_prob", "output_keep_prob", "state_keep_prob")
         new_carry, outputs = self.inner(carry, self._drop(inputs, self.input_keep_prob))

@@ -30,7 +30,10 @@ def gru_step(
     *,
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh,
 ) -> tuple[GRUCarry, jax.Array]:
-    """One step of the equations in `GRUCell`; inputs `[..., F]`, output `[..., H]`."""
+    """One step of the equations in `GRUCell` with the reset before the product.
+
+    Inputs `[..., F]`, output `[..., H]`.
+    """
     (hidden,) = carry
     both = base.join(inputs, hidden, params.gates_kernel)
     gates = base.affine(both, params.gates_kernel, params.gates_bias)
@@ -45,13 +48,29 @@ def candidate_product(
 ) -> jax.Array:
     """Returns the candidate before its activation, `[..., H]`; `GRUCell` has both its forms."""
     if params.recurrent_bias is not None:
-        kernel_x, kernel_h = jnp.split(params.candidate_kernel, [inputs.shape[-1]])
-        of_x = base.affine(inputs, kernel_x, params.candidate_bias)
-        of_h = base.affine(hidden, kernel_h, params.recurrent_bias)
-        return of_x.astype(hidden.dtype) + reset * of_h.astype(hidden.dtype)
+        of_x, of_h = candidate_products(params, hidden, inputs)
+        return of_x + reset * of_h
     both = base.join(inputs, reset * hidden, params.candidate_kernel)
     product = base.affine(both, params.candidate_kernel, params.candidate_bias)
     return product.astype(hidden.dtype)
+
+
+def candidate_products(
+    params: Any, hidden: jax.Array, inputs: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the parts of x and of h, which is the one to be reset, of the candidate."""
+    kernel_x, kernel_h = jnp.split(params.candidate_kernel, [inputs.shape[-1]])
+    of_x = base.affine(inputs, kernel_x, params.candidate_bias)
+    of_h = base.affine(hidden, kernel_h, params.recurrent_bias)
+    return of_x.astype(hidden.dtype), of_h.astype(hidden.dtype)
+
+
+class GRUProducts(NamedTuple):
+    """With the reset after the product."""
+
+    gates: jax.Array  # [..., 2H]
+    of_inputs: jax.Array  # [..., H]
+    of_hidden: jax.Array  # [..., H]
 
 
 class GRUCell(base.Cell):
@@ -95,8 +114,28 @@ class GRUCell(base.Cell):
             else None,
         )
 
+    @property
+    def is_split(self) -> bool:
+        return self.reset_after
+
+    @nn.nowrap
+    def products(self, params: GRUParams, carry: GRUCarry, inputs: jax.Array) -> GRUProducts:
+        gates = base.joint_product(params.gates_kernel, params.gates_bias, carry.hidden, inputs)
+        return GRUProducts(gates, *candidate_products(params, carry.hidden, inputs))
+
+    @nn.nowrap
+    def pointwise(
+        self, params: GRUParams, carry: GRUCarry, products: GRUProducts
+    ) -> tuple[GRUCarry, jax.Array]:
+        reset, update = jnp.split(jax.nn.sigmoid(products.gates), 2, axis=-1)
+        candidate = self.activation(products.of_inputs + reset * products.of_hidden)
+        hidden = update * carry.hidden + (1 - update) * candidate
+        return GRUCarry(hidden), hidden
+
     @nn.nowrap
     def step(
         self, params: GRUParams, carry: GRUCarry, inputs: jax.Array
     ) -> tuple[GRUCarry, jax.Array]:
+        if self.is_split:
+            return super().step(params, carry, inputs)
         return gru_step(params, carry, inputs, activation=self.activation)

@@ -125,7 +125,7 @@ class IntersectionRNNCell(base.Cell):
         """Returns the inputs as wide as the state, `[..., H]`, and the gates, `[..., 4H]`."""
         if params.input_kernel is not None and params.input_bias is not None:
             inputs = base.affine(inputs, params.input_kernel, params.input_bias)
-        gates = base.joint_product(params, carry.hidden, inputs)
+        gates = base.joint_product(params.kernel, params.bias, carry.hidden, inputs)
         return inputs.astype(carry.hidden.dtype), gates
 
     @nn.nowrap

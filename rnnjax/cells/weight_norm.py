@@ -90,7 +90,7 @@ class WeightNormLSTMCell(ProjectedLSTM):
         scale_x, scale_h = params.scales
         kernel = [normalize_columns(of_x, scale_x), normalize_columns(of_h, scale_h)]
         normalized = params._replace(kernel=jnp.concatenate(kernel))
-        return base.joint_product(normalized, carry.hidden, inputs)
+        return base.joint_product(normalized.kernel, normalized.bias, carry.hidden, inputs)
 
     @nn.nowrap
     def pointwise(

@@ -1,0 +1,178 @@
+"""A recurrence of products and pointwise arithmetic, and its derivative.
+
+JAX's own derivative of a `scan` adds up the gradient of each weight in the loop, a product and a
+pass over the whole matrix a step, and keeps more than it needs of every gate. Here the products
+with weights take the derivative of all of time at once, in one product after the loop (Appleyard
+et al., "Optimizing performance of recurrent neural networks on GPUs", 2016), and of a step is kept
+what its transcendental functions returned: everything else is cheap to compute again.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnjax.cells.base import Cell
+from rnnjax.cells.dropout import DropoutCell
+
+# params, state, input of the step -> products
+Products = Callable[[Any, Any, jax.Array], Any]
+# state, whether the step counts, products -> new state, what is kept of the step
+Pointwise = Callable[[Any, jax.Array | None, Any], tuple[Any, Any]]
+# state, whether the step counts, new carry, output -> new state, what is kept of the step
+Advance = Callable[[Any, jax.Array | None, Any, jax.Array], tuple[Any, Any]]
+
+TRANSCENDENTAL = ("tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "erf", "sin", "cos")
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
+def recur(
+    products: Products,
+    pointwise: Pointwise,
+    reverse: bool,
+    unroll_factor: int,
+    params: Any,
+    state: Any,
+    inputs: jax.Array,
+    valid: jax.Array | None,
+) -> tuple[Any, Any]:
+    """Runs `pointwise(state, valid, products(params, state, x))` over all of time.
+
+    Its values and derivatives, of any order and in either mode, are those of the `jax.lax.scan` it
+    stands for. Both functions are pure and close over no traced array.
+
+    Args:
+      products: affine in the state and in the input, and row by row.
+      pointwise: the rest of the step.
+      reverse: go from the last step to the first.
+      unroll_factor: steps in one iteration of the compiled loop.
+      params: a tree of weights.
+      state: before the first step, leaves `[B, ...]`, floating.
+      inputs: `[T, B, F]`.
+      valid: `[T, B]`, passed on to `pointwise`; or None.
+
+    Returns:
+      The state after the last step, and what was kept of all steps, leaves `[T, ...]`.
+    """
+
+    def step(state: Any, now: tuple[jax.Array, jax.Array | None]) -> tuple[Any, Any]:
+        x, valid = now
+        return pointwise(state, valid, products(params, state, x))
+
+    return jax.lax.scan(step, state, (inputs, valid), reverse=reverse, unroll=unroll_factor)
+
+
+@recur.defjvp
+def _differentiate(
+    products: Products,
+    pointwise: Pointwise,
+    reverse: bool,
+    unroll_factor: int,
+    primals: tuple[Any, ...],
+    tangents: tuple[Any, ...],
+) -> tuple[Any, Any]:
+    """Written forwards; JAX transposes it, which turns the big product into that of the weights."""
+    params, state, inputs, valid = primals
+    params_dot, state_dot, inputs_dot, _ = tangents
+
+    def forward(state: Any, now: tuple[jax.Array, jax.Array | None]) -> tuple[Any, Any]:
+        x, valid = now
+        finish = jax.checkpoint(
+            lambda state, found: pointwise(state, valid, found),
+            policy=lambda primitive, *_, **__: primitive.name in TRANSCENDENTAL,
+            prevent_cse=False,
+        )
+        (new_state, kept), pull_back = jax.vjp(finish, state, products(params, state, x))
+        return new_state, (kept, state, pull_back)
+
+    steps = (inputs, valid)
+    final, (kept, states, pull_backs) = jax.lax.scan(
+        forward, state, steps, reverse=reverse, unroll=unroll_factor
+    )
+    # By what weights and inputs change, the products of all steps change by:
+    _, found_dot = jax.jvp(
+        lambda params, inputs: products(params, states, inputs),
+        (params, inputs),
+        (params_dot, inputs_dot),
+    )
+    nowhere, nothing = jax.tree.map(jnp.zeros_like, state), jnp.zeros_like(inputs[0])
+    result = (final, jax.tree.map(lambda leaf: leaf[0], kept))
+
+    # What it would otherwise keep of a step are the slopes of all gates.
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def change(state_dot: Any, now: tuple[Any, Any]) -> tuple[Any, Any]:
+        found_dot, pull_back = now
+        _, by_state = jax.jvp(
+            lambda state: products(params, state, nothing), (nowhere,), (state_dot,)
+        )
+        found_dot = jax.tree.map(jnp.add, found_dot, by_state)
+        ((state_dot, kept_dot),) = jax.linear_transpose(pull_back, result)((state_dot, found_dot))
+        return state_dot, kept_dot
+
+    final_dot, kept_dot = jax.lax.scan(
+        change, state_dot, (found_dot, pull_backs), reverse=reverse, unroll=unroll_factor
+    )
+    return (final, kept), (final_dot, kept_dot)
+
+
+def split_cell(cell: nn.RNNCellBase) -> Cell | None:
+    """Returns the cell itself, without wrappers that do nothing, if its step can be split."""
+    while isinstance(cell, DropoutCell) and cell.is_idle:
+        cell = cell.inner
+    return cell if isinstance(cell, Cell) and cell.is_split else None
+
+
+def run_split(
+    cell: Cell,
+    advance: Advance,
+    state: Any,
+    inputs: jax.Array,
+    valid: jax.Array | None,
+    reverse: bool,
+    unroll_factor: int,
+) -> tuple[Any, Any] | None:
+    """Runs a cell by `recur`, where that can be.
+
+    Args:
+      cell: bound to its parameters, as `split_cell` returns it.
+      advance: see there.
+      state: has the cell's carry in a field `carry`.
+      inputs: see `recur`.
+      valid: see `recur`.
+      reverse: see `recur`.
+      unroll_factor: see `recur`.
+
+    Returns:
+      What `recur` does; None if the arithmetic after the products has parameters of its own, whose
+      gradient a loop has to add up anyway.
+    """
+    params = cell.cast_parameters(state.carry, inputs[0])
+    pure, dtype = cell.copy(parent=None, name=None), jax.tree.leaves(params)[0].dtype
+
+    def products(params: Any, state: Any, x: jax.Array) -> Any:
+        return pure.products(params, state.carry, x)
+
+    def finish(params: Any, state: Any, valid: jax.Array | None, found: Any) -> tuple[Any, Any]:
+        carry, outputs = pure.pointwise(params, state.carry, found)
+        return advance(state, valid, carry, outputs.astype(dtype))
+
+    first = None if valid is None else valid[0]
+    found = jax.eval_shape(products, params, state, inputs[0])
+    floating = all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(state))
+    if not floating or _reads(finish, params, state, first, found):
+        return None
+    unread = jax.tree.map(lambda p: np.broadcast_to(np.zeros((), p.dtype), p.shape), params)
+    pointwise = functools.partial(finish, unread)
+    return recur(products, pointwise, reverse, unroll_factor, params, state, inputs, valid)
+
+
+def _reads(function: Callable[..., Any], params: Any, *arguments: Any) -> bool:
+    """Whether the result of `function(params, *arguments)` depends on an array in `params`."""
+    jaxpr = jax.make_jaxpr(function)(params, *arguments).jaxpr
+    own = {id(variable) for variable in jaxpr.invars[: len(jax.tree.leaves(params))]}
+    used = [*jaxpr.outvars, *(variable for eqn in jaxpr.eqns for variable in eqn.invars)]
+    return any(id(variable) in own for variable in used)
