@@ -54,6 +54,11 @@ class Checkpoints:
         folder.mkdir(exist_ok=True)
         for draft in folder.glob("*.tmp"):  # of a process that was killed
             _remove(draft)
+        for path in folder.glob("[0-9]*"):  # what somebody else made
+            is_step = path.name.isdecimal() and path.name == str(int(path.name))
+            if is_step and (path.is_symlink() or not path.is_dir()):
+                aside = self._move_aside(path.name)
+                print(f"rnnjax: {path} is no folder; moved to {aside}", file=sys.stderr, flush=True)
         for old in folder.glob("*.old"):  # of one that was killed while it replaced a step
             if old.with_suffix("").exists():
                 _remove(old)
@@ -80,7 +85,7 @@ class Checkpoints:
             try:
                 return read(self._folder / str(step), like)
             except DamagedCheckpointError as error:
-                damaged.append(self._move_aside(step))
+                damaged.append(self._move_aside(str(step)))
                 print(f"rnnjax: {error}; moved to {damaged[-1]}", file=sys.stderr, flush=True)
         if damaged:
             raise RunError(
@@ -159,12 +164,12 @@ class Checkpoints:
         except (OSError, DamagedCheckpointError):
             return 0.0
 
-    def _move_aside(self, step: int) -> str:
-        path, count = self._folder / f"{step}.damaged", 1
+    def _move_aside(self, name: str) -> str:
+        path, count = self._folder / f"{name}.damaged", 1
         while path.exists() or path.is_symlink():
             count += 1
-            path = self._folder / f"{step}.damaged{count}"
-        (self._folder / str(step)).rename(path)
+            path = self._folder / f"{name}.damaged{count}"
+        (self._folder / name).rename(path)
         return path.name
 
 

@@ -17,8 +17,16 @@ def prepare() -> None:
     # TensorFlow, which only reads and writes files here, would announce its kernels on stderr.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    sys.unraisablehook = _report_unraisable
     if sys.stdout is None:  # closed by who started this
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- for the life of the process
+
+
+def _report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    # When a save fails, threads of Orbax's storage still answer to the event loop it has closed;
+    # what failed is told by the save.
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def say(error: RunError) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from rnnjax import config as settings
 from rnnjax import processes, workdir
 from rnnjax.checkpoint import Progress, Restored
-from rnnjax.checkpoints import Checkpoints
+from rnnjax.checkpoints import Checkpoints, steps_in
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, RunError
 from rnnjax.report import Result, load_result
@@ -23,12 +23,13 @@ def finished(config: Config, folder: Path, create_state: Callable[[], TrainState
     """Returns the result of a run that has no step left to take.
 
     Raises:
-      ConfigError: if the folder cannot be written or holds another run; nothing is written.
+      ConfigError: if the folder cannot be written, holds another run or more steps than are asked
+        for; nothing is written.
     """
 
     def find() -> Result | None:
         workdir.check_writable(folder)
-        workdir.check_same_run(config, folder, create_state)
+        _check(config, folder, create_state)
         result = load_result(folder / RESULT)
         return result if result is not None and result.steps >= config.num_steps else None
 
@@ -74,7 +75,7 @@ def _hold(
     folder.mkdir(parents=True, exist_ok=True)
     stack.enter_context(workdir.locked(folder))
     # Nobody changes it from here on.
-    workdir.check_same_run(config, folder, lambda: state)
+    _check(config, folder, lambda: state)
     checkpoints.tidy()
     checkpoints.try_writing(state)
     restored = checkpoints.restore(state)
@@ -86,13 +87,18 @@ def _hold(
     if restored is None and (folder / "config.json").exists():
         processes.print_first(f"{folder} has no checkpoint yet: from the start")
     if restored is not None:
-        step = int(restored.state.step)
-        if step > config.num_steps:
-            raise ConfigError(
-                f"config.num_steps={config.num_steps}, but {folder} has {step} steps already; "
-                "python -m rnnjax.evaluate shows its figures"
-            )
-        processes.print_first(f"going on from step {step}")
+        processes.print_first(f"going on from step {restored.state.step}")
     workdir.write_json(folder / "config.json", settings.to_dict(config))
     (folder / RESULT).unlink(missing_ok=True)  # of fewer steps
     return restored
+
+
+def _check(config: Config, folder: Path, create_state: Callable[[], TrainState]) -> None:
+    workdir.check_same_run(config, folder, create_state)
+    newest = max(steps_in(folder / "checkpoints"), default=0)
+    result = load_result(folder / RESULT)
+    if newest > config.num_steps and (result is None or result.steps < config.num_steps):
+        raise ConfigError(
+            f"config.num_steps={config.num_steps}, but {folder} has {newest} steps already; "
+            "python -m rnnjax.evaluate shows their figures"
+        )

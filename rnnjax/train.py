@@ -121,7 +121,8 @@ def train(config: Config, folder: Path) -> Result:
                 return {}
             for name, evaluation in found.items():
                 report.evaluation(step, name, evaluation, state)
-                check_finite({f"{name} cross_entropy": evaluation.cross_entropy}, step)
+                if config.on_nan == "halt" or step == config.num_steps:
+                    check_finite({f"{name} cross_entropy": evaluation.cross_entropy}, step)
             return found
 
         clock, best = Stopwatch(first_step), checkpoints.best_accuracy()

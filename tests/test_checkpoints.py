@@ -38,18 +38,25 @@ def saved(folder: Path, state: TrainState, *steps: int) -> Checkpoints:
     return checkpoints
 
 
-def test_what_only_looks_like_a_step_is_left_alone(tmp_path: Path, state: TrainState) -> None:
-    checkpoints = saved(tmp_path, state, 40)
+def test_what_only_looks_like_a_step_costs_nothing(
+    tmp_path: Path, state: TrainState, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(tmp_path, state, 40).close()
     shutil.copytree(tmp_path / "40", tmp_path / "00040")
     (tmp_path / "1").write_text("a file")
     (tmp_path / "2").symlink_to(tmp_path / "40")
     (tmp_path / "4\N{ARABIC-INDIC DIGIT ZERO}").mkdir()
     assert steps_in(tmp_path) == [40]
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    checkpoints.tidy()
     for step in (41, 42, 43):
         checkpoints.save(at(state, step), Progress())
     checkpoints.close()
     assert steps_in(tmp_path) == [41, 42, 43]
-    assert {"00040", "1", "2", "4\N{ARABIC-INDIC DIGIT ZERO}"} <= {
+    found = capsys.readouterr().err
+    for name in ("1", "2"):
+        assert f"{tmp_path / name} is no folder; moved to {name}.damaged" in found
+    assert {"00040", "1.damaged", "2.damaged", "4\N{ARABIC-INDIC DIGIT ZERO}"} <= {
         path.name for path in tmp_path.iterdir()
     }
 
