@@ -126,7 +126,7 @@ def check_same_settings(config: Config) -> None:
         for name in own
         if own[name] != first[name] and name not in ("data.data_dir", "data.idx_dir")
     ]
-    if np.any(process_allgather(np.bool_(differing))):
+    if np.any(process_allgather(np.int32(len(differing)))):
         raise ConfigError(
             f"the processes of one run need the same settings: "
             f"{'; '.join(differing) or 'another one has others, and says which'}"

@@ -111,4 +111,6 @@ def processes(bench: Bench) -> Seen:
     cases["workdir in use"] = lambda: kept_out(bench.workdir())
     cases["other settings"] = lambda: of_other_settings(bench.workdir())
     cases["continued by one"] = lambda: continued_by_one(bench.workdir(), whole)
-    return bench.each(bench.some(cases, "SIGTERM to process 1", "SIGKILL to process 0"))
+    return bench.each(
+        bench.some(cases, "SIGTERM to process 1", "SIGKILL to process 0", "other settings")
+    )
