@@ -6,35 +6,38 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from rnnjax.cells import CELLS, DropoutCell, GRUCell, LSTMCell, ResidualCell
 from rnnjax.recurrence import split_cell
 from rnnjax.stack import Stack
 from rnnjax.unroll import unroll
-from tests.cases import assert_close, label
+from tests.cases import STEPS, Example, assert_close, build, example, label
 from tests.references import CASES
+from tests.references.common import Case
 
-# Those whose arithmetic after the products has parameters stay on the plain scan.
+# As they are by default. The others' arithmetic after the products has parameters of its own, or
+# their step is not products and then arithmetic.
 FAST = {
-    "rnn", "gru-reset_after", "lstm", "ugrnn", "intersection_rnn", "weight_norm_lstm",
-}  # fmt: skip
-SIZES = {"usual": (3, 5, 2, 4), "ones": (1, 1, 1, 1)}  # B, T, F, H
-CANDIDATES = [case for case in CASES if CELLS[case.name](4).num_feature_axes == 1]
+    *("rnn", "lstm", "coupled_lstm", "weight_norm_lstm", "ugrnn", "intersection_rnn", "nas", "cfn"),
+    *("qrnn", "glstm", "slstm", "min_gru", "min_lstm"),
+    *("conv_lstm_1d", "conv_lstm_2d", "conv_lstm_3d"),
+}
+EACH_FAST = [*(Case(name, {}) for name in sorted(FAST)), Case("gru", {"reset_after": True})]
+LENGTHS = np.array([4, 0, STEPS], np.int32)
+WAYS = ({}, {"reverse": True}, {"lengths": LENGTHS}, {"lengths": LENGTHS, "reverse": True})
 
 
-def primitives(function: Any, *arguments: Any) -> set[str]:
-    """Returns the names of all functions with a derivative of their own in a program."""
-    return {
-        name for name in ("recur",) if f"name={name}" in str(jax.make_jaxpr(function)(*arguments))
-    }
+def is_fast(cell: Any, given: Example) -> bool:
+    return "name=recur" in str(jax.make_jaxpr(functools.partial(fast, cell))(*given))
 
 
 def plain(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **way: Any) -> Any:
     """Unrolls a cell with nothing but `jax.lax.scan`: outputs `[T, B, H]` and the last carry."""
     lengths, reverse = way.get("lengths"), way.get("reverse", False)
     num_steps, batch_size = inputs.shape[1], inputs.shape[0]
-    ends = jnp.full(batch_size, num_steps) if lengths is None else lengths
+    ends = jnp.full(batch_size, num_steps, jnp.int32) if lengths is None else lengths
 
     def step(carry: Any, now: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
         x, t = now
@@ -43,7 +46,7 @@ def plain(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, *
         carry = jax.tree.map(lambda new, old: jnp.where(keep, new, old), new_carry, carry)
         return carry, jnp.where(keep, outputs, 0)
 
-    times = (jnp.swapaxes(inputs, 0, 1), jnp.arange(num_steps))
+    times = (jnp.swapaxes(inputs, 0, 1), jnp.arange(num_steps, dtype=jnp.int32))
     carry, outputs = jax.lax.scan(step, carry, times, reverse=reverse)
     return outputs, carry
 
@@ -54,58 +57,61 @@ def fast(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **
     return jnp.swapaxes(outputs, 0, 1), carry
 
 
-def loss(run: Any, cell: nn.RNNCellBase, *arguments: Any, **way: Any) -> jax.Array:
+def loss(run: Any, cell: nn.RNNCellBase, *arguments: Any, **way: Any) -> Any:
     leaves = jax.tree.leaves(run(cell, *arguments, **way))
-    return sum((jnp.sin(leaf * (n + 1)).sum() for n, leaf in enumerate(leaves)), jnp.zeros(()))
+    return sum((jnp.sin(leaf * (n + 1)).sum() for n, leaf in enumerate(leaves)), 0.0)
 
 
-def made(cell: Any, size: tuple[int, ...], dtype: str) -> tuple[Any, Any, jax.Array]:
-    """Returns random variables, carry and inputs."""
-    batch, time, features, _ = size
-    inputs = jnp.zeros((batch, time, features))
-    carry = cell.initialize_carry(jax.random.key(0), inputs[:, 0].shape)
-    variables = cell.init(jax.random.key(0), carry, inputs[:, 0])
-    leaves, structure = jax.tree.flatten((variables, carry, inputs))
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    drawn = [
-        jax.random.normal(key, leaf.shape, dtype) for key, leaf in zip(keys, leaves, strict=True)
+def check_gradients(cell: Any, given: Example, way: dict[str, Any], tolerance: float) -> None:
+    gradients = [
+        jax.jit(jax.value_and_grad(functools.partial(loss, run, cell, **way), (0, 1, 2)))(*given)
+        for run in (fast, plain)
     ]
-    return jax.tree.unflatten(structure, drawn)
+    assert_close(*gradients, tolerance)
 
 
-@pytest.mark.parametrize("case", CANDIDATES, ids=label)
-def test_which_cells_are_fast(case: Any) -> None:
-    cell = CELLS[case.name](4, **case.options)
-    given = made(cell, SIZES["usual"], "float32")
-    used = primitives(functools.partial(fast, cell), *given)
-    assert used == ({"recur"} if label(case) in FAST else set())
+@pytest.mark.parametrize("name", CELLS)
+def test_which_cells_are_fast(name: str) -> None:
+    cell = build(Case(name, {}))
+    assert is_fast(cell, example(cell, "float32")) == (name in FAST)
 
 
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("way", WAYS, ids="+".join)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("case", [c for c in CASES if label(c) in FAST], ids=label)
+@pytest.mark.parametrize("case", EACH_FAST, ids=label)
 def test_gradients_equal_the_plain_scans(
-    case: Any, dtype: str, size: tuple[int, ...], x64: None
+    case: Case, dtype: str, way: dict[str, Any], x64: None
 ) -> None:
-    cell = CELLS[case.name](size[-1], **case.options, param_dtype=dtype)
-    given = made(cell, size, dtype)
-    lengths = jnp.arange(size[0]) * size[1] // 2  # 0, ..., T
-    for way in ({}, {"reverse": True}, {"lengths": lengths}, {"lengths": lengths, "reverse": True}):
-        gradients = [
-            jax.jit(jax.value_and_grad(functools.partial(loss, run, cell, **way), (0, 1, 2)))(
-                *given
-            )
-            for run in (fast, plain)
-        ]
-        assert_close(*gradients, 1e-5 if dtype == "float32" else 1e-11)
+    cell = build(case, param_dtype=dtype)
+    given = example(cell, dtype)
+    assert is_fast(cell, given)
+    check_gradients(cell, given, way, 1e-5 if dtype == "float32" else 1e-11)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.options], ids=label)
+def test_options(case: Case, x64: None) -> None:
+    """Fast or not, `unroll` has the gradients of the plain scan."""
+    cell = build(case, param_dtype="float64")
+    check_gradients(cell, example(cell, "float64"), WAYS[-1], 1e-11)
+
+
+@pytest.mark.parametrize("case", EACH_FAST, ids=label)
+def test_one_of_everything(case: Case, x64: None) -> None:
+    """T = 1 and B = 1, and H = 1 where a cell can have that."""
+    alone = {} if case.name in ("glstm", "slstm") else {"features": 1}
+    cell = build(case, param_dtype="float64", **alone)
+    variables, carry, inputs = example(cell, "float64")
+    given = Example(variables, jax.tree.map(lambda leaf: leaf[:1], carry), inputs[:1, :1])
+    check_gradients(cell, given, {}, 1e-11)
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_other_derivatives(name: str, x64: None) -> None:
     """Forward mode, second derivatives in both orders, and examples mapped one by one."""
     options: dict[str, Any] = {"reset_after": True} if name == "gru" else {}
-    cell = CELLS[name](2, param_dtype="float64", **options)
-    given = made(cell, (2, 3, 1, 2), "float64")
+    cell = build(Case(name, options), param_dtype="float64", features=2)
+    variables, carry, inputs = example(cell, "float64")
+    given = Example(variables, carry, inputs[:, :3])
     tangents = jax.tree.map(jnp.cos, given)
     both = [functools.partial(loss, run, cell) for run in (fast, plain)]
     assert_close(*(jax.jvp(run, given, tangents) for run in both), 1e-11)
@@ -126,14 +132,9 @@ def test_layers_and_idle_dropout_are_fast_too(x64: None) -> None:
         DropoutCell(LSTMCell(4, param_dtype="float64"), input_keep_prob=0.5, deterministic=True),
     ]
     cell = Stack(layers, between_keep_prob=0.5, deterministic=True)
-    given = made(cell, SIZES["usual"], "float64")
-    lengths = jnp.array([5, 0, 2])
-    gradients = [
-        jax.grad(functools.partial(loss, run, cell, lengths=lengths), (0, 1, 2))(*given)
-        for run in (fast, plain)
-    ]
-    assert_close(*gradients, 1e-11)
-    assert primitives(functools.partial(fast, cell), *given) == {"recur"}
+    given = example(cell, "float64")
+    check_gradients(cell, given, {"lengths": LENGTHS}, 1e-11)
+    assert is_fast(cell, given)
 
 
 def test_what_does_something_is_no_part_of_the_fast_path() -> None:
@@ -145,8 +146,17 @@ def test_what_does_something_is_no_part_of_the_fast_path() -> None:
 
 def test_the_gradient_of_the_weights_is_one_product_after_the_loop() -> None:
     cell = LSTMCell(4)
-    given = made(cell, SIZES["usual"], "float32")
-    text = str(jax.make_jaxpr(jax.grad(functools.partial(loss, fast, cell)))(*given))
-    # Summed over time and batch, and in no carry of a loop.
-    assert "(([0, 1], [0, 1]), ([], []))" in text
-    assert "f32[6,16]" not in text.partition("scan[")[2].partition("jaxpr={")[2].split("in (")[-1]
+    given = example(cell, "float32")
+    gradient = jax.make_jaxpr(jax.grad(functools.partial(loss, fast, cell)))(*given)
+    kernel = given.variables["params"]["kernel"].shape
+    loops = [eqn for eqn in gradient.eqns if eqn.primitive.name == "scan"]
+    assert len(loops) == 2
+    for loop in loops:
+        inner = [
+            variable.aval.shape for eqn in loop.params["jaxpr"].eqns for variable in eqn.outvars
+        ]
+        assert kernel not in inner
+    products = [eqn for eqn in gradient.eqns if eqn.primitive.name == "dot_general"]
+    assert kernel in {eqn.outvars[0].aval.shape[::-1] for eqn in products} | {
+        eqn.outvars[0].aval.shape for eqn in products
+    }
