@@ -93,11 +93,19 @@ def _differentiate(
     final, (kept, states, pull_backs) = jax.lax.scan(
         forward, state, steps, reverse=reverse, unroll=unroll_factor
     )
+
     # By what weights and inputs change, the products of all steps change by:
+    def flat(leaf: jax.Array) -> jax.Array:
+        return leaf.reshape(-1, *leaf.shape[2:])
+
+    rows = jax.tree.map(flat, states)
     _, found_dot = jax.jvp(
-        lambda params, inputs: products(params, states, inputs),
+        lambda params, inputs: products(params, rows, flat(inputs)),
         (params, inputs),
         (params_dot, inputs_dot),
+    )
+    found_dot = jax.tree.map(
+        lambda leaf: leaf.reshape(*inputs.shape[:2], *leaf.shape[1:]), found_dot
     )
     nowhere, nothing = jax.tree.map(jnp.zeros_like, state), jnp.zeros_like(inputs[0])
     result = (final, jax.tree.map(lambda leaf: leaf[0], kept))

@@ -29,7 +29,7 @@ LENGTHS = np.array([4, 0, STEPS], np.int32)
 WAYS = ({}, {"reverse": True}, {"lengths": LENGTHS}, {"lengths": LENGTHS, "reverse": True})
 
 
-def is_fast(cell: Any, given: Example) -> bool:
+def is_fast(cell: Any, given: Any) -> bool:
     return "name=recur" in str(jax.make_jaxpr(functools.partial(fast, cell))(*given))
 
 
@@ -41,10 +41,14 @@ def plain(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, *
 
     def step(carry: Any, now: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
         x, t = now
-        new_carry, outputs = cell.apply(variables, carry, x)
-        keep = (t < ends)[:, None]
-        carry = jax.tree.map(lambda new, old: jnp.where(keep, new, old), new_carry, carry)
-        return carry, jnp.where(keep, outputs, 0)
+        result: Any = cell.apply(variables, carry, x)
+        new_carry, outputs = result
+        keep: Any = t < ends
+
+        def where(new: Any, old: Any) -> jax.Array:
+            return jnp.where(keep.reshape(keep.shape + (1,) * (new.ndim - 1)), new, old)
+
+        return jax.tree.map(where, new_carry, carry), where(outputs, jnp.zeros_like(outputs))
 
     times = (jnp.swapaxes(inputs, 0, 1), jnp.arange(num_steps, dtype=jnp.int32))
     carry, outputs = jax.lax.scan(step, carry, times, reverse=reverse)
@@ -62,7 +66,7 @@ def loss(run: Any, cell: nn.RNNCellBase, *arguments: Any, **way: Any) -> Any:
     return sum((jnp.sin(leaf * (n + 1)).sum() for n, leaf in enumerate(leaves)), 0.0)
 
 
-def check_gradients(cell: Any, given: Example, way: dict[str, Any], tolerance: float) -> None:
+def check_gradients(cell: Any, given: Any, way: dict[str, Any], tolerance: float) -> None:
     gradients = [
         jax.jit(jax.value_and_grad(functools.partial(loss, run, cell, **way), (0, 1, 2)))(*given)
         for run in (fast, plain)
@@ -101,7 +105,7 @@ def test_one_of_everything(case: Case, x64: None) -> None:
     alone = {} if case.name in ("glstm", "slstm") else {"features": 1}
     cell = build(case, param_dtype="float64", **alone)
     variables, carry, inputs = example(cell, "float64")
-    given = Example(variables, jax.tree.map(lambda leaf: leaf[:1], carry), inputs[:1, :1])
+    given: Any = Example(variables, jax.tree.map(lambda leaf: leaf[:1], carry), inputs[:1, :1])
     check_gradients(cell, given, {}, 1e-11)
 
 
@@ -111,7 +115,7 @@ def test_other_derivatives(name: str, x64: None) -> None:
     options: dict[str, Any] = {"reset_after": True} if name == "gru" else {}
     cell = build(Case(name, options), param_dtype="float64", features=2)
     variables, carry, inputs = example(cell, "float64")
-    given = Example(variables, carry, inputs[:, :3])
+    given: Any = Example(variables, carry, inputs[:, :3])
     tangents = jax.tree.map(jnp.cos, given)
     both = [functools.partial(loss, run, cell) for run in (fast, plain)]
     assert_close(*(jax.jvp(run, given, tangents) for run in both), 1e-11)

@@ -42,7 +42,7 @@ def _differentiate(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple
     if not isinstance(h_dot, SymbolicZero):
         parts.append(h_dot @ kernel[features:])
     if not isinstance(kernel_dot, SymbolicZero):
-        parts.append(jnp.concatenate([x, h], axis=-1) @ kernel_dot)
+        parts.append(x @ kernel_dot[:features] + h @ kernel_dot[features:])
     if not isinstance(bias_dot, SymbolicZero):
         parts.append(jnp.broadcast_to(bias_dot, product.shape))
     return product, sum(parts[1:], parts[0]) if parts else jnp.zeros_like(product)
