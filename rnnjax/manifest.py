@@ -32,10 +32,10 @@ def damage(folder: Path) -> str | None:
     names, links = _walk(folder)
     if links:
         return f"{links[0]} is a link"
+    if not (folder / NAME).is_file():
+        return f"{NAME} is missing"
     try:
         body, _, end = (folder / NAME).read_text().removesuffix("\n").rpartition("\n")
-    except FileNotFoundError:
-        return f"{NAME} is missing"
     except UnicodeDecodeError:
         return f"{NAME} is damaged"
     if end != f"{_digest_of(body + chr(10))}  -":

@@ -72,6 +72,18 @@ def test_a_step_under_another_name_is_damage(
     assert "it is of step 7; moved to 100.damaged" in capsys.readouterr().err
 
 
+def test_a_folder_in_place_of_the_seal_is_damage(
+    tmp_path: Path, state: TrainState, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = saved(tmp_path, state, 7, 8)
+    (tmp_path / "8" / manifest.NAME).unlink()
+    (tmp_path / "8" / manifest.NAME).mkdir()
+    restored = checkpoints.restore(state)
+    assert restored is not None
+    assert restored.state.step == 7
+    assert f"{manifest.NAME} is missing; moved to 8.damaged" in capsys.readouterr().err
+
+
 def test_a_disk_that_does_not_answer_condemns_nothing(
     tmp_path: Path, state: TrainState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
