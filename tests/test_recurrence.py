@@ -1,6 +1,7 @@
 """The fast path of `unroll` against the plain scan of the same cell."""
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import flax.linen as nn
@@ -66,12 +67,17 @@ def loss(run: Any, cell: nn.RNNCellBase, *arguments: Any, **way: Any) -> Any:
     return sum((jnp.sin(leaf * (n + 1)).sum() for n, leaf in enumerate(leaves)), 0.0)
 
 
+def assert_alike(both: Iterable[Any], tolerance: float) -> None:
+    found, expected = both
+    assert_close(found, expected, tolerance)
+
+
 def check_gradients(cell: Any, given: Any, way: dict[str, Any], tolerance: float) -> None:
     gradients = [
         jax.jit(jax.value_and_grad(functools.partial(loss, run, cell, **way), (0, 1, 2)))(*given)
         for run in (fast, plain)
     ]
-    assert_close(*gradients, tolerance)
+    assert_alike(gradients, tolerance)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -118,15 +124,13 @@ def test_other_derivatives(name: str, x64: None) -> None:
     given: Any = Example(variables, carry, inputs[:, :3])
     tangents = jax.tree.map(jnp.cos, given)
     both = [functools.partial(loss, run, cell) for run in (fast, plain)]
-    assert_close(*(jax.jvp(run, given, tangents) for run in both), 1e-11)
+    assert_alike((jax.jvp(run, given, tangents) for run in both), 1e-11)
     for outer, inner in ((jax.jacfwd, jax.jacrev), (jax.jacrev, jax.jacrev)):
-        assert_close(*(jax.jit(outer(inner(run)))(*given) for run in both), 1e-11)
+        assert_alike((jax.jit(outer(inner(run)))(*given) for run in both), 1e-11)
     variables, carry, inputs = given
     many = jnp.stack([inputs, 2 * inputs])
-    assert_close(
-        *(jax.vmap(jax.grad(run, 2), (None, None, 0))(variables, carry, many) for run in both),
-        1e-11,
-    )
+    by_example = (jax.vmap(jax.grad(run, 2), (None, None, 0)) for run in both)
+    assert_alike((gradient(variables, carry, many) for gradient in by_example), 1e-11)
 
 
 def test_layers_and_idle_dropout_are_fast_too(x64: None) -> None:
