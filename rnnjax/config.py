@@ -8,6 +8,7 @@ and a misspelt flag answer at once.
 import dataclasses
 import functools
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -38,6 +39,9 @@ class DataConfig:
     data_dir: str = option("", "TFDS's data folder; empty: TFDS's own default")
     idx_dir: str = option(
         "", "folder of the four original .gz files; empty: where Debian's package puts them"
+    )
+    on_device: bool = option(
+        True, "keep the training images on each device; False: stream them, if they do not fit"
     )
     validation_size: int = option(
         0, "images held out from the end of the training split", at_least=0
@@ -114,6 +118,12 @@ class Config:
     batch_size: int = option(128, "training images a step, over all devices", at_least=1)
     eval_batch_size: int = option(1_000, "test images evaluated at once", at_least=1)
     log_every_steps: int = option(20, "steps between training figures", at_least=1)
+    steps_per_dispatch: int = option(
+        1,
+        "steps taken by one call of the compiled program: more keep a small model on a GPU from "
+        "waiting for Python; must divide num_steps and each number of steps between things",
+        at_least=1,
+    )
     eval_every_steps: int = option(100, "steps between evaluations on all test images", at_least=1)
     on_nan: str = option(
         "halt",
@@ -125,22 +135,6 @@ class Config:
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
-
-
-# What a resumed run may change, since nothing stored depends on it. With a schedule that ends at
-# num_steps, num_steps belongs to the rest.
-FREE_ON_RESUME = (
-    "num_steps",
-    "eval_batch_size",
-    "log_every_steps",
-    "eval_every_steps",
-    "on_nan",
-    "max_skipped_steps",
-    "data.data_dir",
-    "data.idx_dir",
-    "checkpoint.every_steps",
-    "checkpoint.keep",
-)
 
 
 def fields(config: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field, Any]]:
@@ -182,6 +176,12 @@ def validate(config: Any) -> None:
             f"config.optimizer.warmup_steps={config.optimizer.warmup_steps} is more than "
             f"config.num_steps={config.num_steps}"
         )
+    for name, _, value in fields(config):
+        if re.search(r"\bnum_steps|every_steps", name) and value % config.steps_per_dispatch:
+            raise ConfigError(
+                f"config.{name}={value} is not divisible by "
+                f"config.steps_per_dispatch={config.steps_per_dispatch}"
+            )
 
 
 def _within(value: float, at_least: float, above: float, at_most: float, below: float) -> bool:
@@ -234,13 +234,3 @@ def from_dict(stored: dict[str, Any]) -> Config:
             raise ConfigError(f"config.{name}={value!r} cannot be: {error}") from error
     validate(config)
     return config
-
-
-def unresumable_changes(config: Config, stored: dict[str, Any]) -> list[str]:
-    """Returns the settings that differ from the stored ones and that a state depends on."""
-    bound = ("num_steps",) if config.optimizer.schedule != "constant" else ()
-    return [
-        f"config.{name} was {stored.get(name)!r} and is now {value!r}"
-        for name, value in to_dict(config).items()
-        if (name not in FREE_ON_RESUME or name in bound) and stored.get(name) != value
-    ]

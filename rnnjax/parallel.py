@@ -75,11 +75,15 @@ def unreplicate(tree: T) -> T:
     return jax_utils.unreplicate(tree)
 
 
-def shard(batch: T) -> T:
-    """Splits each array's leading axis over the local devices and moves it there."""
+def shard(batch: T, axis: int = 0) -> T:
+    """Splits an axis of each array over the local devices and moves the parts there."""
     count = jax.local_device_count()
-    split = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch)
-    return jax.device_put(split, _sharding())
+
+    def split(x: np.ndarray) -> np.ndarray:
+        parts = x.reshape(*x.shape[:axis], count, -1, *x.shape[axis + 1 :])
+        return np.moveaxis(parts, axis, 0)
+
+    return jax.device_put(jax.tree.map(split, batch), _sharding())
 
 
 class Largest:
@@ -105,9 +109,9 @@ def _sharding() -> jax.sharding.Sharding:
     return jax.NamedSharding(jax.sharding.Mesh(jax.local_devices(), (AXIS,)), jax.P(AXIS))
 
 
-def prefetch(batches: Iterable[T], size: int = 2) -> Iterator[T]:
+def prefetch(batches: Iterable[T], axis: int = 0, size: int = 2) -> Iterator[T]:
     """Shards batches `size` ahead of their use, so that transfers overlap with computation."""
-    iterator = map(shard, iter(batches))
+    iterator = (shard(batch, axis) for batch in batches)
     queue = collections.deque(itertools.islice(iterator, size))
     while queue:
         yield queue.popleft()

@@ -25,8 +25,8 @@ class Display:
             dynamic_ncols=True,
         )
 
-    def advance(self) -> None:
-        self._bar.update()
+    def advance(self, steps: int) -> None:
+        self._bar.update(steps)
 
     def line(self, text: str) -> None:
         if self._bar.disable:

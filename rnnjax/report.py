@@ -59,8 +59,8 @@ class Report:
     def line(self, text: str) -> None:
         self._display.line(text)
 
-    def step(self) -> None:
-        self._display.advance()
+    def steps(self, count: int) -> None:
+        self._display.advance(count)
 
     def flush(self) -> None:
         """Waits until all summaries are in their files."""

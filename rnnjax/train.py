@@ -23,7 +23,7 @@ from rnnjax.optimizer import adam, learning_rate
 from rnnjax.progress import Stopwatch
 from rnnjax.report import Result, open_report
 from rnnjax.signals import StoppedError, StopRequest
-from rnnjax.train_step import eval_step, train_step
+from rnnjax.train_step import eval_step, train_step, train_steps
 
 
 def train(config: Config, folder: Path) -> Result:
@@ -69,31 +69,34 @@ def train(config: Config, folder: Path) -> Result:
         before = resumed or Progress()
         first_step = int(state.step)
 
-        compiled_train_step = parallel.compile_step(
-            functools.partial(
-                train_step,
-                model=model,
-                optimizer=optimizer,
-                read=read,
-                label_smoothing=config.optimizer.label_smoothing,
-                skip_non_finite=config.on_nan == "skip",
-                axis_name=parallel.AXIS,
-            ),
-            donate_argnums=(0,),
+        one_step = functools.partial(
+            train_step,
+            model=model,
+            optimizer=optimizer,
+            read=read,
+            label_smoothing=config.optimizer.label_smoothing,
+            skip_non_finite=config.on_nan == "skip",
+            axis_name=parallel.AXIS,
+        )
+        compiled_train_steps = parallel.compile_step(
+            functools.partial(train_steps, step=one_step), donate_argnums=(0,)
         )
         compiled_eval_step = parallel.compile_step(
             functools.partial(eval_step, model=model, read=read, axis_name=parallel.AXIS),
             donate_argnums=(1,),
         )
         state, dropout_key = parallel.replicate((state, dropout_key))
-        train_batches = pipeline.train_batches(
-            dataset.train,
+        split = parallel.replicate(dataset.train) if config.data.on_device else None
+        train_rows = pipeline.train_rows(
+            len(dataset.train.labels),
             config.seed,
             config.batch_size,
             range(first_step, config.num_steps),
+            config.steps_per_dispatch,
             jax.process_index(),
             jax.process_count(),
         )
+        batches = train_rows if split is not None else pipeline.stream(dataset.train, train_rows)
         eval_batches = {
             name: device_batches(split, config.eval_batch_size)
             for name, split in (("test", dataset.test), ("validation", dataset.validation))
@@ -135,14 +138,16 @@ def train(config: Config, folder: Path) -> Result:
             checkpoints.save(parallel.unreplicate(state), progress)
             best = max(best, accuracy)
         ending = bool(stop)
-        for step, batch in enumerate(parallel.prefetch(train_batches), first_step + 1):
+        step = first_step
+        for batch in parallel.prefetch(batches, axis=1):
             if ending:
                 break
-            state, last_hidden = compiled_train_step(state, batch, dropout_key)
-            report.step()
+            state, last_hidden = compiled_train_steps(state, batch, dropout_key, split)
+            is_first, step = step == first_step, step + config.steps_per_dispatch
+            report.steps(config.steps_per_dispatch)
             checkpoints.check()
             ends = step == config.num_steps
-            if step == first_step + 1:
+            if is_first:
                 jax.block_until_ready(state.step)
                 report.line(
                     f"step {step} was done {time.monotonic() - started:.1f} s after the start"

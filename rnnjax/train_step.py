@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import typing
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from jax.typing import ArrayLike
 from rnnjax import parallel
 from rnnjax.classifier import Classified, Classifier, Params, classify
 from rnnjax.data.pipeline import Batch
+from rnnjax.data.sources import Split
 from rnnjax.losses import cross_entropy
 from rnnjax.metrics import EvalMetrics, TrainMetrics
 from rnnjax.train_state import TrainState
@@ -77,6 +79,41 @@ def train_step(
         left_out = dataclasses.replace(state, step=state.step + 1, skipped=state.skipped + 1)
         new_state = jax.tree.map(functools.partial(jnp.where, finite), new_state, left_out)
     return new_state, classified.last_hidden
+
+
+def train_steps(
+    state: TrainState,
+    batches: Batch | jax.Array,
+    key: jax.Array,
+    split: Split | None,
+    *,
+    step: Callable[[TrainState, Batch, jax.Array], tuple[TrainState, jax.Array]],
+) -> tuple[TrainState, jax.Array]:
+    """Takes K steps, one after the other, in one program.
+
+    Args:
+      state: what the last step left.
+      batches: leaves `[K, B, ...]`, or the rows of `split` that they consist of, `[K, B]`.
+      key: see `train_step`.
+      split: all images; None: they come with the batches.
+      step: `train_step` with its options.
+
+    Returns:
+      The new state, and the last step's last hidden states, `[B, H]`.
+    """
+
+    def take(state: TrainState, batch: Any) -> tuple[TrainState, jax.Array]:
+        if split is not None:
+            batch = Batch(jnp.asarray(split.images)[batch], jnp.asarray(split.labels)[batch])
+        return step(state, batch, key)
+
+    def body(carry: tuple[TrainState, jax.Array], batch: Any) -> tuple[Any, None]:
+        return take(carry[0], batch), None
+
+    _, hidden = jax.eval_shape(take, state, jax.tree.map(lambda leaf: leaf[0], batches))
+    start = state, jnp.zeros(hidden.shape, hidden.dtype)
+    (state, last_hidden), _ = jax.lax.scan(body, start, batches)
+    return state, last_hidden
 
 
 def eval_step(

@@ -17,9 +17,25 @@ from clu.asynclib import AsyncError
 
 from rnnjax.checkpoint import arrays_of, differing
 from rnnjax.checkpoints import steps_in, stored_arrays
-from rnnjax.config import Config, unresumable_changes
+from rnnjax.config import Config, to_dict
 from rnnjax.errors import ConfigError, RunError
 from rnnjax.manifest import synchronise
+
+# What a resumed run may change, since nothing stored depends on it. With a schedule that ends at
+# num_steps, num_steps belongs to the rest.
+FREE_ON_RESUME = (
+    "num_steps",
+    "eval_batch_size",
+    "log_every_steps",
+    "eval_every_steps",
+    "on_nan",
+    "max_skipped_steps",
+    "data.data_dir",
+    "data.idx_dir",
+    "data.on_device",
+    "checkpoint.every_steps",
+    "checkpoint.keep",
+)
 
 
 def check_writable(workdir: Path) -> None:
@@ -96,6 +112,17 @@ def locked(workdir: Path) -> Iterator[None]:
 
 # What a run writes in its workdir.
 OWN = ("lock", "config.json", "result.json", "checkpoints", "train", "test", "validation")
+
+
+def unresumable_changes(config: Config, stored: dict[str, Any]) -> list[str]:
+    """Returns the settings that differ from the stored ones and that a state depends on."""
+    bound = ("num_steps",) if config.optimizer.schedule != "constant" else ()
+    stored = to_dict(Config()) | stored  # a run may be older than a setting
+    return [
+        f"config.{name} was {stored.get(name)!r} and is now {value!r}"
+        for name, value in to_dict(config).items()
+        if (name not in FREE_ON_RESUME or name in bound) and stored.get(name) != value
+    ]
 
 
 def check_same_run(config: Config, workdir: Path, create_state: Callable[[], Any]) -> None:

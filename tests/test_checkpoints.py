@@ -11,9 +11,10 @@ import pytest
 from rnnjax import classifier, manifest, train_state
 from rnnjax.checkpoint import Progress
 from rnnjax.checkpoints import Checkpoints, steps_in
-from rnnjax.config import FREE_ON_RESUME, Config
+from rnnjax.config import Config
 from rnnjax.optimizer import adam
 from rnnjax.train_state import TrainState
+from rnnjax.workdir import FREE_ON_RESUME
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from rnnjax import config as settings
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, did_you_mean
 from rnnjax.train import train
-from rnnjax.workdir import check_same_run, write_json
+from rnnjax.workdir import check_same_run, unresumable_changes, write_json
 
 SECTIONS = {"data", "model", "optimizer", "checkpoint"}
 
@@ -106,12 +106,12 @@ def test_saved_settings_tell_what_changed(tmp_path: Path) -> None:
     write_json(tmp_path / "config.json", settings.to_dict(config))
     stored = json.loads((tmp_path / "config.json").read_text())
     assert stored["model.cell_options"] == {"use_peepholes": True, "kernel_shape": [3, 2]}
-    assert settings.unresumable_changes(config, stored) == []
+    assert unresumable_changes(config, stored) == []
     config.num_steps, config.log_every_steps = 9, 7
-    assert settings.unresumable_changes(config, stored) == []
+    assert unresumable_changes(config, stored) == []
     config.model.hidden_size = 8
     changed = ["config.model.hidden_size was 256 and is now 8"]
-    assert settings.unresumable_changes(config, stored) == changed
+    assert unresumable_changes(config, stored) == changed
 
 
 def test_the_end_of_a_schedule_cannot_change_on_resume() -> None:
@@ -120,7 +120,7 @@ def test_the_end_of_a_schedule_cannot_change_on_resume() -> None:
     stored = settings.to_dict(config)
     config.num_steps = 3_000
     changed = ["config.num_steps was 2000 and is now 3000"]
-    assert settings.unresumable_changes(config, stored) == changed
+    assert unresumable_changes(config, stored) == changed
 
 
 def test_a_damaged_settings_file_is_told(tmp_path: Path) -> None:

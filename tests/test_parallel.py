@@ -16,7 +16,7 @@ from rnnjax.errors import ConfigError
 from rnnjax.evaluation import device_batches, evaluate
 from rnnjax.metrics import compute
 from rnnjax.optimizer import adam
-from rnnjax.train_step import eval_step, train_step
+from rnnjax.train_step import eval_step, train_step, train_steps
 
 READ = functools.partial(to_sequences, kind="rows", permutation_seed=0)
 
@@ -40,11 +40,16 @@ def losses(
     return list(np.diff(sums) / len(batches[0].labels.reshape(-1)))
 
 
+def train_batches(split: sources.Split, num_steps: int) -> list[pipeline.Batch]:
+    rows = pipeline.train_rows(len(split.labels), 0, 128, range(num_steps), 1, 0, 1)
+    return [pipeline.Batch(split.images[chosen], split.labels[chosen]) for (chosen,) in rows]
+
+
 def test_four_devices_train_as_one(real: sources.Dataset) -> None:
     assert jax.device_count() == 4
     model, optimizer, state = made(Config())
     step = functools.partial(train_step, model=model, optimizer=optimizer, read=READ)
-    batches = list(pipeline.train_batches(real.train, 0, 128, range(20), 0, 1))
+    batches = train_batches(real.train, 20)
     key = jax.random.key(1)
     alone = losses(jax.jit(step), state, batches, key, lambda metrics: metrics)
     together = losses(
@@ -104,7 +109,7 @@ def test_nothing_is_compiled_again_after_the_first_step(real: sources.Dataset) -
         train_step, model=model, optimizer=optimizer, read=READ, axis_name=parallel.AXIS
     )
     evaluating = functools.partial(eval_step, model=model, read=READ, axis_name=parallel.AXIS)
-    compiled = parallel.compile_step(step, (0,))
+    compiled = parallel.compile_step(functools.partial(train_steps, step=step), (0,))
     compiled_evaluation = parallel.compile_step(evaluating, (1,))
     replicated, keys = parallel.replicate((state, jax.random.key(0)))
     test = device_batches(real.test, 1_000)
@@ -116,9 +121,10 @@ def test_nothing_is_compiled_again_after_the_first_step(real: sources.Dataset) -
             compilations.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    batches = parallel.prefetch(pipeline.train_batches(real.train, 0, 128, range(4), 0, 1))
-    for number, batch in enumerate(batches):
-        replicated, _ = compiled(replicated, batch, keys)
+    rows = pipeline.train_rows(len(real.train.labels), 0, 128, range(12), 3, 0, 1)
+    split = parallel.replicate(real.train)
+    for number, batch in enumerate(parallel.prefetch(rows, axis=1)):
+        replicated, _ = compiled(replicated, batch, keys, split)
         compute(parallel.unreplicate(replicated.metrics))
         evaluate(compiled_evaluation, replicated.params, test)
         if number == 0:
@@ -137,5 +143,5 @@ def test_batch_sizes_and_devices() -> None:
 def test_prefetch_keeps_all_batches_in_order() -> None:
     batches = [np.full((8, 2), i, np.float32) for i in range(5)]
     for size in (1, 2, 9):
-        found = [np.asarray(batch).reshape(8, 2) for batch in parallel.prefetch(batches, size)]
+        found = [np.asarray(batch).reshape(8, 2) for batch in parallel.prefetch(batches, size=size)]
         np.testing.assert_array_equal(found, batches)

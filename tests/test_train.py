@@ -94,6 +94,22 @@ def test_a_run_leaves_its_result_and_summaries(
     assert "garments" in str(events(tmp_path / "test")["dataset"])
 
 
+def test_where_the_images_are_and_how_steps_are_dispatched_changes_nothing(tmp_path: Path) -> None:
+    results = {}
+    for name, on_device, together in (("a", True, 1), ("b", False, 1), ("c", True, 4)):
+        config = small()
+        config.checkpoint.every_steps = 4
+        config.log_every_steps = 4
+        config.data.on_device, config.steps_per_dispatch = on_device, together
+        train(config, tmp_path / name)
+        results[name] = final_state(tmp_path / name), events(tmp_path / name / "train")
+    for state, found in (results["b"], results["c"]):
+        for path, leaf in results["a"][0].items():
+            np.testing.assert_allclose(state[path], leaf, rtol=1e-5, atol=1e-6, err_msg=path)
+        steps = [[step for step, _ in run["accuracy"]] for run in (found, results["a"][1])]
+        assert steps == [[4, 8, 12]] * 2
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     """Bit by bit: parameters, optimiser, sums; with dropout, from the middle of an epoch."""
     whole = train(small(), tmp_path / "whole")

@@ -1,5 +1,6 @@
 """Batches of images: endless for training, from any step on; each image once for evaluation."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from rnnjax.data.order import batch_indices
 from rnnjax.data.sources import Split
 
 PREFETCHED_BATCHES = 8  # made ahead on the host
-STRETCH = 1_000  # steps whose order is made at once
+STRETCH = 1_000  # dispatches whose order is made at once
 
 
 class Batch(NamedTuple):
@@ -19,23 +20,38 @@ class Batch(NamedTuple):
     mask: np.ndarray | jax.Array | None = None  # [B], bool, False: padding; None: all count
 
 
-def train_batches(
-    split: Split, seed: int, batch_size: int, steps: range, process: int, num_processes: int
-) -> Iterator[Batch]:
-    """Streams this process's share of the batch of each of `steps`, with tf.data.
+def train_rows(
+    size: int,
+    seed: int,
+    batch_size: int,
+    steps: range,
+    steps_per_dispatch: int,
+    process: int,
+    num_processes: int,
+) -> Iterator[np.ndarray]:
+    """Yields which images this process's share of the batches holds, `[K, B]`, int32.
 
     Args:
-      split: the training images.
-      seed: of their order.
+      size: of the training split.
+      seed: of the images' order.
       batch_size: images a step over all processes; a multiple of `num_processes`.
-      steps: the steps to make batches for.
+      steps: the steps to choose for; a multiple of K.
+      steps_per_dispatch: K, the steps of one item.
       process: index of this process.
       num_processes: how many share a batch.
     """
-    import tensorflow as tf  # takes seconds: not before there is a run
-
     share = batch_size // num_processes
     mine = slice(process * share, (process + 1) * share)
+    for first in steps[::steps_per_dispatch]:
+        together = range(first, first + steps_per_dispatch)
+        rows = [batch_indices(seed, step, batch_size, size)[mine] for step in together]
+        yield np.stack(rows).astype(np.int32)
+
+
+def stream(split: Split, rows: Iterator[np.ndarray]) -> Iterator[Batch]:
+    """Fetches the images of `train_rows` with tf.data: leaves `[K, B, ...]`."""
+    import tensorflow as tf  # takes seconds: not before there is a run
+
     images, labels = tf.constant(split.images), tf.constant(split.labels)
 
     options = tf.data.Options()
@@ -44,14 +60,10 @@ def train_batches(
     def gather(rows: Any) -> tuple[Any, Any]:
         return tf.gather(images, rows), tf.gather(labels, rows)
 
-    # The order is made a stretch of steps at a time, so that no Python runs in tf.data's threads:
-    # a generator there took a tenth of the training's speed.
-    for start in range(0, len(steps), STRETCH):
-        rows = [
-            batch_indices(seed, step, batch_size, len(split.labels))[mine]
-            for step in steps[start : start + STRETCH]
-        ]
-        dataset = tf.data.Dataset.from_tensor_slices(np.stack(rows)).map(gather)
+    # The order is made a stretch at a time, so that no Python runs in tf.data's threads: a
+    # generator there took a tenth of the training's speed.
+    while stretch := list(itertools.islice(rows, STRETCH)):
+        dataset = tf.data.Dataset.from_tensor_slices(np.stack(stretch)).map(gather)
         dataset = dataset.prefetch(PREFETCHED_BATCHES).with_options(options)
         for batch in dataset.as_numpy_iterator():
             yield Batch(*batch)

@@ -1,7 +1,7 @@
 """A run of a few seconds in which much happens: dropout, held-out images, many saves.
 
 With RECORD_SAMPLES=FILE in the environment, each batch that training takes is noted there: process,
-step, and a digest of its images and labels in their order.
+step, and a digest of which images it holds, in their order.
 """
 
 import hashlib
@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from rnnjax.config import Config
-from rnnjax.data.sources import Split
 
 STEPS, SAVE_EVERY, LOG_EVERY, EVAL_EVERY = 48, 5, 4, 8
 
@@ -34,16 +33,16 @@ def record_samples(file: Path) -> None:
     """Notes every batch on its way from the data to the training, which stays as it is."""
     from rnnjax.data import pipeline
 
-    train_batches = pipeline.train_batches
+    train_rows = pipeline.train_rows
 
     def recorded(
-        split: Split, seed: int, batch_size: int, steps: range, process: int, num_processes: int
-    ) -> Iterator[pipeline.Batch]:
-        batches = train_batches(split, seed, batch_size, steps, process, num_processes)
-        for step, batch in zip(steps, batches, strict=True):
-            content = np.asarray(batch.images).tobytes() + np.asarray(batch.labels).tobytes()
+        size: int, seed: int, batch_size: int, steps: range, *options: int
+    ) -> Iterator[np.ndarray]:
+        rows = train_rows(size, seed, batch_size, steps, *options)
+        for step, chosen in zip(steps, rows, strict=True):
             with file.open("a") as notes:
-                notes.write(f"{os.getpid()} {step} {hashlib.sha256(content).hexdigest()}\n")
-            yield batch
+                digest = hashlib.sha256(chosen.tobytes()).hexdigest()
+                notes.write(f"{os.getpid()} {step} {digest}\n")
+            yield chosen
 
-    pipeline.train_batches = recorded
+    pipeline.train_rows = recorded
