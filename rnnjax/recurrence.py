@@ -110,14 +110,14 @@ def _differentiate(
     nowhere, nothing = jax.tree.map(jnp.zeros_like, state), jnp.zeros_like(inputs[0])
     result = (final, jax.tree.map(lambda leaf: leaf[0], kept))
 
+    # The same at each step, so that what it makes of the weights is made once.
+    _, by_state = jax.linearize(lambda state: products(params, state, nothing), nowhere)
+
     # What it would otherwise keep of a step are the slopes of all gates.
     @functools.partial(jax.checkpoint, prevent_cse=False)
     def change(state_dot: Any, now: tuple[Any, Any]) -> tuple[Any, Any]:
         found_dot, pull_back = now
-        _, by_state = jax.jvp(
-            lambda state: products(params, state, nothing), (nowhere,), (state_dot,)
-        )
-        found_dot = jax.tree.map(jnp.add, found_dot, by_state)
+        found_dot = jax.tree.map(jnp.add, found_dot, by_state(state_dot))
         ((state_dot, kept_dot),) = jax.linear_transpose(pull_back, result)((state_dot, found_dot))
         return state_dot, kept_dot
 

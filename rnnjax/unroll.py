@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rnnjax.cells.base import output_struct
+from rnnjax.cells.base import Cell, output_struct
 from rnnjax.cells.noise import VARIATIONAL
 from rnnjax.checks import check_choice, check_count, check_initial_carry, checked_lengths, named
 from rnnjax.recurrence import run_split, split_cell
@@ -153,25 +153,26 @@ def unroll(
         valid = jnp.arange(num_steps + padding, dtype=jnp.int32)[:, None] < ends
         inputs = jnp.pad(inputs, [(0, padding)] + [(0, 0)] * (inputs.ndim - 1))
 
-    # Where only the last output is asked for, it travels with the carry: T of them would have to be
-    # kept, and their gradients, which are zero.
+    # Where only the last output is asked for, it travels with the carry, if it is not a part of it
+    # anyway: T of them would have to be kept, and their gradients, which are zero.
+    field = cell.output_field if isinstance(cell, Cell) else None
     last = None
     if return_outputs == "last":
         struct = output_struct(cell, initial_carry, inputs.shape[1:], inputs.dtype)
         last = jnp.zeros(struct.shape, struct.dtype)
+    state = _State(initial_carry, last if field is None else None)
 
     if valid is not None:
         # Padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
         inputs = jax.vmap(_where)(valid, inputs, jnp.zeros_like(inputs))
     steps = _Steps(inputs, valid)
-    state = _State(initial_carry, last)
 
     def advance(state: _State, valid: jax.Array | None, carry: Any, y: Any) -> tuple[_State, Any]:
         """Returns the state after a step, and what is kept of it."""
         if valid is not None:
             carry = jax.tree.map(functools.partial(_where, valid), carry, state.carry)
             y = _where(valid, y, jnp.zeros_like(y) if state.last is None else state.last)
-        kept = (y if state.last is None else None, carry if return_carry == "all" else None)
+        kept = (y if last is None else None, carry if return_carry == "all" else None)
         return _State(carry, None if state.last is None else y), kept
 
     def run_step(cell: nn.RNNCellBase, state: _State, step: _Steps) -> tuple[_State, Any]:
@@ -206,10 +207,13 @@ def unroll(
         state, by_segment = named(_scan(run_segment, reverse))(cell, state, (is_first, split))
         kept = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num_steps], by_segment)
     outputs, carries = kept if time_major else jax.tree.map(_swap, kept)
-    return Unrolled(
-        state.last if return_outputs == "last" else outputs,
-        carries if return_carry == "all" else state.carry,
-    )
+    if last is not None and field is not None:
+        outputs = getattr(state.carry, field).astype(last.dtype)
+        if lengths is not None:
+            outputs = _where(lengths > 0, outputs, last)
+    elif last is not None:
+        outputs = state.last
+    return Unrolled(outputs, carries if return_carry == "all" else state.carry)
 
 
 def _scan(body: Any, reverse: bool, unroll_factor: int = 1) -> Any:
