@@ -16,10 +16,10 @@ from pathlib import Path
 
 from benchmarks.bare import BareStep
 from rnnjax import parallel
-from rnnjax.allocator import keep_freed_memory
 from rnnjax.checkpoint import Progress
 from rnnjax.checkpoints import Checkpoints
 from rnnjax.config import Config
+from rnnjax.runtime import keep_freed_memory
 
 STRETCH = 1.5  # seconds of steps: many times what a save takes
 

@@ -10,8 +10,8 @@ import statistics
 
 from benchmarks.bare import BareStep
 from experiments import family
-from rnnjax.allocator import keep_freed_memory
 from rnnjax.cells import CELLS
+from rnnjax.runtime import keep_freed_memory
 
 # What by default is an LSTM, or an LSTM a feature block of which there is one.
 OPTIONS = {

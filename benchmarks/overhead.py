@@ -17,8 +17,8 @@ from benchmarks.command import observe
 def bare_step_seconds(num_steps: int) -> float:
     """Returns the seconds of a bare step, measured in this process."""
     from benchmarks.bare import BareStep
-    from rnnjax.allocator import keep_freed_memory
     from rnnjax.config import Config
+    from rnnjax.runtime import keep_freed_memory
 
     keep_freed_memory()  # as main does
     return BareStep(Config()).seconds(num_steps)

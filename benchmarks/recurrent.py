@@ -30,7 +30,7 @@ def serve(name: str, kind: str, size: tuple[int, ...], pipe: Connection) -> None
     """Builds a contender, and then runs `forward` or `step` as often as it is told."""
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="2", TF_ENABLE_ONEDNN_OPTS="0")
     if name == "rnnjax":
-        from rnnjax.allocator import keep_freed_memory
+        from rnnjax.runtime import keep_freed_memory
 
         keep_freed_memory()
     from benchmarks.contenders import Problem, build

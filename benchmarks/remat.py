@@ -15,8 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax.allocator import keep_freed_memory
 from rnnjax.cells import LSTMCell
+from rnnjax.runtime import keep_freed_memory
 from rnnjax.unroll import unroll
 
 

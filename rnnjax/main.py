@@ -89,10 +89,11 @@ def main(argv: Sequence[str]) -> None:
         logging.set_verbosity(logging.FATAL)
     # These import JAX and TensorFlow: not before --help has answered.
     from rnnjax import processes
-    from rnnjax.allocator import keep_freed_memory
+    from rnnjax.runtime import keep_compiled_programs, keep_freed_memory
     from rnnjax.train import train
 
     keep_freed_memory()
+    keep_compiled_programs()
     try:
         if _DISTRIBUTED.value:
             processes.meet(_DISTRIBUTED.value)

@@ -22,6 +22,12 @@ from rnnjax.config import DataConfig
 from rnnjax.data import fashion_mnist, sources
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps what the commands under test compile out of the user's own cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A TFDS folder with the real Fashion-MNIST, prepared once for all workers."""

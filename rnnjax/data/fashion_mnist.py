@@ -31,7 +31,7 @@ ORIGINAL_TIMES = {
     "t10k-images-idx3-ubyte.gz": 1504176627,
     "t10k-labels-idx1-ubyte.gz": 1504176627,
 }
-PROBE_SECONDS = 5
+PROBE_SECONDS, THREADS = 5, 2  # of waiting for the network; that decode images
 
 Arrays = tuple[np.ndarray, np.ndarray]  # uint8 [N, 28, 28], int32 [N]
 
@@ -133,7 +133,10 @@ def _read(builder: Any, split: str) -> Arrays:
         decode = functools.partial(tf.io.decode_png, channels=1)
         return tf.map_fn(decode, examples["image"], fn_output_signature=image), examples["label"]
 
-    batches = tf.data.TFRecordDataset(info.filepaths).batch(1000).map(parse, num_parallel_calls=2)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = THREADS
+    batches = tf.data.TFRecordDataset(info.filepaths).batch(1000).with_options(options)
+    batches = batches.map(parse, num_parallel_calls=THREADS)
     names = ", ".join(map(str, info.filepaths))
     try:
         read = list(batches.as_numpy_iterator())

@@ -1,0 +1,55 @@
+"""What main sets for its process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.process import Process
+
+SHOW = """
+import jax
+from rnnjax.runtime import keep_compiled_programs
+keep_compiled_programs()
+print(jax.config.jax_compilation_cache_dir)
+"""
+
+
+def cache_folder(**environment: str) -> str:
+    """Returns where a process of its own would keep compiled programs."""
+    inherited = {name: value for name, value in os.environ.items() if "CACHE" not in name}
+    command = [sys.executable, "-c", SHOW]
+    result = subprocess.run(
+        command, env=inherited | environment, capture_output=True, text=True, check=True
+    )
+    return result.stdout.strip()
+
+
+def test_compiled_programs_are_kept_for_the_next_run(tmp_path: Path) -> None:
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def entries() -> set[Path]:
+        return set((tmp_path / "cache" / "rnnjax").rglob("*-cache"))
+
+    Process(tmp_path / "a", environment=environment).must_succeed()
+    first = entries()
+    Process(tmp_path / "b", environment=environment).must_succeed()
+    assert first
+    assert entries() == first
+
+
+@pytest.mark.parametrize("home", ["a file", "nowhere"])
+def test_without_a_place_nothing_is_kept(tmp_path: Path, home: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    places = {"a file": {"XDG_CACHE_HOME": str(file)}, "nowhere": {"HOME": str(file)}}
+    assert cache_folder(**places[home]) == "None"
+
+
+def test_jaxs_own_setting_goes_first(tmp_path: Path) -> None:
+    given = str(tmp_path / "mine")
+    assert cache_folder(JAX_COMPILATION_CACHE_DIR=given, XDG_CACHE_HOME=str(tmp_path)) == given
+    assert list(tmp_path.iterdir()) == []
+    assert cache_folder(XDG_CACHE_HOME=str(tmp_path)).startswith(f"{tmp_path}/rnnjax/")
