@@ -8,7 +8,6 @@ and a misspelt flag answer at once.
 import dataclasses
 import functools
 import math
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -41,7 +40,7 @@ class DataConfig:
         "", "folder of the four original .gz files; empty: where Debian's package puts them"
     )
     on_device: bool = option(
-        True, "keep the training images on each device; False: stream them, if they do not fit"
+        True, "keep the training images on each device, if they fit; False: stream them"
     )
     validation_size: int = option(
         0, "images held out from the end of the training split", at_least=0
@@ -121,7 +120,7 @@ class Config:
     steps_per_dispatch: int = option(
         1,
         "steps taken by one call of the compiled program: more keep a small model on a GPU from "
-        "waiting for Python; must divide num_steps and each number of steps between things",
+        "waiting for Python; must divide num_steps and all every_steps",
         at_least=1,
     )
     eval_every_steps: int = option(100, "steps between evaluations on all test images", at_least=1)
@@ -135,6 +134,15 @@ class Config:
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
+
+
+# What happens between two calls of the compiled program.
+WHOLE_DISPATCHES = (
+    "num_steps",
+    "log_every_steps",
+    "eval_every_steps",
+    "checkpoint.every_steps",
+)
 
 
 def fields(config: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field, Any]]:
@@ -177,7 +185,7 @@ def validate(config: Any) -> None:
             f"config.num_steps={config.num_steps}"
         )
     for name, _, value in fields(config):
-        if re.search(r"\bnum_steps|every_steps", name) and value % config.steps_per_dispatch:
+        if name in WHOLE_DISPATCHES and value % config.steps_per_dispatch:
             raise ConfigError(
                 f"config.{name}={value} is not divisible by "
                 f"config.steps_per_dispatch={config.steps_per_dispatch}"

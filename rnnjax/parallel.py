@@ -70,6 +70,13 @@ def replicate(tree: T) -> T:
     return jax.device_put(jax.tree.map(copies, tree), _sharding())
 
 
+def fits(arrays: Any) -> bool:
+    """Whether each local device has room for a copy: a quarter of its memory, if it tells."""
+    wanted = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    return all(4 * wanted <= found.get("bytes_limit", 4 * wanted) for found in stats)
+
+
 def unreplicate(tree: T) -> T:
     """Returns the first device's copy."""
     return jax_utils.unreplicate(tree)

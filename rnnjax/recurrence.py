@@ -8,6 +8,7 @@ what its transcendental functions returned: everything else is cheap to compute 
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.linen.module import _global_interceptor_stack
+from jax.core import Tracer
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from rnnjax.cells.base import Cell
 from rnnjax.cells.dropout import DropoutCell
@@ -26,6 +30,7 @@ Pointwise = Callable[[Any, jax.Array | None, Any], tuple[Any, Any]]
 # state, whether the step counts, new carry, output -> new state, what is kept of the step
 Advance = Callable[[Any, jax.Array | None, Any, jax.Array], tuple[Any, Any]]
 
+# What is dear to compute again; a choice of speed alone.
 TRANSCENDENTAL = ("tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "erf", "sin", "cos")
 
 
@@ -43,10 +48,11 @@ def recur(
     """Runs `pointwise(state, valid, products(params, state, x))` over all of time.
 
     Its values and derivatives, of any order and in either mode, are those of the `jax.lax.scan` it
-    stands for. Both functions are pure and close over no traced array.
+    stands for; in bfloat16, the gradient of a weight is rounded once more, after the sum over time.
+    Both functions are pure and close over no traced array (`run_split` sees to that).
 
     Args:
-      products: affine in the state and in the input, and row by row.
+      products: affine in state and input together, and row by row.
       pointwise: the rest of the step.
       reverse: go from the last step to the first.
       unroll_factor: steps in one iteration of the compiled loop.
@@ -90,9 +96,12 @@ def _differentiate(
         return new_state, (kept, state, pull_back)
 
     steps = (inputs, valid)
-    final, (kept, states, pull_backs) = jax.lax.scan(
-        forward, state, steps, reverse=reverse, unroll=unroll_factor
-    )
+    final, found = jax.lax.scan(forward, state, steps, reverse=reverse, unroll=unroll_factor)
+    # A state that the derivative reads comes twice, and XLA would keep both.
+    first = jax.tree.map(lambda leaf: leaf[0], steps)
+    same = _first_alike(lambda *arguments: forward(*arguments)[1], state, first)
+    leaves, structure = jax.tree.flatten(found)
+    kept, states, pull_backs = structure.unflatten([leaves[n] for n in same])
 
     # By what weights and inputs change, the products of all steps change by:
     def flat(leaf: jax.Array) -> jax.Array:
@@ -129,7 +138,9 @@ def _differentiate(
 
 def split_cell(cell: nn.RNNCellBase) -> Cell | None:
     """Returns the cell itself, without wrappers that do nothing, if its step can be split."""
-    while isinstance(cell, DropoutCell) and cell.is_idle:
+    if _global_interceptor_stack:  # of flax: they are to see every call
+        return None
+    while type(cell) is DropoutCell and cell.is_idle:
         cell = cell.inner
     return cell if isinstance(cell, Cell) and cell.is_split else None
 
@@ -155,8 +166,9 @@ def run_split(
       unroll_factor: see `recur`.
 
     Returns:
-      What `recur` does; None if the arithmetic after the products has parameters of its own, whose
-      gradient a loop has to add up anyway.
+      What `recur` does; None where that cannot be: if the arithmetic after the products has
+      parameters of its own, whose gradient a loop has to add up anyway, if the products are not
+      affine in state and inputs together, or if one of them needs more than its arguments.
     """
     params = cell.cast_parameters(state.carry, inputs[0])
     pure, dtype = cell.copy(parent=None, name=None), jax.tree.leaves(params)[0].dtype
@@ -169,18 +181,47 @@ def run_split(
         return advance(state, valid, carry, outputs.astype(dtype))
 
     first = None if valid is None else valid[0]
-    found = jax.eval_shape(products, params, state, inputs[0])
-    floating = all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(state))
-    if not floating or _reads(finish, params, state, first, found):
+    arrays = jax.tree.leaves((params, state, inputs))
+    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(state)):
+        return None
+    if any(axis is not None for leaf in arrays for axis in jax.typeof(leaf).sharding.spec):
+        return None  # explicitly sharded: all of time as rows would need another layout
+
+    def change(params: Any, moving: Any, moving_dot: Any) -> Any:
+        return jax.jvp(lambda moving: products(params, *moving), (moving,), (moving_dot,))[1]
+
+    moving = (state, inputs[0])
+    try:
+        found = jax.eval_shape(products, params, *moving)
+        _, affects_slope, _ = _needs(change, params, moving, moving)
+        affects_arithmetic, *_ = _needs(finish, params, state, first, found)
+    except Exception:
+        # Of the cell itself it may work: a copy has no random streams and no modules of its own.
+        return None
+    if affects_slope or affects_arithmetic:
         return None
     unread = jax.tree.map(lambda p: np.broadcast_to(np.zeros((), p.dtype), p.shape), params)
     pointwise = functools.partial(finish, unread)
     return recur(products, pointwise, reverse, unroll_factor, params, state, inputs, valid)
 
 
-def _reads(function: Callable[..., Any], params: Any, *arguments: Any) -> bool:
-    """Whether the result of `function(params, *arguments)` depends on an array in `params`."""
-    jaxpr = jax.make_jaxpr(function)(params, *arguments).jaxpr
-    own = {id(variable) for variable in jaxpr.invars[: len(jax.tree.leaves(params))]}
-    used = [*jaxpr.outvars, *(variable for eqn in jaxpr.eqns for variable in eqn.invars)]
-    return any(id(variable) in own for variable in used)
+def _first_alike(function: Callable[..., Any], *arguments: Any) -> list[int]:
+    """Returns for each leaf of the result the number of the first that is the same array."""
+    seen: dict[int, int] = {}
+    results = jax.make_jaxpr(function)(*arguments).jaxpr.outvars
+    return [seen.setdefault(id(result), n) for n, result in enumerate(results)]
+
+
+def _needs(function: Callable[..., Any], *arguments: Any) -> list[bool]:
+    """Returns for each argument whether the result depends on an array in it.
+
+    Raises:
+      ValueError: if it depends on a traced array that is no argument.
+    """
+    closed = jax.make_jaxpr(function)(*arguments)
+    if any(isinstance(constant, Tracer) for constant in closed.consts):
+        raise ValueError("the function closes over a traced array")
+    _, used = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    remaining = iter(used)
+    sizes = [len(jax.tree.leaves(part)) for part in arguments]
+    return [any(list(itertools.islice(remaining, size))) for size in sizes]

@@ -31,13 +31,15 @@ def keep_compiled_programs() -> None:
 
     They lie in `rnnjax` in `$XDG_CACHE_HOME` or `~/.cache`, and can be removed at any time; a
     damaged one is compiled again. JAX's own settings go first (JAX_COMPILATION_CACHE_DIR,
-    JAX_ENABLE_COMPILATION_CACHE). Where the folder cannot be made, nothing is kept.
+    JAX_ENABLE_COMPILATION_CACHE, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS). Where the folder
+    cannot be made, nothing is kept.
     """
     import jax
 
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    home = home if Path(home).is_absolute() else "~/.cache"  # as its specification says
     try:
         folder = Path(home).expanduser() / "rnnjax" / _machine()
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +47,8 @@ def keep_compiled_programs() -> None:
         return
     if os.access(folder, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", COMPILE_SECONDS)
+        if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", COMPILE_SECONDS)
 
 
 def _machine() -> str:

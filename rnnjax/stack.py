@@ -7,8 +7,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from rnnjax.cells.base import output_struct
 from rnnjax.cells.noise import check_keep_prob, drop
+from rnnjax.cells.outputs import output_struct
 
 
 class Stack(nn.RNNCellBase):

@@ -86,7 +86,8 @@ def train(config: Config, folder: Path) -> Result:
             donate_argnums=(1,),
         )
         state, dropout_key = parallel.replicate((state, dropout_key))
-        split = parallel.replicate(dataset.train) if config.data.on_device else None
+        stays = config.data.on_device and parallel.fits(dataset.train)
+        split = parallel.replicate(dataset.train) if stays else None
         train_rows = pipeline.train_rows(
             len(dataset.train.labels),
             config.seed,
@@ -174,7 +175,7 @@ def train(config: Config, folder: Path) -> Result:
                 accuracy = final["validation"].accuracy if "validation" in final else None
                 progress = Progress(evaluated=bool(final), validation_accuracy=accuracy)
             improves = (progress.validation_accuracy or 0) > best
-            ending = bool(stop)  # asked once a step: what it ends after is saved
+            ending = bool(stop)  # asked once a dispatch: what it ends after is saved
             if ends or ending or improves or step % config.checkpoint.every_steps == 0:
                 jax.block_until_ready(state.step)  # what is still under way is training time
                 skipped = int(parallel.unreplicate(state.skipped))

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rnnjax.cells.base import Cell, output_struct
 from rnnjax.cells.noise import VARIATIONAL
+from rnnjax.cells.outputs import output_source, output_struct
 from rnnjax.checks import check_choice, check_count, check_initial_carry, checked_lengths, named
 from rnnjax.recurrence import run_split, split_cell
 from rnnjax.stack import Stack
@@ -120,7 +120,7 @@ def unroll(
         check_initial_carry(initial_carry, own_carry)
 
     whole = not remat and truncate_every is None
-    if whole and isinstance(cell, Stack) and not cell.drops and all(map(split_cell, cell.cells)):
+    if whole and type(cell) is Stack and not cell.drops and all(map(split_cell, cell.cells)):
         # Layer by layer, each by `recur`; the same as step by step.
         carries = []
         for layer, start in zip(cell.cells, initial_carry, strict=True):
@@ -155,12 +155,13 @@ def unroll(
 
     # Where only the last output is asked for, it travels with the carry, if it is not a part of it
     # anyway: T of them would have to be kept, and their gradients, which are zero.
-    field = cell.output_field if isinstance(cell, Cell) else None
-    last = None
+    last, source = None, None
     if return_outputs == "last":
         struct = output_struct(cell, initial_carry, inputs.shape[1:], inputs.dtype)
         last = jnp.zeros(struct.shape, struct.dtype)
-    state = _State(initial_carry, last if field is None else None)
+        if truncate_every is None:  # which would stop what a short sequence's carry takes back
+            source = output_source(cell, initial_carry, inputs.shape[1:], inputs.dtype)
+    state = _State(initial_carry, last if source is None else None)
 
     if valid is not None:
         # Padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
@@ -207,8 +208,8 @@ def unroll(
         state, by_segment = named(_scan(run_segment, reverse))(cell, state, (is_first, split))
         kept = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num_steps], by_segment)
     outputs, carries = kept if time_major else jax.tree.map(_swap, kept)
-    if last is not None and field is not None:
-        outputs = getattr(state.carry, field).astype(last.dtype)
+    if last is not None and source is not None:
+        outputs = jax.tree.leaves(state.carry)[source]
         if lengths is not None:
             outputs = _where(lengths > 0, outputs, last)
     elif last is not None:

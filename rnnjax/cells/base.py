@@ -61,8 +61,8 @@ class Cell(nn.RNNCellBase):
     def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
         """Returns the products with weights, in the carry's dtype.
 
-        Affine in the inputs and in what the carry feeds back, and row by row: all of time can be
-        put through it at once. Small products that a gate needs in between, such as a projection,
+        Affine in the inputs and the carry together, and row by row: all of time can be put through
+        it at once. Small products that a gate needs in between, such as a projection,
         stay in `pointwise`.
         """
         return joint_product(params.kernel, params.bias, carry.hidden, inputs)
@@ -84,8 +84,8 @@ class Cell(nn.RNNCellBase):
 
     @property
     def is_split(self) -> bool:
-        """Whether `step` is nothing but `products` and then `pointwise`."""
-        return type(self).step is Cell.step
+        """Whether a call is nothing but `products` and then `pointwise`."""
+        return type(self).step is Cell.step and type(self).__call__ is Cell.__call__
 
     def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
         """Returns the new carry and the output; raises a ValueError for what does not fit."""
@@ -166,25 +166,6 @@ class ProjectedCell(Cell):
             cell=self.zeros(input_shape, self.features),
             hidden=self.zeros(input_shape, self.output_size),
         )
-
-
-def output_struct(
-    cell: nn.RNNCellBase, carry: Any, input_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
-) -> jax.ShapeDtypeStruct:
-    """Returns the shape and dtype of a cell's outputs, without computing them."""
-    unbound = cell.copy(parent=None, name=None)
-    params = {} if cell.scope is None else cell.variables.get("params", {})
-    keys = {"params": jax.random.key(0)}  # for all random streams
-
-    def run(params: Any, carry: Any) -> jax.Array:
-        x = jnp.zeros(input_shape, dtype)
-        if params:
-            result: Any = unbound.apply({"params": params}, carry, x, rngs=keys)
-        else:
-            result, _ = unbound.init_with_output(keys, carry, x)
-        return result[1]
-
-    return jax.eval_shape(run, params, carry)
 
 
 def cast(params: P, dtype: DTypeLike | None) -> P:

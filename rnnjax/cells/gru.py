@@ -116,7 +116,8 @@ class GRUCell(base.Cell):
 
     @property
     def is_split(self) -> bool:
-        return self.reset_after
+        own = type(self).step is GRUCell.step and type(self).__call__ is GRUCell.__call__
+        return own and self.reset_after
 
     @nn.nowrap
     def products(self, params: GRUParams, carry: GRUCarry, inputs: jax.Array) -> GRUProducts:
@@ -136,6 +137,6 @@ class GRUCell(base.Cell):
     def step(
         self, params: GRUParams, carry: GRUCarry, inputs: jax.Array
     ) -> tuple[GRUCarry, jax.Array]:
-        if self.is_split:
+        if self.reset_after:
             return super().step(params, carry, inputs)
         return gru_step(params, carry, inputs, activation=self.activation)

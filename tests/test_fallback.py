@@ -1,0 +1,221 @@
+"""Cells of a user's own, for which `unroll` has to fall back to the plain scan."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnnjax.cells import Cell, DropoutCell, GRUCell, LSTMCell
+from rnnjax.stack import Stack
+from rnnjax.unroll import unroll
+from tests.cases import Example, assert_close, example
+from tests.test_recurrence import check_gradients, fast, is_fast
+
+
+class Carry(NamedTuple):
+    state: jax.Array
+
+
+class Params(NamedTuple):
+    kernel: jax.Array
+    bias: jax.Array
+
+
+class Leaky(Cell):
+    """A cell of a user's own, whose output is no part of its carry."""
+
+    leak: Any = 0.3
+    carry_type = Carry
+    source = "Jaeger, 2001"
+
+    @nn.compact
+    def parameters(self, num_inputs: int) -> Params:
+        return Params(
+            self.weight("kernel", self.kernel_init, num_inputs + self.features, self.features),
+            self.weight("bias", self.bias_init, self.features),
+        )
+
+    @nn.nowrap
+    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
+        return jnp.concatenate([inputs, carry.state], -1) @ params.kernel + params.bias
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        state = (1 - self.leak) * carry.state + self.leak * jnp.tanh(products)
+        return Carry(state), 3 * state
+
+
+class Multiplicative(Leaky):
+    """Affine in the inputs and in the state, but not in both together (Wu et al., 2016)."""
+
+    @nn.nowrap
+    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
+        kernel_x, kernel_h = jnp.split(params.kernel, [inputs.shape[-1]])
+        return (inputs @ kernel_x) * (carry.state @ kernel_h) + params.bias
+
+
+class Noisy(Leaky):
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        noise = jax.random.normal(self.make_rng("noise"), products.shape, products.dtype)
+        return super().pointwise(params, carry, products + noise)
+
+
+class WithModule(Leaky):
+    def setup(self) -> None:
+        self.dense = nn.Dense(self.features, param_dtype=self.param_dtype)
+
+    @nn.nowrap
+    def parameters(self, num_inputs: int) -> Params:
+        rows = num_inputs + self.features
+        return Params(jnp.ones((rows, self.features)), jnp.zeros(self.features))
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, self.dense(products))
+
+
+class DoublingLSTM(LSTMCell):
+    def __call__(self, carry: Any, inputs: jax.Array) -> Any:
+        carry, outputs = super().__call__(carry, inputs)
+        return carry, 2 * outputs
+
+
+class DoublingGRU(GRUCell):
+    @nn.nowrap
+    def step(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
+        carry, outputs = super().step(params, carry, inputs)
+        return carry, 2 * outputs
+
+
+class DoublingStack(Stack):
+    def __call__(self, carry: Any, inputs: jax.Array) -> Any:
+        carry, outputs = super().__call__(carry, inputs)
+        return carry, 2 * outputs
+
+
+class DoublingDropout(DropoutCell):
+    def __call__(self, carry: Any, inputs: jax.Array) -> Any:
+        carry, outputs = super().__call__(carry, inputs)
+        return carry, 2 * outputs
+
+
+OWN: dict[str, Callable[[], nn.RNNCellBase]] = {
+    "multiplicative": lambda: Multiplicative(4, param_dtype="float64"),
+    "call": lambda: DoublingLSTM(4, param_dtype="float64"),
+    "step": lambda: DoublingGRU(4, reset_after=True, param_dtype="float64"),
+    "stack": lambda: DoublingStack([LSTMCell(4, param_dtype="float64")]),
+    "dropout": lambda: DoublingDropout(LSTMCell(4, param_dtype="float64")),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_is_no_split_step_is_scanned(name: str, x64: None) -> None:
+    cell = OWN[name]()
+    given = example(cell, "float64")
+    check_gradients(cell, given, {}, 1e-11)
+    assert not is_fast(cell, given)
+
+
+def test_a_split_cell_of_a_users_own_is_fast(x64: None) -> None:
+    cell = Leaky(4, param_dtype="float64")
+    given = example(cell, "float64")
+    check_gradients(cell, given, {"lengths": np.array([4, 0, 6], np.int32)}, 1e-11)
+    assert is_fast(cell, given)
+
+
+@pytest.mark.parametrize("cell", [Noisy(4), WithModule(4)], ids=["stream", "module"])
+def test_a_cell_that_needs_more_than_its_arguments(cell: Cell) -> None:
+    x = jnp.ones((2, 5, 3))
+    keys = {"params": jax.random.key(0), "noise": jax.random.key(1)}
+    variables = nn.init(unroll, cell)(keys, x)
+
+    def total(variables: Any) -> jax.Array:
+        return nn.apply(unroll, cell)(variables, x, rngs=keys).outputs.sum()
+
+    gradients = jax.tree.leaves(jax.grad(total)(variables))
+    assert all(jnp.isfinite(leaf).all() for leaf in gradients)
+    assert any(jnp.abs(leaf).max() > 0 for leaf in gradients)
+
+
+def test_a_traced_field_can_be_differentiated(x64: None) -> None:
+    given: Example = example(Leaky(4, param_dtype="float64"), "float64")
+
+    def total(leak: Any) -> jax.Array:
+        cell = Leaky(4, param_dtype="float64", leak=leak)
+        return fast(cell, given.variables, given.carry, given.inputs)[0].sum()
+
+    at, small = 0.3, 1e-6
+    slope = (total(at + small) - total(at - small)) / (2 * small)
+    np.testing.assert_allclose(jax.grad(total)(at), slope, rtol=1e-7)
+
+
+def test_interceptors_see_every_call() -> None:
+    cell, x = LSTMCell(4), jnp.ones((2, 5, 3))
+    variables = nn.init(unroll, cell)(jax.random.key(0), x)
+
+    def double(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        result = call(*args, **kwargs)
+        return (result[0], 2 * result[1]) if context.method_name == "__call__" else result
+
+    plain = nn.apply(unroll, cell)(variables, x).outputs
+    with nn.intercept_methods(double):
+        doubled = nn.apply(unroll, cell)(variables, x).outputs
+    np.testing.assert_allclose(doubled, 2 * plain, rtol=1e-6)
+
+
+def test_explicitly_sharded_batches() -> None:
+    cell, x = LSTMCell(4), jnp.ones((4, 5, 3))
+    variables = nn.init(unroll, cell)(jax.random.key(0), x)
+    carry = cell.initialize_carry(jax.random.key(0), (4, 3))
+
+    def total(variables: Any, carry: Any, x: jax.Array) -> jax.Array:
+        return nn.apply(unroll, cell)(variables, x, initial_carry=carry).outputs.sum()
+
+    expected = jax.grad(total)(variables, carry, x)
+    mesh = jax.make_mesh((2,), ("examples",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        rows = jax.NamedSharding(mesh, jax.P("examples"))
+        found = jax.jit(jax.grad(total))(
+            variables, jax.device_put(carry, rows), jax.device_put(x, rows)
+        )
+    assert_close(found, expected, 1e-5)
+
+
+LENGTHS = np.array([2, 0, 6], np.int32)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("options", [{}, {"truncate_every": 3}, {"remat": True}], ids="+".join)
+@pytest.mark.parametrize(
+    "cell",
+    [Leaky(4), LSTMCell(4), GRUCell(4), DropoutCell(LSTMCell(4)), Stack([LSTMCell(4), Leaky(3)])],
+    ids=["leaky", "lstm", "gru", "idle_dropout", "stack"],
+)
+def test_the_last_output_is_one_of_all(
+    cell: nn.RNNCellBase, options: dict[str, Any], reverse: bool
+) -> None:
+    """Its value, and its gradient: that of the output at each sequence's own last step."""
+    x = jax.random.normal(jax.random.key(1), (3, 6, 5))
+    variables = nn.init(unroll, cell)(jax.random.key(0), x)
+    run = functools.partial(nn.apply(unroll, cell), lengths=LENGTHS, reverse=reverse, **options)
+
+    def last(variables: Any) -> jax.Array:
+        return run(variables, x, return_outputs="last").outputs
+
+    def last_of_all(variables: Any) -> jax.Array:
+        outputs = run(variables, x).outputs
+        ends = jnp.zeros_like(LENGTHS) if reverse else jnp.maximum(LENGTHS - 1, 0)
+        return outputs[jnp.arange(3), ends]
+
+    assert_close(last(variables), last_of_all(variables), 1e-6)
+    gradients = [
+        jax.grad(lambda v, f=f: jnp.sin(f(v)).sum())(variables) for f in (last, last_of_all)
+    ]
+    assert_close(*gradients, 1e-5)
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradients[0])) > 0.01
