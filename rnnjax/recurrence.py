@@ -105,7 +105,7 @@ def _differentiate(
 
     # By what weights and inputs change, the products of all steps change by:
     def flat(leaf: jax.Array) -> jax.Array:
-        return leaf.reshape(-1, *leaf.shape[2:])
+        return leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])
 
     rows = jax.tree.map(flat, states)
     _, found_dot = jax.jvp(
