@@ -8,7 +8,6 @@ what its transcendental functions returned: everything else is cheap to compute 
 """
 
 import functools
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.linen.module import _global_interceptor_stack
-from jax.core import Tracer
-from jax.interpreters.partial_eval import dce_jaxpr
 
+from rnnjax import gpu
 from rnnjax.cells.base import Cell
 from rnnjax.cells.dropout import DropoutCell
+from rnnjax.dependence import first_alike, needs
 
 # params, state, input of the step -> products
 Products = Callable[[Any, Any, jax.Array], Any]
@@ -99,7 +98,7 @@ def _differentiate(
     final, found = jax.lax.scan(forward, state, steps, reverse=reverse, unroll=unroll_factor)
     # A state that the derivative reads comes twice, and XLA would keep both.
     first = jax.tree.map(lambda leaf: leaf[0], steps)
-    same = _first_alike(lambda *arguments: forward(*arguments)[1], state, first)
+    same = first_alike(lambda *arguments: forward(*arguments)[1], state, first)
     leaves, structure = jax.tree.flatten(found)
     kept, states, pull_backs = structure.unflatten([leaves[n] for n in same])
 
@@ -193,8 +192,8 @@ def run_split(
     moving = (state, inputs[0])
     try:
         found = jax.eval_shape(products, params, *moving)
-        _, affects_slope, _ = _needs(change, params, moving, moving)
-        affects_arithmetic, *_ = _needs(finish, params, state, first, found)
+        _, affects_slope, _ = needs(change, params, moving, moving)
+        affects_arithmetic, *_ = needs(finish, params, state, first, found)
     except Exception:
         # Of the cell itself it may work: a copy has no random streams and no modules of its own.
         return None
@@ -202,26 +201,10 @@ def run_split(
         return None
     unread = jax.tree.map(lambda p: np.broadcast_to(np.zeros((), p.dtype), p.shape), params)
     pointwise = functools.partial(finish, unread)
+    if gpu.FASTER.get(type(cell)) == "fused":
+        from rnnjax.gpu.fused import recur_fused
+
+        run = recur_fused(products, pointwise, reverse, params, state, inputs, valid)
+        if run is not None:
+            return run
     return recur(products, pointwise, reverse, unroll_factor, params, state, inputs, valid)
-
-
-def _first_alike(function: Callable[..., Any], *arguments: Any) -> list[int]:
-    """Returns for each leaf of the result the number of the first that is the same array."""
-    seen: dict[int, int] = {}
-    results = jax.make_jaxpr(function)(*arguments).jaxpr.outvars
-    return [seen.setdefault(id(result), n) for n, result in enumerate(results)]
-
-
-def _needs(function: Callable[..., Any], *arguments: Any) -> list[bool]:
-    """Returns for each argument whether the result depends on an array in it.
-
-    Raises:
-      ValueError: if it depends on a traced array that is no argument.
-    """
-    closed = jax.make_jaxpr(function)(*arguments)
-    if any(isinstance(constant, Tracer) for constant in closed.consts):
-        raise ValueError("the function closes over a traced array")
-    _, used = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
-    remaining = iter(used)
-    sizes = [len(jax.tree.leaves(part)) for part in arguments]
-    return [any(list(itertools.islice(remaining, size))) for size in sizes]

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from rnnjax import gpu
 from rnnjax.cells.noise import VARIATIONAL
 from rnnjax.cells.outputs import output_source, output_struct
 from rnnjax.checks import check_choice, check_count, check_initial_carry, checked_lengths, named
@@ -191,9 +192,14 @@ def unroll(
     run_steps = _scan(run_step, reverse, unroll_factor)
     if remat:
         run_steps = nn.remat(run_steps, prevent_cse=False)
-    run = None
+    run: Any = None
     if whole and (split := split_cell(cell)) is not None:
-        run = run_split(split, advance, state, *steps, reverse, unroll_factor)
+        if gpu.FASTER.get(type(split)) == "cudnn" and return_carry == "last":
+            from rnnjax.gpu.cudnn import run_cudnn
+
+            run = run_cudnn(split, initial_carry, *steps, reverse)
+            run = run and (_State(run[0], None), (run[1], None))
+        run = run or run_split(split, advance, state, *steps, reverse, unroll_factor)
     if run is not None:
         state, kept = run
     elif num_segments == 1:

@@ -1,0 +1,63 @@
+"""The loop that the kernels of `rnnjax.gpu.kernels` run, and the arithmetic of its step."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnnjax.gpu.blocks import NotByBlocks, by_blocks
+
+ROWS = 16  # examples of a program: the fewest that a tensor core multiplies
+COLUMNS = 64  # of each gate that are worked on at once
+
+
+class Loop(NamedTuple):
+    """What is fixed when the kernels are made."""
+
+    pointwise: Callable[..., Any]  # see `rnnjax.recurrence`
+    reverse: bool
+    source: int  # which leaf of the state the products read
+
+    def before(self, states: Any) -> Any:
+        """Returns of T + 1 states, in the order of time, those before each step."""
+        return jax.tree.map(lambda leaf: leaf[1:] if self.reverse else leaf[:-1], states)
+
+    def places(self, step: Any, num_steps: int) -> tuple[Any, Any, Any]:
+        """Returns the time of a step, and where the states before and after it lie."""
+        if self.reverse:
+            return num_steps - 1 - step, num_steps - step, num_steps - 1 - step
+        return step, step, step + 1
+
+
+class Trace(NamedTuple):
+    """What the derivative reads."""
+
+    weights: list[jax.Array | None]  # of each product [H, n H]; None: it reads no state
+    valid: jax.Array | None  # [T, B], 1 where a step counts, or 0
+    states: Any  # leaves [T + 1, B, H]
+    products: Any  # leaves [T, B, n H]
+
+
+def arithmetic(loop: Loop, state: Any, products: Any, valid: Any) -> Callable[..., Any]:
+    """Returns `pointwise` for blocks: some columns of a program's rows.
+
+    Raises:
+      NotByBlocks: if it cannot be done so.
+    """
+    units = jax.tree.leaves(state)[0].shape[-1]
+    width = min(units, COLUMNS)
+
+    def struct(leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((ROWS, leaf.shape[-1] // units * width), leaf.dtype)
+
+    if any(leaf.shape[-1] % units for leaf in jax.tree.leaves(products)):
+        raise NotByBlocks("products of another width than the state")
+    mask = None if valid is None else jax.ShapeDtypeStruct((ROWS,), jnp.bool)
+    some = (jax.tree.map(struct, state), mask, jax.tree.map(struct, products))
+    if any(
+        leaf.shape[1:] != (width,)
+        for leaf in jax.tree.leaves(jax.eval_shape(loop.pointwise, *some))
+    ):
+        raise NotByBlocks("a result of another width than the state")
+    return by_blocks(loop.pointwise, width, *some)

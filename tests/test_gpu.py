@@ -1,0 +1,248 @@
+"""What takes the place of the scan on a GPU, interpreted or stood in for on a CPU."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+from jax.experimental import rnn
+
+from rnnjax import gpu
+from rnnjax.cells import GLSTMCell, GRUCell, LSTMCell, UGRNNCell
+from rnnjax.gpu import cudnn, replace
+from rnnjax.gpu.blocks import NotByBlocks, by_blocks
+from rnnjax.unroll import unroll
+from tests.cases import assert_close
+from tests.test_fallback import Leaky
+
+BATCH, STEPS, FEATURES = 32, 5, 4
+LENGTHS = np.arange(BATCH, dtype=np.int32) % (STEPS + 1)
+WAYS: tuple[dict[str, Any], ...] = (
+    {},
+    {"reverse": True, "return_carry": "all"},
+    {"lengths": LENGTHS},
+    {"lengths": LENGTHS, "reverse": True, "return_outputs": "last"},
+)
+# 128 units are worked on in two pieces, 16 in one.
+CELLS: dict[str, Callable[[], nn.RNNCellBase]] = {
+    "lstm": lambda: LSTMCell(128),
+    "gru": lambda: GRUCell(16, reset_after=True),
+    "ugrnn": lambda: UGRNNCell(16),
+    "glstm": lambda: GLSTMCell(16, num_groups=2),
+}
+
+
+class Softmax(Leaky):
+    """Its arithmetic reads all columns at once."""
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, jax.nn.softmax(products))
+
+
+def given(cell: nn.RNNCellBase, batch: int = BATCH) -> tuple[Any, Any, jax.Array]:
+    """Returns variables, a carry and inputs."""
+    inputs = jax.random.normal(jax.random.key(1), (batch, STEPS, FEATURES))
+    carry = cell.initialize_carry(jax.random.key(0), (batch, FEATURES))
+    carry = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(2), leaf.shape), carry)
+    return nn.init(unroll, cell)(jax.random.key(0), inputs), carry, inputs
+
+
+def loss(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **way: Any) -> Any:
+    found = nn.apply(unroll, cell)(variables, inputs, initial_carry=carry, **way)
+    return sum(jnp.sin(leaf + n).sum() for n, leaf in enumerate(jax.tree.leaves(found)))
+
+
+def value_and_gradients(cell: nn.RNNCellBase, **way: Any) -> Any:
+    # A new function each time: what is faster is no part of what JAX remembers functions by.
+    return jax.jit(jax.value_and_grad(lambda *given: loss(cell, *given, **way), (0, 1, 2)))
+
+
+def check(monkeypatch: pytest.MonkeyPatch, kind: str, cell: nn.RNNCellBase, **way: Any) -> None:
+    """Checks that a cell run in another way has the values and gradients of the scan."""
+    arguments = given(cell)
+    expected = value_and_gradients(cell, **way)(*arguments)
+    monkeypatch.setitem(gpu.FASTER, type(cell), kind)
+    function = value_and_gradients(cell, **way)
+    assert "accelerated" in str(jax.make_jaxpr(function)(*arguments))
+    assert_close(function(*arguments), expected, 1e-5)
+
+
+@pytest.mark.parametrize("way", WAYS, ids="+".join)
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("by", ["kernel", "plain"])
+def test_fused(by: str, name: str, way: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels, interpreted; and on other devices than theirs what they stand for."""
+    if by == "kernel":
+        monkeypatch.setattr(replace, "PLATFORMS", ("cpu",))
+    check(monkeypatch, "fused", CELLS[name](), **way)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_kernels_compile_to_triton(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = CELLS[name]()
+    monkeypatch.setitem(gpu.FASTER, type(cell), "fused")
+    calls = [export.DisabledSafetyCheck.custom_call("__gpu$xla.gpu.triton")]
+    for way in WAYS:
+        exported = export.export(
+            value_and_gradients(cell, **way), platforms=["cuda"], disabled_checks=calls
+        )(*given(cell))
+        program = exported.mlir_module()
+        assert 'name = "recurrence"' in program
+        assert 'name = "recurrence_backwards"' in program
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        LSTMCell(24),
+        LSTMCell(16, dtype=jnp.bfloat16, param_dtype=jnp.bfloat16),
+        Softmax(16),
+    ],
+    ids=["no_power_of_two", "bfloat16", "columns_mixed"],
+)
+def test_what_the_kernel_is_not_for_is_scanned(
+    cell: nn.RNNCellBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables, _, inputs = given(cell)
+    expected = nn.apply(unroll, cell)(variables, inputs)
+    monkeypatch.setitem(gpu.FASTER, type(cell), "fused")
+    assert "accelerated" not in str(jax.make_jaxpr(nn.apply(unroll, cell))(variables, inputs))
+    assert_close(nn.apply(unroll, cell)(variables, inputs), expected, 0.0)
+
+
+def test_a_batch_that_is_no_multiple_of_the_rows_is_scanned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cell = LSTMCell(16)
+    monkeypatch.setitem(gpu.FASTER, LSTMCell, "fused")
+    assert "accelerated" not in str(
+        jax.make_jaxpr(functools.partial(loss, cell))(*given(cell, BATCH - 1))
+    )
+
+
+def reference_forward(
+    x: Any, h: Any, c: Any, weights: Any, lengths: Any, features: int, units: int, *others: Any
+) -> Any:
+    """JAX's own stand-in for cuDNN, with the interface of `jax.experimental.rnn.lstm_fwd`."""
+    assert others == (1, 0.0, False, None)  # layers, dropout, both directions, precision
+    unpacked = rnn.unpack_lstm_weights(weights, features, units, 1, False)
+    found = rnn.lstm_ref(x, h, c, *unpacked, lengths, features, units, 1, 0.0, False)
+    return found, (x, h, c, weights, lengths, found[0], jnp.zeros(7))
+
+
+def reference_backward(*arguments: Any) -> Any:
+    *sizes, kept, cotangents = arguments
+    *moving, lengths, _, reserve = kept
+    assert reserve.shape == (7,)
+
+    def forward(x: Any, h: Any, c: Any, weights: Any) -> Any:
+        return reference_forward(x, h, c, weights, lengths, *sizes)[0]
+
+    _, pull_back = jax.vjp(forward, *moving)
+    return (*pull_back(cotangents), jnp.zeros_like(lengths))
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cudnn, "_is_there", lambda: True)
+    monkeypatch.setattr(rnn, "lstm_fwd", reference_forward)
+    monkeypatch.setattr(rnn, "lstm_bwd", reference_backward)
+
+
+@pytest.mark.parametrize("way", [WAYS[0], {"reverse": True}, *WAYS[2:]], ids="+".join)
+@pytest.mark.parametrize("by", ["kernel", "plain"])
+def test_cudnn(
+    by: str, way: dict[str, Any], stand_in: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if by == "kernel":
+        monkeypatch.setattr(replace, "PLATFORMS", ("cpu",))
+    check(monkeypatch, "cudnn", LSTMCell(16, bias_init=nn.initializers.normal()), **way)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"use_peepholes": True},
+        {"projection_size": 8},
+        {"cell_clip": 1.0},
+        {"activation": jnp.sin},
+        {"param_dtype": jnp.bfloat16},
+    ],
+    ids="+".join,
+)
+def test_an_lstm_that_cudnn_has_not_is_scanned(
+    options: dict[str, Any], stand_in: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = LSTMCell(16, **options)
+    monkeypatch.setitem(gpu.FASTER, LSTMCell, "cudnn")
+    variables, _, inputs = given(cell)
+    assert "accelerated" not in str(jax.make_jaxpr(nn.apply(unroll, cell))(variables, inputs))
+
+
+@pytest.mark.parametrize("kind", ["fused", "cudnn"])
+def test_other_transformations(kind: Any, stand_in: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward mode, second derivatives, examples mapped one by one, remat, and outside of jit."""
+    cell = LSTMCell(16)
+    arguments = given(cell, 16)
+    variables, carry, inputs = arguments
+    many = jnp.stack([inputs, 2 * inputs])
+
+    def found() -> Any:
+        run: Any = functools.partial(loss, cell)
+        gradient = jax.grad(run, 2)
+        direction = jax.tree.map(jnp.cos, arguments)
+        return (
+            jax.jvp(run, arguments, direction),
+            jax.jit(lambda *a: jax.jvp(jax.grad(run, (0, 1, 2)), a, direction))(*arguments),
+            jax.jit(jax.grad(lambda *a: jnp.sin(gradient(*a)).sum()))(*arguments),
+            jax.jit(jax.vmap(gradient, (None, None, 0)))(variables, carry, many),
+            jax.jit(jax.grad(jax.checkpoint(run)))(*arguments),
+            jax.value_and_grad(run)(*arguments),
+        )
+
+    expected = found()
+    monkeypatch.setitem(gpu.FASTER, LSTMCell, kind)
+    monkeypatch.setattr(replace, "PLATFORMS", ("cpu",))
+    assert_close(found(), expected, 2e-5)
+
+
+def test_a_program_for_several_devices_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = LSTMCell(16)
+    monkeypatch.setitem(gpu.FASTER, LSTMCell, "fused")
+    both = export.export(value_and_gradients(cell), platforms=["cpu", "cuda"])(*given(cell))
+    assert "triton" not in both.mlir_module()
+
+
+def test_arithmetic_by_blocks() -> None:
+    def gates(state: jax.Array, valid: jax.Array, products: jax.Array) -> jax.Array:
+        a, b, c = jnp.split(jax.nn.silu(products), 3, axis=-1)
+        return jnp.where(valid[:, None], a * state + jax.nn.softplus(b) * c, state)
+
+    rng = np.random.default_rng(0)
+    state, products = (jnp.asarray(rng.normal(size=(4, n)), jnp.float32) for n in (8, 24))
+    valid = jnp.asarray([True, False, True, True])
+    run = by_blocks(gates, 8, *map(jax.typeof, (state, valid, products)))
+    [found] = run([state], valid, jnp.split(products, 3, axis=-1))
+    np.testing.assert_allclose(found, gates(state, valid, products), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x / x.sum(-1, keepdims=True),
+        lambda x: x @ jnp.ones((8, 8)),
+        lambda x: x[:, ::-1],
+        lambda x: x + jnp.arange(8.0),
+        lambda x: jnp.cumsum(x, 0),
+    ],
+    ids=["sum", "product", "reversed", "columns_apart", "sums_by_rows"],
+)
+def test_what_mixes_columns_is_refused(function: Any) -> None:
+    with pytest.raises(NotByBlocks):
+        by_blocks(function, 8, jax.ShapeDtypeStruct((4, 8), jnp.float32))
