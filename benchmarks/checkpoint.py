@@ -19,7 +19,7 @@ from rnnjax import parallel
 from rnnjax.checkpoint import Progress
 from rnnjax.checkpoints import Checkpoints
 from rnnjax.config import Config
-from rnnjax.runtime import keep_freed_memory
+from rnnjax.runtime import tune
 
 STRETCH = 1.5  # seconds of steps: many times what a save takes
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("experiments/lstm.py"))
     parser.add_argument("--repeats", type=int, default=20)
     options = parser.parse_args()
-    keep_freed_memory()  # as main does
+    tune()  # as main does
     config = load(options.config)
     bare = BareStep(config)
     steps = max(1, round(STRETCH / bare.seconds(20)))

@@ -11,7 +11,7 @@ import statistics
 from benchmarks.bare import BareStep
 from experiments import family
 from rnnjax.cells import CELLS
-from rnnjax.runtime import keep_freed_memory
+from rnnjax.runtime import tune
 
 # What by default is an LSTM, or an LSTM a feature block of which there is one.
 OPTIONS = {
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
 
-    keep_freed_memory()  # as rnnjax.main does
+    tune()  # as rnnjax.main does
     lstm = bare_step("lstm")
     print("| cell | parameters | ms per step | / LSTM |\n|---|---|---|---|")
     for name in CELLS:

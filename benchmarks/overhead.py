@@ -18,9 +18,9 @@ def bare_step_seconds(num_steps: int) -> float:
     """Returns the seconds of a bare step, measured in this process."""
     from benchmarks.bare import BareStep
     from rnnjax.config import Config
-    from rnnjax.runtime import keep_freed_memory
+    from rnnjax.runtime import tune
 
-    keep_freed_memory()  # as main does
+    tune()  # as main does
     return BareStep(Config()).seconds(num_steps)
 
 

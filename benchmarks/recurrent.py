@@ -30,9 +30,9 @@ def serve(name: str, kind: str, size: tuple[int, ...], pipe: Connection) -> None
     """Builds a contender, and then runs `forward` or `step` as often as it is told."""
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="2", TF_ENABLE_ONEDNN_OPTS="0")
     if name == "rnnjax":
-        from rnnjax.runtime import keep_freed_memory
+        from rnnjax.runtime import tune
 
-        keep_freed_memory()
+        tune()
     from benchmarks.contenders import Problem, build
 
     contender = build(name, Problem(kind, *size))

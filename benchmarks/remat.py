@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import LSTMCell
-from rnnjax.runtime import keep_freed_memory
+from rnnjax.runtime import tune
 from rnnjax.unroll import unroll
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
 
-    keep_freed_memory()
+    tune()
     inputs = jax.random.normal(jax.random.key(0), (args.batch, args.steps, 28))
     variables = nn.init(unroll, LSTMCell(args.hidden))(jax.random.key(1), inputs[:, :1])
     compiled = {

@@ -88,12 +88,11 @@ def main(argv: Sequence[str]) -> None:
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.FATAL)
     # These import JAX and TensorFlow: not before --help has answered.
-    from rnnjax import processes
-    from rnnjax.runtime import keep_compiled_programs, keep_freed_memory
+    from rnnjax import processes, runtime
     from rnnjax.train import train
 
-    keep_freed_memory()
-    keep_compiled_programs()
+    runtime.tune()
+    runtime.keep_compiled_programs()
     try:
         if _DISTRIBUTED.value:
             processes.meet(_DISTRIBUTED.value)

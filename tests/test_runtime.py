@@ -5,9 +5,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jaxlib.version
 import pytest
 
+from rnnjax import runtime
 from tests.faults.process import Process
+
+FLAGS = """
+import jax
+from rnnjax import runtime
+runtime.tune()
+jax.devices()
+from os import environ
+print(environ.get("XLA_FLAGS"))
+"""
 
 SHOW = """
 import jax
@@ -17,14 +28,32 @@ print(jax.config.jax_compilation_cache_dir)
 """
 
 
-def cache_folder(**environment: str) -> str:
-    """Returns where a process of its own would keep compiled programs."""
+def printed(program: str, **environment: str) -> str:
+    """Returns what a process of its own prints."""
     inherited = {name: value for name, value in os.environ.items() if "CACHE" not in name}
-    command = [sys.executable, "-c", SHOW]
+    command = [sys.executable, "-c", program]
     result = subprocess.run(
         command, env=inherited | environment, capture_output=True, text=True, check=True
     )
     return result.stdout.strip()
+
+
+def cache_folder(**environment: str) -> str:
+    """Returns where a process of its own would keep compiled programs."""
+    return printed(SHOW, **environment)
+
+
+def test_the_users_own_xla_flags_go_first() -> None:
+    own = "--xla_cpu_copy_insertion_use_region_analysis=false"
+    *ours, last = printed(FLAGS, XLA_FLAGS=own).split()
+    assert last == own
+    known = jaxlib.version.__version__ in runtime.XLA_FLAGS_OF
+    assert ours == (list(runtime.XLA_FLAGS) if known else [])
+
+
+def test_another_jaxlib_gets_no_flags_that_it_may_not_know() -> None:
+    other = FLAGS.replace("runtime.tune()", "runtime.XLA_FLAGS_OF = (); runtime.tune()")
+    assert printed(other, XLA_FLAGS="") == ""
 
 
 def test_compiled_programs_are_kept_for_the_next_run(tmp_path: Path) -> None:
