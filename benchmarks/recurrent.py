@@ -1,6 +1,9 @@
 """Forward passes and training steps against torch, flax and Keras.
 
-    python -m benchmarks.recurrent [--quick] [--kinds lstm,gru] [--sizes 0,2] [--json FILE]
+    python -m benchmarks.recurrent [--quick] [--gpu] [--kinds lstm,gru] [--sizes 0,2] [--json FILE]
+
+With `--gpu` all run on one, torch too if its build can, and our two ways around the scan take part:
+the kernel of the whole sequence and cuDNN's LSTM.
 
 Each contender has a process of its own, set up as its users have it: ours as `rnnjax.main` does.
 They are checked to be the same function first, and then take turns. Printed are medians in ms, and
@@ -21,6 +24,7 @@ from typing import Any
 import numpy as np
 
 NAMES = ("rnnjax", "torch", "flax", "keras")
+GPU_NAMES = {"rnnjax_fused": ("rnn", "gru"), "rnnjax_cudnn": ()}  # and all of LSTMs
 KINDS = ("rnn", "gru", "lstm", "lstm_2_layers", "bilstm")
 SIZES = ((256, 128, 28, 28), (128, 64, 784, 1), (512, 256, 28, 28), (1024, 128, 100, 128))
 TURN = 0.4  # seconds at least that a contender has in a round
@@ -29,7 +33,7 @@ TURN = 0.4  # seconds at least that a contender has in a round
 def serve(name: str, kind: str, size: tuple[int, ...], pipe: Connection) -> None:
     """Builds a contender, and then runs `forward` or `step` as often as it is told."""
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="2", TF_ENABLE_ONEDNN_OPTS="0")
-    if name == "rnnjax":
+    if name.startswith("rnnjax"):
         from rnnjax.runtime import tune
 
         tune()
@@ -66,11 +70,12 @@ class Seat:
         return self._pipe.recv()
 
 
-def check_equal(seats: dict[str, Seat]) -> None:
+def check_equal(seats: dict[str, Seat], gpu: bool) -> None:
     """Raises an AssertionError if logits, or the losses of the first steps, differ."""
     peer = seats["torch"]
+    more = 100 if gpu else 1  # whose products may round their factors to 11 bits (TF32)
     for name, seat in seats.items():
-        np.testing.assert_allclose(seat.logits, peer.logits, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(seat.logits, peer.logits, atol=2e-5 * more, err_msg=name)
         # torch, and Keras for a GRU, have two biases where others have one, and move both.
         np.testing.assert_allclose(seat.losses, peer.losses, rtol=2e-3, err_msg=name)
 
@@ -93,11 +98,16 @@ def ratio(ours: list[float], theirs: list[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
-def compare(kind: str, size: tuple[int, ...], rounds: int) -> list[dict[str, Any]]:
+def contenders(kind: str, gpu: bool) -> list[str]:
+    own = [name for name, kinds in GPU_NAMES.items() if gpu and ("lstm" in kind or kind in kinds)]
+    return [*NAMES, *own]
+
+
+def compare(kind: str, size: tuple[int, ...], rounds: int, gpu: bool) -> list[dict[str, Any]]:
     """Prints the rows of one network in all contenders, and returns them."""
     with ExitStack() as stack:
-        seats = {name: Seat(name, kind, size, stack) for name in NAMES}
-        check_equal(seats)
+        seats = {name: Seat(name, kind, size, stack) for name in contenders(kind, gpu)}
+        check_equal(seats, gpu)
         forward = take_turns(seats, "forward", rounds)
         step = take_turns(seats, "step", rounds)
     rows = []
@@ -130,6 +140,7 @@ def compare(kind: str, size: tuple[int, ...], rounds: int) -> list[dict[str, Any
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="LSTM and GRU at the first size")
+    parser.add_argument("--gpu", action="store_true", help="on a GPU, with what is made for one")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--sizes", default="0,1,2,3", help=f"numbers of {SIZES}: H, B, T, F")
     parser.add_argument("--rounds", type=int, default=7)
@@ -139,9 +150,19 @@ def main() -> None:
     sizes = [SIZES[int(number)] for number in options.sizes.split(",")]
     if options.quick:
         kinds, sizes = ("lstm", "gru"), [SIZES[0]]
+    # Several processes share a GPU: none may take most of its memory at once.
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    if options.gpu:
+        import jax
+
+        if jax.default_backend() != "gpu":
+            parser.error("--gpu: JAX finds no GPU")
     columns = ("cell", "H, B, T, F", "contender", "forward ms", "ours/", "step ms", "ours/")
     print(f"| {' | '.join((*columns, 'compile s', 'peak MiB'))} |\n|{'---|' * 9}", flush=True)
-    rows = [row for size in sizes for kind in kinds for row in compare(kind, size, options.rounds)]
+    rows = []
+    for size in sizes:
+        for kind in kinds:
+            rows += compare(kind, size, options.rounds, options.gpu)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
