@@ -212,6 +212,31 @@ def test_other_transformations(kind: Any, stand_in: None, monkeypatch: pytest.Mo
     assert_close(found(), expected, 2e-5)
 
 
+@pytest.mark.parametrize("kind", ["fused", "cudnn"])
+def test_the_batch_spread_over_devices(
+    kind: Any, stand_in: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By pmap, and by shard_map, which keeps track of what differs between devices."""
+    cell = LSTMCell(16)
+    variables, carry, inputs = given(cell)
+    mesh = jax.make_mesh((2,), ("examples",))
+    whole, split = jax.P(), jax.P("examples")
+
+    def found() -> Any:
+        gradients: Any = jax.grad(functools.partial(loss, cell), (0, 1))
+        halves = jax.tree.map(lambda leaf: leaf.reshape(2, 16, *leaf.shape[1:]), (carry, inputs))
+        mapped = jax.pmap(gradients, in_axes=(None, 0, 0), devices=jax.devices()[:2])
+        sharded = jax.shard_map(
+            gradients, mesh=mesh, in_specs=(whole, split, split), out_specs=(whole, split)
+        )
+        return mapped(variables, *halves), jax.jit(sharded)(variables, carry, inputs)
+
+    expected = found()
+    monkeypatch.setitem(gpu.FASTER, LSTMCell, kind)
+    monkeypatch.setattr(replace, "PLATFORMS", ("cpu",))
+    assert_close(found(), expected, 2e-5)
+
+
 def test_a_program_for_several_devices_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = LSTMCell(16)
     monkeypatch.setitem(gpu.FASTER, LSTMCell, "fused")
