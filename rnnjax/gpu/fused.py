@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.dependence import needs
-from rnnjax.gpu.blocks import NotByBlocks
 from rnnjax.gpu.kernels import backward, forward
 from rnnjax.gpu.loop import ROWS, Loop, Trace, arithmetic
 from rnnjax.gpu.replace import accelerate, accelerate_transpose
@@ -57,7 +56,8 @@ def recur_fused(
     loop = Loop(pointwise, reverse, sources[0])
     try:
         arithmetic(loop, state, found, valid)
-    except (NotByBlocks, TypeError, ValueError):  # of shapes that do not fit blocks
+    except Exception:
+        # NotByBlocks, or whatever a cell of a user's own raises for columns of another number.
         return None
 
     # The weights of the state: what the products make of the rows of a unit matrix.

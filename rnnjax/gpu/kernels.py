@@ -146,6 +146,7 @@ def _backward_body(
             given = (columns.read(trace.states, before), columns.read(trace.products, time))
             _, pull_back = jax.vjp(lambda state, products: run(state, mask, products), *given)
             found = pull_back((columns.read(state_bar), columns.read(kept_bar, time)))
+            wait()  # what one thread reads here, another may write
             columns.write(state_bar, found[0])
             columns.write(products_bar, found[1], time)
 
@@ -160,6 +161,7 @@ def _backward_body(
                         lambda k, w=w: w[columns.of(0), pl.ds(k * columns.width, columns.width)].T,
                         w.shape[1] // columns.width,
                     )
+            wait()
             hidden_bar[:, columns.of(0)] = total
 
         _each(count, of_products)
