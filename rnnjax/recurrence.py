@@ -201,7 +201,7 @@ def run_split(
         return None
     unread = jax.tree.map(lambda p: np.broadcast_to(np.zeros((), p.dtype), p.shape), params)
     pointwise = functools.partial(finish, unread)
-    if gpu.FASTER.get(type(cell)) == "fused":
+    if gpu.faster(cell, (params, state, inputs)) == "fused":
         from rnnjax.gpu.fused import recur_fused
 
         run = recur_fused(products, pointwise, reverse, params, state, inputs, valid)

@@ -194,7 +194,7 @@ def unroll(
         run_steps = nn.remat(run_steps, prevent_cse=False)
     run: Any = None
     if whole and (split := split_cell(cell)) is not None:
-        if gpu.FASTER.get(type(split)) == "cudnn" and return_carry == "last":
+        if return_carry == "last" and gpu.faster(split, (state, steps)) == "cudnn":
             from rnnjax.gpu.cudnn import run_cudnn
 
             run = run_cudnn(split, initial_carry, *steps, reverse)

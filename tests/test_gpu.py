@@ -13,7 +13,7 @@ from jax import export
 from jax.experimental import rnn
 
 from rnnjax import gpu
-from rnnjax.cells import GLSTMCell, GRUCell, LSTMCell, UGRNNCell
+from rnnjax.cells import BasicRNNCell, GLSTMCell, GRUCell, LSTMCell, UGRNNCell
 from rnnjax.gpu import cudnn, replace
 from rnnjax.gpu.blocks import NotByBlocks, by_blocks
 from rnnjax.unroll import unroll
@@ -35,6 +35,14 @@ CELLS: dict[str, Callable[[], nn.RNNCellBase]] = {
     "ugrnn": lambda: UGRNNCell(16),
     "glstm": lambda: GLSTMCell(16, num_groups=2),
 }
+
+
+class Scaled(Leaky):
+    """Its arithmetic depends on how many columns there are."""
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, products / products.shape[-1] ** 0.5)
 
 
 class Softmax(Leaky):
@@ -61,6 +69,10 @@ def loss(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **
 def value_and_gradients(cell: nn.RNNCellBase, **way: Any) -> Any:
     # A new function each time: what is faster is no part of what JAX remembers functions by.
     return jax.jit(jax.value_and_grad(lambda *given: loss(cell, *given, **way), (0, 1, 2)))
+
+
+def is_accelerated(cell: nn.RNNCellBase, *arguments: Any) -> bool:
+    return "accelerated" in str(jax.make_jaxpr(functools.partial(loss, cell))(*arguments))
 
 
 def check(monkeypatch: pytest.MonkeyPatch, kind: str, cell: nn.RNNCellBase, **way: Any) -> None:
@@ -103,8 +115,9 @@ def test_the_kernels_compile_to_triton(name: str, monkeypatch: pytest.MonkeyPatc
         LSTMCell(24),
         LSTMCell(16, dtype=jnp.bfloat16, param_dtype=jnp.bfloat16),
         Softmax(16),
+        Scaled(128),
     ],
-    ids=["no_power_of_two", "bfloat16", "columns_mixed"],
+    ids=["no_power_of_two", "bfloat16", "columns_mixed", "columns_counted"],
 )
 def test_what_the_kernel_is_not_for_is_scanned(
     cell: nn.RNNCellBase, monkeypatch: pytest.MonkeyPatch
@@ -209,6 +222,7 @@ def test_other_transformations(kind: Any, stand_in: None, monkeypatch: pytest.Mo
     expected = found()
     monkeypatch.setitem(gpu.FASTER, LSTMCell, kind)
     monkeypatch.setattr(replace, "PLATFORMS", ("cpu",))
+    assert is_accelerated(cell, *arguments)
     assert_close(found(), expected, 2e-5)
 
 
@@ -219,7 +233,7 @@ def test_the_batch_spread_over_devices(
     """By pmap, and by shard_map, which keeps track of what differs between devices."""
     cell = LSTMCell(16)
     variables, carry, inputs = given(cell)
-    mesh = jax.make_mesh((2,), ("examples",))
+    mesh = jax.make_mesh((2,), ("examples",), axis_types=(jax.sharding.AxisType.Auto,))
     whole, split = jax.P(), jax.P("examples")
 
     def found() -> Any:
@@ -234,7 +248,44 @@ def test_the_batch_spread_over_devices(
     expected = found()
     monkeypatch.setitem(gpu.FASTER, LSTMCell, kind)
     monkeypatch.setattr(replace, "PLATFORMS", ("cpu",))
+    assert is_accelerated(cell, variables, carry, inputs)
     assert_close(found(), expected, 2e-5)
+
+
+@pytest.mark.parametrize("by", ["kernel", "plain"])
+def test_a_derivative_of_the_cells_own(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relu at 0 has the slope 0, the maximum that it is made of has 1/2."""
+    cell = BasicRNNCell(16, activation=jax.nn.relu)
+    variables, carry, inputs = given(cell)
+
+    def found() -> Any:
+        zeros = jax.tree.map(jnp.zeros_like, (carry, inputs))
+        return jax.jit(jax.grad(lambda *a: loss(cell, *a), (0, 1, 2)))(variables, *zeros)
+
+    expected = found()
+    monkeypatch.setitem(gpu.FASTER, BasicRNNCell, "fused")
+    if by == "kernel":
+        monkeypatch.setattr(replace, "PLATFORMS", ("cpu",))
+    assert_close(found(), expected, 1e-6)
+
+
+def test_float32_among_float64(x64: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replace, "PLATFORMS", ("cpu",))
+    cell = LSTMCell(16)
+    arguments = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), given(cell))
+    expected = jax.jit(lambda *a: jax.grad(functools.partial(loss, cell), 2)(*a))(*arguments)
+    monkeypatch.setitem(gpu.FASTER, LSTMCell, "fused")
+    found = jax.jit(lambda *a: jax.grad(functools.partial(loss, cell), 2)(*a))(*arguments)
+    assert_close(found, expected, 1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 4), (16, 5, 0)], ids=["no_examples", "no_features"])
+def test_nothing_to_read(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    cell, inputs = LSTMCell(16, kernel_init=nn.initializers.ones), jnp.ones(shape)
+    variables = nn.init(unroll, cell)(jax.random.key(0), inputs)
+    expected = nn.apply(unroll, cell)(variables, inputs)
+    monkeypatch.setitem(gpu.FASTER, LSTMCell, "fused")
+    assert_close(nn.apply(unroll, cell)(variables, inputs), expected, 0.0)
 
 
 def test_a_program_for_several_devices_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +298,7 @@ def test_a_program_for_several_devices_is_plain(monkeypatch: pytest.MonkeyPatch)
 def test_arithmetic_by_blocks() -> None:
     def gates(state: jax.Array, valid: jax.Array, products: jax.Array) -> jax.Array:
         a, b, c = jnp.split(jax.nn.silu(products), 3, axis=-1)
-        return jnp.where(valid[:, None], a * state + jax.nn.softplus(b) * c, state)
+        return jnp.where(valid[:, None], a * state + jax.nn.relu(b) * c, state)
 
     rng = np.random.default_rng(0)
     state, products = (jnp.asarray(rng.normal(size=(4, n)), jnp.float32) for n in (8, 24))

@@ -1,6 +1,7 @@
 """What main sets for its process."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,22 @@ runtime.tune()
 jax.devices()
 from os import environ
 print(environ.get("XLA_FLAGS"))
+"""
+
+# The page faults of most calls of a program that needs 160 MB.
+FAULTS = """
+import resource, statistics
+import jax, jax.numpy as jnp
+from rnnjax.runtime import tune
+{tune}
+def total(x):
+    kept = jax.lax.scan(lambda c, _: (c + 1, c), x, None, length=1_000)[1]
+    return (kept * kept[::-1]).sum()
+run, x, counts = jax.jit(total), jnp.ones(40_000), []
+for _ in range(20):
+    run(x).block_until_ready()
+    counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(statistics.median_low(b - a for a, b in zip(counts, counts[1:])))
 """
 
 SHOW = """
@@ -49,6 +66,18 @@ def test_the_users_own_xla_flags_go_first() -> None:
     assert last == own
     known = jaxlib.version.__version__ in runtime.XLA_FLAGS_OF
     assert ours == (list(runtime.XLA_FLAGS) if known else [])
+
+
+def test_a_file_of_xla_flags_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "flags"
+    file.write_text("--xla_cpu_enable_fast_math=false\n")
+    assert printed(FLAGS, XLA_FLAGS=str(file)) == str(file)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc's malloc")
+def test_large_buffers_are_kept_from_call_to_call() -> None:
+    assert int(printed(FAULTS.format(tune=""))) > 10_000
+    assert int(printed(FAULTS.format(tune="tune()"))) < 1_000
 
 
 def test_another_jaxlib_gets_no_flags_that_it_may_not_know() -> None:

@@ -2,6 +2,19 @@
 
 from typing import Any, Literal
 
-# By the class of a cell. Empty until `python -m benchmarks.recurrent` has been run on a GPU, with
-# its contenders `rnnjax_fused` and `rnnjax_cudnn`; both are tested, on CPUs.
+import jax
+
+# By the class of a cell. Empty until `python -m benchmarks.recurrent --gpu` has been run on one;
+# both ways are tested, on CPUs.
 FASTER: dict[type[Any], Literal["fused", "cudnn"]] = {}
+
+
+def faster(cell: Any, arrays: Any) -> Literal["fused", "cudnn"] | None:
+    """Returns what is faster for a cell than the scan; None: nothing is, or it cannot be used.
+
+    A kernel does not say which of its results differ between the devices of a `shard_map`, as that
+    asks of every function while it checks them.
+    """
+    if any(jax.typeof(leaf).manual_axis_type.varying for leaf in jax.tree.leaves(arrays)):
+        return None
+    return FASTER.get(type(cell))

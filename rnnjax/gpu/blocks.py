@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 import jax.extend.core
+import numpy as np
+from jax.core import Tracer
 
 # An array, or its blocks from the first column to the last.
 Value = Any
@@ -17,10 +19,10 @@ Value = Any
 ELEMENTWISE = {
     *("add", "add_any", "sub", "mul", "div", "neg", "max", "min", "abs", "sign", "square"),
     *("integer_pow", "pow", "sqrt", "rsqrt", "exp", "exp2", "expm1", "log", "log1p", "sin", "cos"),
-    *("tanh", "logistic", "clamp", "select_n", "convert_element_type", "copy", "stop_gradient"),
+    *("tanh", "logistic", "clamp", "select_n", "convert_element_type", "stop_gradient"),
     *("eq", "ne", "lt", "le", "gt", "ge", "not", "and", "or", "is_finite"),
 }
-CALLS = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr", "checkpoint": "jaxpr"}
+CALLS = ("jit", "remat2")
 
 
 class NotByBlocks(NotImplementedError):
@@ -67,9 +69,9 @@ def _evaluate(closed: Any, width: int, arguments: list[Value]) -> list[Value]:
     jaxpr = closed.jaxpr
     known: dict[Any, Value] = dict(zip(jaxpr.invars, arguments, strict=True))
     for variable, constant in zip(jaxpr.constvars, closed.consts, strict=True):
-        if constant.shape:
+        if jax.numpy.shape(constant) or isinstance(constant, Tracer):
             raise NotByBlocks("a constant array")
-        known[variable] = constant
+        known[variable] = np.asarray(constant)[()]  # which a kernel may hold
 
     def read(variable: Any) -> Value:
         is_literal = isinstance(variable, jax.extend.core.Literal)
@@ -78,10 +80,9 @@ def _evaluate(closed: Any, width: int, arguments: list[Value]) -> list[Value]:
     for eqn in jaxpr.eqns:
         inputs = [read(variable) for variable in eqn.invars]
         if (name := eqn.primitive.name) in CALLS:
-            inner = eqn.params[CALLS[name]]
-            if not isinstance(inner, jax.extend.core.ClosedJaxpr):
-                inner = jax.extend.core.ClosedJaxpr(inner, ())
-            found = _evaluate(inner, width, inputs)
+            found = _evaluate(_inner(eqn), width, inputs)
+        elif name == "custom_jvp_call":
+            found = _with_own_derivative(eqn, width, inputs)
         elif name == "split":
             found = _split(inputs[0], eqn.params["sizes"], width)
         elif name in ELEMENTWISE:
@@ -92,6 +93,34 @@ def _evaluate(closed: Any, width: int, arguments: list[Value]) -> list[Value]:
             raise NotByBlocks(name)
         known.update(zip(eqn.outvars, found, strict=True))
     return [read(variable) for variable in jaxpr.outvars]
+
+
+def _inner(eqn: Any) -> Any:
+    inner = eqn.params["call_jaxpr" if eqn.primitive.name == "custom_jvp_call" else "jaxpr"]
+    if isinstance(inner, jax.extend.core.ClosedJaxpr):
+        return inner
+    return jax.extend.core.ClosedJaxpr(inner, ())
+
+
+def _with_own_derivative(eqn: Any, width: int, inputs: list[Value]) -> list[Value]:
+    """Calls a `jax.custom_jvp` as it is, on one block: inlined, it would lose its derivative."""
+    _evaluate(_inner(eqn), width, inputs)  # which refuses what is not of elements
+    if any(isinstance(value, list) and len(value) != 1 for value in inputs):
+        raise NotByBlocks("a function with a derivative of its own on several blocks")
+    arrays = [value[0] if isinstance(value, list) else value for value in inputs]
+    found = eqn.primitive.bind(*arrays, **eqn.primitive.get_bind_params(eqn.params))
+    return [[array] for array in found]
+
+
+def outline(closed: Any) -> list[Any]:
+    """Returns what a function does, but for the shapes: its primitives and numbers, in order."""
+    found: list[Any] = [np.asarray(c).tolist() for c in closed.consts if not np.shape(c)]
+    for eqn in closed.jaxpr.eqns:
+        numbers = [v.val for v in eqn.invars if isinstance(v, jax.extend.core.Literal)]
+        found.append((eqn.primitive.name, [np.asarray(number).tolist() for number in numbers]))
+        if eqn.primitive.name in (*CALLS, "custom_jvp_call"):
+            found.append(outline(_inner(eqn)))
+    return found
 
 
 def _elementwise(eqn: Any, inputs: list[Value]) -> Value:

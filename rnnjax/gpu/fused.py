@@ -16,7 +16,7 @@ import numpy as np
 
 from rnnjax.dependence import needs
 from rnnjax.gpu.kernels import backward, forward
-from rnnjax.gpu.loop import ROWS, Loop, Trace, arithmetic
+from rnnjax.gpu.loop import ROWS, Loop, Trace, check_pieces
 from rnnjax.gpu.replace import accelerate, accelerate_transpose
 
 
@@ -38,13 +38,13 @@ def recur_fused(
         return None
     if any(leaf.shape[-1] != units for leaf in leaves):
         return None
-    if units < ROWS or units & (units - 1) or batch % ROWS:
+    if units < ROWS or units & (units - 1) or batch % ROWS or 0 in inputs.shape:
         return None
     zeros = [jnp.zeros((units, units), leaf.dtype) for leaf in leaves]
-    nothing = np.zeros((units, inputs.shape[-1]), inputs.dtype)  # no traced constant
+    no_inputs = np.zeros((units, inputs.shape[-1]), inputs.dtype)  # no traced constant
 
     def of_state(params: Any, *leaves: Any) -> list[Any]:
-        return jax.tree.leaves(products(params, structure.unflatten(leaves), nothing))
+        return jax.tree.leaves(products(params, structure.unflatten(leaves), no_inputs))
 
     reads = [
         needs(lambda *given, n=n: of_state(*given)[n], params, *zeros)[1:]
@@ -55,21 +55,29 @@ def recur_fused(
         return None
     loop = Loop(pointwise, reverse, sources[0])
     try:
-        arithmetic(loop, state, found, valid)
+        check_pieces(loop, state, found, valid)
     except Exception:
         # NotByBlocks, or whatever a cell of a user's own raises for columns of another number.
         return None
 
     # The weights of the state: what the products make of the rows of a unit matrix.
-    unit = [jnp.eye(units) if n in sources else leaf for n, leaf in enumerate(zeros)]
-    slopes = jax.linearize(functools.partial(of_state, params), *zeros)[1](*unit)
+    unit = [jnp.eye(units, dtype=z.dtype) if n in sources else z for n, z in enumerate(zeros)]
+    with jax.default_matmul_precision("highest"):  # or they would be rounded on the way
+        slopes = jax.linearize(functools.partial(of_state, params), *zeros)[1](*unit)
     weights = [slope if any(read) else None for slope, read in zip(slopes, reads, strict=True)]
 
-    # Of all of time, as far as no state is read.
+    # Of all of time, as far as no state is read: what is there without inputs, and their part.
+    def of_rows(rows: jax.Array) -> Any:
+        at_rest = [jnp.zeros((rows.shape[0], units), leaf.dtype) for leaf in leaves]
+        return products(params, structure.unflatten(at_rest), rows)
+
     rows = inputs.reshape(-1, inputs.shape[-1])
-    at_rest = structure.unflatten([jnp.zeros((rows.shape[0], units))] * len(leaves))
+    nothing = jnp.zeros_like(rows)
+    _, moved = jax.jvp(of_rows, (nothing,), (rows,))
     of_inputs = jax.tree.map(
-        lambda leaf: leaf.reshape(*inputs.shape[:2], -1), products(params, at_rest, rows)
+        lambda start, change: (start + change).reshape(*inputs.shape[:2], -1),
+        of_rows(nothing[:1]),
+        moved,
     )
     mask = None if valid is None else valid.astype(jnp.int32)
     return _run(loop, of_inputs, weights, state, mask)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnjax.gpu.blocks import NotByBlocks, by_blocks
+from rnnjax.gpu.blocks import NotByBlocks, by_blocks, outline
 
 ROWS = 16  # examples of a program: the fewest that a tensor core multiplies
 COLUMNS = 64  # of each gate that are worked on at once
@@ -45,19 +45,33 @@ def arithmetic(loop: Loop, state: Any, products: Any, valid: Any) -> Callable[..
     Raises:
       NotByBlocks: if it cannot be done so.
     """
+    some = _some(state, products, valid)
+    width = jax.tree.leaves(some)[0].shape[-1]
+    found = jax.tree.leaves(jax.eval_shape(loop.pointwise, *some))
+    if any(leaf.shape[1:] != (width,) for leaf in found):
+        raise NotByBlocks("a result of another width than the state")
+    return by_blocks(loop.pointwise, width, *some)
+
+
+def check_pieces(loop: Loop, state: Any, products: Any, valid: Any) -> None:
+    """Raises NotByBlocks unless the arithmetic is the same for some rows and columns as for all."""
+    arithmetic(loop, state, products, valid)
+    mask = None if valid is None else jax.ShapeDtypeStruct(valid.shape[1:], jnp.bool)
+    of_all = jax.make_jaxpr(loop.pointwise)(state, mask, products)
+    of_some = jax.make_jaxpr(loop.pointwise)(*_some(state, products, valid))
+    if outline(of_all) != outline(of_some):
+        raise NotByBlocks("arithmetic that depends on the number of rows or columns")
+
+
+def _some(state: Any, products: Any, valid: Any) -> tuple[Any, Any, Any]:
+    """Returns the shapes of a program's rows and some columns: of a state, mask and products."""
     units = jax.tree.leaves(state)[0].shape[-1]
     width = min(units, COLUMNS)
+    if any(leaf.shape[-1] % units for leaf in jax.tree.leaves(products)):
+        raise NotByBlocks("products of another width than the state")
 
     def struct(leaf: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((ROWS, leaf.shape[-1] // units * width), leaf.dtype)
 
-    if any(leaf.shape[-1] % units for leaf in jax.tree.leaves(products)):
-        raise NotByBlocks("products of another width than the state")
     mask = None if valid is None else jax.ShapeDtypeStruct((ROWS,), jnp.bool)
-    some = (jax.tree.map(struct, state), mask, jax.tree.map(struct, products))
-    if any(
-        leaf.shape[1:] != (width,)
-        for leaf in jax.tree.leaves(jax.eval_shape(loop.pointwise, *some))
-    ):
-        raise NotByBlocks("a result of another width than the state")
-    return by_blocks(loop.pointwise, width, *some)
+    return jax.tree.map(struct, state), mask, jax.tree.map(struct, products)
