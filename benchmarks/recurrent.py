@@ -1,9 +1,11 @@
 """Forward passes and training steps against torch, flax and Keras.
 
-    python -m benchmarks.recurrent [--quick] [--gpu] [--kinds lstm,gru] [--sizes 0,2] [--json FILE]
+    python -m benchmarks.recurrent [--quick] [--kinds lstm,gru] [--sizes 0,2] [--json FILE]
 
-With `--gpu` all run on one, torch too if its build can, and our two ways around the scan take part:
-the kernel of the whole sequence and cuDNN's LSTM.
+With `--tuned` the others have the process settings of ours too, memory above all, which no one who
+uses them has by default: what then differs are the programs. With `--gpu` all run on one, torch too
+if its build can, and our two ways around the scan take part: the kernel of the whole sequence and
+cuDNN's LSTM.
 
 Each contender has a process of its own, set up as its users have it: ours as `rnnjax.main` does.
 They are checked to be the same function first, and then take turns. Printed are medians in ms, and
@@ -30,10 +32,10 @@ SIZES = ((256, 128, 28, 28), (128, 64, 784, 1), (512, 256, 28, 28), (1024, 128, 
 TURN = 0.4  # seconds at least that a contender has in a round
 
 
-def serve(name: str, kind: str, size: tuple[int, ...], pipe: Connection) -> None:
+def serve(name: str, kind: str, size: tuple[int, ...], tuned: bool, pipe: Connection) -> None:
     """Builds a contender, and then runs `forward` or `step` as often as it is told."""
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="2", TF_ENABLE_ONEDNN_OPTS="0")
-    if name.startswith("rnnjax"):
+    if tuned or name.startswith("rnnjax"):
         from rnnjax.runtime import tune
 
         tune()
@@ -55,10 +57,12 @@ def serve(name: str, kind: str, size: tuple[int, ...], pipe: Connection) -> None
 class Seat:
     """A contender in its process."""
 
-    def __init__(self, name: str, kind: str, size: tuple[int, ...], stack: ExitStack) -> None:
+    def __init__(
+        self, name: str, kind: str, size: tuple[int, ...], tuned: bool, stack: ExitStack
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(name, kind, size, theirs), daemon=True)
+        process = context.Process(target=serve, args=(name, kind, size, tuned, theirs), daemon=True)
         process.start()
         theirs.close()
         stack.callback(process.join)
@@ -103,10 +107,12 @@ def contenders(kind: str, gpu: bool) -> list[str]:
     return [*NAMES, *own]
 
 
-def compare(kind: str, size: tuple[int, ...], rounds: int, gpu: bool) -> list[dict[str, Any]]:
+def compare(
+    kind: str, size: tuple[int, ...], rounds: int, tuned: bool, gpu: bool
+) -> list[dict[str, Any]]:
     """Prints the rows of one network in all contenders, and returns them."""
     with ExitStack() as stack:
-        seats = {name: Seat(name, kind, size, stack) for name in contenders(kind, gpu)}
+        seats = {name: Seat(name, kind, size, tuned, stack) for name in contenders(kind, gpu)}
         check_equal(seats, gpu)
         forward = take_turns(seats, "forward", rounds)
         step = take_turns(seats, "step", rounds)
@@ -140,16 +146,23 @@ def compare(kind: str, size: tuple[int, ...], rounds: int, gpu: bool) -> list[di
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="LSTM and GRU at the first size")
+    parser.add_argument("--tuned", action="store_true", help="all have our process settings")
     parser.add_argument("--gpu", action="store_true", help="on a GPU, with what is made for one")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--sizes", default="0,1,2,3", help=f"numbers of {SIZES}: H, B, T, F")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="file for a row of each contender")
     options = parser.parse_args()
-    kinds = options.kinds.split(",")
-    sizes = [SIZES[int(number)] for number in options.sizes.split(",")]
+    kinds, numbers = options.kinds.split(","), options.sizes.split(",")
+    if unknown := sorted({*kinds} - {*KINDS}):
+        parser.error(f"--kinds: {', '.join(unknown)} is not among {', '.join(KINDS)}")
+    if unknown := sorted({*numbers} - {*map(str, range(len(SIZES)))}):
+        parser.error(f"--sizes: {', '.join(unknown)} is no number from 0 to {len(SIZES) - 1}")
+    if options.rounds < 1:
+        parser.error(f"--rounds: {options.rounds} is no positive number")
+    sizes = [SIZES[int(number)] for number in numbers]
     if options.quick:
-        kinds, sizes = ("lstm", "gru"), [SIZES[0]]
+        kinds, sizes = ["lstm", "gru"], [SIZES[0]]
     # Several processes share a GPU: none may take most of its memory at once.
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     if options.gpu:
@@ -162,7 +175,7 @@ def main() -> None:
     rows = []
     for size in sizes:
         for kind in kinds:
-            rows += compare(kind, size, options.rounds, options.gpu)
+            rows += compare(kind, size, options.rounds, options.tuned, options.gpu)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
