@@ -28,7 +28,7 @@ from rnnjax.unroll import unroll
 CLASSES, LEARNING_RATE = 10, 1e-3
 
 # Ours on a GPU, each in the place of the scan.
-FASTER: dict[str, Literal["fused", "cudnn"]] = {"rnnjax_fused": "fused", "rnnjax_cudnn": "cudnn"}
+GPU_PATHS: dict[str, Literal["fused", "cudnn"]] = {"rnnjax_fused": "fused", "rnnjax_cudnn": "cudnn"}
 
 
 class Problem(NamedTuple):
@@ -66,7 +66,7 @@ class Contender(NamedTuple):
 
 
 def of_torch(problem: Problem, network: torch.nn.Module, readout: torch.nn.Linear) -> Contender:
-    """torch.nn with its fused Adam; on a GPU by cuDNN, as torch does by itself."""
+    """torch.nn with its fused Adam; on a GPU, if it finds one, by cuDNN, as it does by itself."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network, readout = network.to(device), readout.to(device)
     inputs = torch.tensor(problem.inputs(), device=device)
@@ -176,17 +176,21 @@ def of_flax(problem: Problem) -> Callable[[Any, jax.Array], jax.Array]:
     layers = [nn.RNN(make[problem.cell](), parent=None) for _ in range(problem.layers)]
     back = nn.RNN(make[problem.cell](), reverse=True, keep_order=True, parent=None)
 
-    def run(layer: nn.RNN, params: Any, inputs: jax.Array) -> jax.Array:
-        outputs: Any = layer.apply({"params": {"cell": params}}, inputs)
-        return outputs
+    def run(layer: nn.RNN, params: Any, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Returns the last hidden state and all outputs."""
+        result: Any = layer.apply({"params": {"cell": params}}, inputs, return_carry=True)
+        carry, outputs = result
+        return (carry[1] if isinstance(carry, tuple) else carry), outputs
 
     def last(params: Any, inputs: jax.Array) -> jax.Array:
         if problem.both_ways:
-            forward = run(layers[0], params["forward"], inputs)[:, -1]
-            return jnp.concatenate([forward, run(back, params["backward"], inputs)[:, 0]], -1)
+            forward, _ = run(layers[0], params["forward"], inputs)
+            return jnp.concatenate([forward, run(back, params["backward"], inputs)[0]], -1)
+        hidden = inputs
         for n, layer in enumerate(layers):
-            inputs = run(layer, params[f"cells_{n}"] if problem.layers > 1 else params, inputs)
-        return inputs[:, -1]
+            weights = params[f"cells_{n}"] if problem.layers > 1 else params
+            hidden, inputs = run(layer, weights, inputs)
+        return hidden
 
     return last
 
@@ -228,11 +232,11 @@ def build(name: str, problem: Problem) -> Contender:
         "kernel": linear.weight.detach().numpy().T.copy(),
         "bias": linear.bias.detach().numpy().copy(),
     }
-    if name in FASTER:
-        gpu.FASTER.update(dict.fromkeys((BasicRNNCell, GRUCell, LSTMCell), FASTER[name]))
+    if name in GPU_PATHS:
+        gpu.FASTER.update(dict.fromkeys((BasicRNNCell, GRUCell, LSTMCell), GPU_PATHS[name]))
     model, last = ours(problem)
     params = jax.tree.map(jnp.array, interop.torch.load(model, network.state_dict()))
-    if name == "rnnjax" or name in FASTER:
+    if name == "rnnjax" or name in GPU_PATHS:
         return of_jax(problem, last, params, readout)
     if name == "flax":
         return of_jax(problem, of_flax(problem), interop.linen.save(model, params), readout)

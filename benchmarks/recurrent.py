@@ -3,13 +3,14 @@
     python -m benchmarks.recurrent [--quick] [--kinds lstm,gru] [--sizes 0,2] [--json FILE]
 
 With `--tuned` the others have the process settings of ours too, memory above all, which no one who
-uses them has by default: what then differs are the programs. With `--gpu` all run on one, torch too
-if its build can, and our two ways around the scan take part: the kernel of the whole sequence and
-cuDNN's LSTM.
+uses them has by default: what then differs are the programs. With `--gpu` all run on one instead of
+the CPU, torch too if its build can, and our two ways around the scan take part: the kernel of the
+whole sequence and cuDNN's LSTM.
 
 Each contender has a process of its own, set up as its users have it: ours as `rnnjax.main` does.
 They are checked to be the same function first, and then take turns. Printed are medians in ms, and
 the ratios of ours to theirs, round by round: their median and, in brackets, least and greatest.
+Compile time is XLA's, once, without tracing; memory is what XLA plans for the step.
 """
 
 import argparse
@@ -145,7 +146,7 @@ def compare(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="LSTM and GRU at the first size")
+    parser.add_argument("--quick", action="store_true", help="only LSTM and GRU at the first size")
     parser.add_argument("--tuned", action="store_true", help="all have our process settings")
     parser.add_argument("--gpu", action="store_true", help="on a GPU, with what is made for one")
     parser.add_argument("--kinds", default=",".join(KINDS))
@@ -165,7 +166,9 @@ def main() -> None:
         kinds, sizes = ["lstm", "gru"], [SIZES[0]]
     # Several processes share a GPU: none may take most of its memory at once.
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    if options.gpu:
+    if not options.gpu:
+        os.environ.update(JAX_PLATFORMS="cpu", CUDA_VISIBLE_DEVICES="")
+    else:
         import jax
 
         if jax.default_backend() != "gpu":
@@ -176,8 +179,8 @@ def main() -> None:
     for size in sizes:
         for kind in kinds:
             rows += compare(kind, size, options.rounds, options.tuned, options.gpu)
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+            if options.json:  # each time: the next may take an hour, or be stopped
+                options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

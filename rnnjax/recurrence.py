@@ -167,7 +167,8 @@ def run_split(
     Returns:
       What `recur` does; None where that cannot be: if the arithmetic after the products has
       parameters of its own, whose gradient a loop has to add up anyway, if the products are not
-      affine in state and inputs together, or if one of them needs more than its arguments.
+      affine in state and inputs together, if one of them needs more than its arguments, if the
+      state is not floating, or if an array is explicitly sharded.
     """
     params = cell.cast_parameters(state.carry, inputs[0])
     pure, dtype = cell.copy(parent=None, name=None), jax.tree.leaves(params)[0].dtype

@@ -15,6 +15,9 @@ def faster(cell: Any, arrays: Any) -> Literal["fused", "cudnn"] | None:
     A kernel does not say which of its results differ between the devices of a `shard_map`, as that
     asks of every function while it checks them.
     """
-    if any(jax.typeof(leaf).manual_axis_type.varying for leaf in jax.tree.leaves(arrays)):
+    way = FASTER.get(type(cell))
+    if way is None or any(
+        jax.typeof(leaf).manual_axis_type.varying for leaf in jax.tree.leaves(arrays)
+    ):
         return None
-    return FASTER.get(type(cell))
+    return way

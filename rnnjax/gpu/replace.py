@@ -13,7 +13,7 @@ import jax
 import jax.extend.core
 from jax.interpreters import ad, batching, mlir
 
-PLATFORMS = ("cuda",)  # for which kernels are compiled; on others, they are interpreted
+PLATFORMS = ("cuda",)  # whose programs have the kernels; with "cpu", which tests add, interpreted
 
 # Whether to interpret it, arguments -> what the plain function returns
 Kernel = Callable[..., Any]
