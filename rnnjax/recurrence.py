@@ -17,10 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax.linen.module import _global_interceptor_stack
 
-from rnnjax import gpu
+from rnnjax import dependence, gpu
 from rnnjax.cells.base import Cell
 from rnnjax.cells.dropout import DropoutCell
-from rnnjax.dependence import first_alike, needs
 
 # params, state, input of the step -> products
 Products = Callable[[Any, Any, jax.Array], Any]
@@ -98,7 +97,7 @@ def _differentiate(
     final, found = jax.lax.scan(forward, state, steps, reverse=reverse, unroll=unroll_factor)
     # A state that the derivative reads comes twice, and XLA would keep both.
     first = jax.tree.map(lambda leaf: leaf[0], steps)
-    same = first_alike(lambda *arguments: forward(*arguments)[1], state, first)
+    same = dependence.first_alike(lambda *arguments: forward(*arguments)[1], state, first)
     leaves, structure = jax.tree.flatten(found)
     kept, states, pull_backs = structure.unflatten([leaves[n] for n in same])
 
@@ -166,9 +165,10 @@ def run_split(
 
     Returns:
       What `recur` does; None where that cannot be: if the arithmetic after the products has
-      parameters of its own, whose gradient a loop has to add up anyway, if the products are not
-      affine in state and inputs together, if one of them needs more than its arguments, if the
-      state is not floating, or if an array is explicitly sharded.
+      parameters of its own, whose gradient a loop has to add up anyway, or a derivative given by
+      `jax.custom_vjp`; if the products are not affine in state and inputs together, or mix rows;
+      if one of them needs more than its arguments; if state or products are not floating; or if an
+      array is explicitly sharded.
     """
     params = cell.cast_parameters(state.carry, inputs[0])
     pure, dtype = cell.copy(parent=None, name=None), jax.tree.leaves(params)[0].dtype
@@ -180,25 +180,31 @@ def run_split(
         carry, outputs = pure.pointwise(params, state.carry, found)
         return advance(state, valid, carry, outputs.astype(dtype))
 
-    first = None if valid is None else valid[0]
-    arrays = jax.tree.leaves((params, state, inputs))
-    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(state)):
-        return None
-    if any(axis is not None for leaf in arrays for axis in jax.typeof(leaf).sharding.spec):
-        return None  # explicitly sharded: all of time as rows would need another layout
-
     def change(params: Any, moving: Any, moving_dot: Any) -> Any:
         return jax.jvp(lambda moving: products(params, *moving), (moving,), (moving_dot,))[1]
 
-    moving = (state, inputs[0])
+    moving, first = (state, inputs[0]), None if valid is None else valid[0]
+    arrays = jax.tree.leaves((params, state, inputs))
+    if any(axis is not None for leaf in arrays for axis in jax.typeof(leaf).sharding.spec):
+        return None  # explicitly sharded: all of time as rows would need another layout
     try:
         found = jax.eval_shape(products, params, *moving)
-        _, affects_slope, _ = needs(change, params, moving, moving)
-        affects_arithmetic, *_ = needs(finish, params, state, first, found)
+        if any(not jnp.issubdtype(a.dtype, jnp.floating) for a in jax.tree.leaves((state, found))):
+            return None
+        arithmetic = jax.make_jaxpr(finish)(params, state, first, found)
+        slope = jax.make_jaxpr(change)(params, moving, moving)
+        of_rows = dependence.trace_rows(products, params, *moving)
     except Exception:
         # Of the cell itself it may work: a copy has no random streams and no modules of its own.
         return None
-    if affects_slope or affects_arithmetic:
+    if (
+        any(map(dependence.closes_over_traced, (arithmetic, slope)))
+        or dependence.needs(arithmetic, params, state, first, found)[0]
+        or dependence.needs(slope, params, moving, moving)[1]
+        or dependence.mixes_rows(of_rows)
+        # Its gradient may be another function than a derivative, and no linear one.
+        or "custom_vjp_call" in dependence.primitives(arithmetic.jaxpr)
+    ):
         return None
     unread = jax.tree.map(lambda p: np.broadcast_to(np.zeros((), p.dtype), p.shape), params)
     pointwise = functools.partial(finish, unread)

@@ -1,7 +1,6 @@
 """A cell over time."""
 
 import functools
-import math
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -10,9 +9,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from rnnjax import gpu
-from rnnjax.cells.noise import VARIATIONAL
 from rnnjax.cells.outputs import output_source, output_struct
-from rnnjax.checks import check_choice, check_count, check_initial_carry, checked_lengths, named
+from rnnjax.checks import check_choice, check_count, check_initial_carry, checked_lengths
+from rnnjax.pieces import Steps, cut_to_pieces, piece_length, scan_pieces, where
 from rnnjax.recurrence import run_split, split_cell
 from rnnjax.stack import Stack
 
@@ -20,13 +19,6 @@ from rnnjax.stack import Stack
 class Unrolled(NamedTuple):
     outputs: jax.Array  # [B, T, H]; [T, B, H] if time_major; [B, H] if only the last were asked for
     carry: Any  # after the last step taken, leaves [B, ...]; or after every step, [B, T, ...]
-
-
-class _Steps(NamedTuple):
-    """What the scan walks over, a row a step."""
-
-    inputs: jax.Array  # [T, B, F]
-    valid: jax.Array | None  # [T, B], whether a step counts; None: all do
 
 
 class _State(NamedTuple):
@@ -120,40 +112,46 @@ def unroll(
     else:
         check_initial_carry(initial_carry, own_carry)
 
-    whole = not remat and truncate_every is None
-    if whole and type(cell) is Stack and not cell.drops and all(map(split_cell, cell.cells)):
-        # Layer by layer, each by `recur`; the same as step by step.
+    options = {
+        "reverse": reverse,
+        "return_carry": return_carry,
+        "remat": remat,
+        "truncate_every": truncate_every,
+        "unroll_factor": unroll_factor,
+    }
+    by_layer = type(cell) is Stack and not (remat or truncate_every or cell.drops)
+    if by_layer and all(map(split_cell, cell.cells)):
         carries = []
         for layer, start in zip(cell.cells, initial_carry, strict=True):
-            inputs, carry = unroll(
-                layer,
-                inputs,
-                initial_carry=start,
-                lengths=lengths,
-                reverse=reverse,
-                time_major=True,
-                return_outputs=return_outputs if layer is cell.cells[-1] else "all",
-                return_carry=return_carry,
-                unroll_factor=unroll_factor,
-            )
+            shown = return_outputs if layer is cell.cells[-1] else "all"
+            inputs, carry = _unroll(layer, inputs, start, lengths, shown, **options)
             carries.append(carry)
         outputs, carry = inputs, tuple(carries)
-        if not time_major and return_outputs == "all":
-            outputs = _swap(outputs)
-        if not time_major and return_carry == "all":
-            carry = jax.tree.map(_swap, carry)
-        return Unrolled(outputs, carry)
+    else:
+        outputs, carry = _unroll(cell, inputs, initial_carry, lengths, return_outputs, **options)
+    if not time_major and return_outputs == "all":
+        outputs = _swap(outputs)
+    if not time_major and return_carry == "all":
+        carry = jax.tree.map(_swap, carry)
+    return Unrolled(outputs, carry)
 
-    segment = truncate_every or (math.ceil(math.sqrt(num_steps)) if remat else num_steps)
-    segment = min(segment, num_steps)
-    num_segments = math.ceil(num_steps / segment)
-    padding = num_segments * segment - num_steps
-    valid = None
-    if lengths is not None or padding:
-        ends = jnp.full((batch_size,), num_steps, jnp.int32) if lengths is None else lengths
-        valid = jnp.arange(num_steps + padding, dtype=jnp.int32)[:, None] < ends
-        inputs = jnp.pad(inputs, [(0, padding)] + [(0, 0)] * (inputs.ndim - 1))
 
+def _unroll(
+    cell: nn.RNNCellBase,
+    inputs: jax.Array,
+    initial_carry: Any,
+    lengths: jax.Array | None,
+    return_outputs: str,
+    *,
+    reverse: bool,
+    return_carry: str,
+    remat: bool,
+    truncate_every: int | None,
+    unroll_factor: int,
+) -> Unrolled:
+    """Does what `unroll` does, with the time first."""
+    num_steps = inputs.shape[0]
+    piece = piece_length(num_steps, remat, truncate_every)
     # Where only the last output is asked for, it travels with the carry, if it is not a part of it
     # anyway: T of them would have to be kept, and their gradients, which are zero.
     last, source = None, None
@@ -163,85 +161,49 @@ def unroll(
         if truncate_every is None:  # which would stop what a short sequence's carry takes back
             source = output_source(cell, initial_carry, inputs.shape[1:], inputs.dtype)
     state = _State(initial_carry, last if source is None else None)
-
-    if valid is not None:
-        # Padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
-        inputs = jax.vmap(_where)(valid, inputs, jnp.zeros_like(inputs))
-    steps = _Steps(inputs, valid)
+    steps = cut_to_pieces(inputs, lengths, piece)
 
     def advance(state: _State, valid: jax.Array | None, carry: Any, y: Any) -> tuple[_State, Any]:
         """Returns the state after a step, and what is kept of it."""
         if valid is not None:
-            carry = jax.tree.map(functools.partial(_where, valid), carry, state.carry)
-            y = _where(valid, y, jnp.zeros_like(y) if state.last is None else state.last)
+            carry = jax.tree.map(functools.partial(where, valid), carry, state.carry)
+            y = where(valid, y, jnp.zeros_like(y) if state.last is None else state.last)
         kept = (y if last is None else None, carry if return_carry == "all" else None)
         return _State(carry, None if state.last is None else y), kept
 
-    def run_step(cell: nn.RNNCellBase, state: _State, step: _Steps) -> tuple[_State, Any]:
-        return advance(state, step.valid, *cell(state.carry, step.inputs))
+    def step(cell: nn.RNNCellBase, state: _State, now: Steps) -> tuple[_State, Any]:
+        return advance(state, now.valid, *cell(state.carry, now.inputs))
 
-    def run_segment(cell: nn.RNNCellBase, state: _State, segment: Any) -> tuple[_State, Any]:
-        is_first, steps = segment
-        if truncate_every is not None:
-            carry = jax.tree.map(
-                lambda leaf: _where(is_first, leaf, jax.lax.stop_gradient(leaf)), state.carry
-            )
-            state = state._replace(carry=carry)
-        return run_steps(cell, state, steps)
-
-    run_steps = _scan(run_step, reverse, unroll_factor)
-    if remat:
-        run_steps = nn.remat(run_steps, prevent_cse=False)
     run: Any = None
-    if whole and (split := split_cell(cell)) is not None:
+    if not remat and truncate_every is None and (split := split_cell(cell)) is not None:
         if return_carry == "last" and gpu.faster(split, (state, steps)) == "cudnn":
             from rnnjax.gpu.cudnn import run_cudnn
 
             run = run_cudnn(split, initial_carry, *steps, reverse)
             run = run and (_State(run[0], None), (run[1], None))
         run = run or run_split(split, advance, state, *steps, reverse, unroll_factor)
-    if run is not None:
-        state, kept = run
-    elif num_segments == 1:
-        state, kept = named(run_steps)(cell, state, steps)
-    else:
-        # By sequence: backwards, a short one starts in an earlier piece than a long one.
-        order = jnp.arange(num_segments, dtype=jnp.int32)[:, None]
-        ends = jnp.full((batch_size,), num_steps, jnp.int32) if lengths is None else lengths
-        first = (ends - 1) // segment if reverse else jnp.zeros_like(ends)
-        is_first = order >= first if reverse else order == first
-        split = jax.tree.map(lambda a: a.reshape(num_segments, segment, *a.shape[1:]), steps)
-        state, by_segment = named(_scan(run_segment, reverse))(cell, state, (is_first, split))
-        kept = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:num_steps], by_segment)
-    outputs, carries = kept if time_major else jax.tree.map(_swap, kept)
+    state, (outputs, carries) = run or scan_pieces(
+        step,
+        cell,
+        state,
+        steps,
+        lengths,
+        piece=piece,
+        reverse=reverse,
+        remat=remat,
+        truncate=truncate_every is not None,
+        unroll_factor=unroll_factor,
+    )
+    if num_steps % piece:
+        outputs, carries = jax.tree.map(lambda leaf: leaf[:num_steps], (outputs, carries))
     if last is not None and source is not None:
         outputs = jax.tree.leaves(state.carry)[source]
         if lengths is not None:
-            outputs = _where(lengths > 0, outputs, last)
+            outputs = where(lengths > 0, outputs, last)
     elif last is not None:
         outputs = state.last
     return Unrolled(outputs, carries if return_carry == "all" else state.carry)
 
 
-def _scan(body: Any, reverse: bool, unroll_factor: int = 1) -> Any:
-    """Lifts a body `(cell, carry, x) -> (carry, y)` to all of time."""
-    return nn.scan(
-        body,
-        variable_broadcast="params",
-        split_rngs={
-            "params": False,
-            VARIATIONAL: False,
-            nn.DenyList(("params", VARIATIONAL)): True,
-        },
-        reverse=reverse,
-        unroll=unroll_factor,
-    )
-
-
 def _swap(x: jax.Array) -> jax.Array:
     return jnp.swapaxes(x, 0, 1)
-
-
-def _where(valid: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
-    """Chooses by sequence; valid: `[B]`, the others `[B, ...]`."""
-    return jnp.where(valid.reshape(valid.shape + (1,) * (new.ndim - 1)), new, old)

@@ -1,5 +1,6 @@
 """What `unroll` does to gradients: rematerialised, truncated, unrolled in part."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -13,12 +14,15 @@ from tests.cases import STEPS, Example, assert_close, build, example
 from tests.references.common import Case
 
 LAYERS = [Case("lstm", {"projection_size": 3}), Case("gru", {})]
+FAST_LAYERS = [Case("lstm", {}), Case("gru", {"reset_after": True})]  # see `rnnjax.recurrence`
 LENGTHS = np.array([4, 0, STEPS])
 
 
-def loss_and_gradients(given: Example, **options: Any) -> tuple[Any, Any]:
-    """Returns the sum of all outputs' and carries' squares, and its gradients, for `LAYERS`."""
-    cell = build(*LAYERS, param_dtype="float64")
+def loss_and_gradients(
+    given: Example, layers: Sequence[Case] = LAYERS, **options: Any
+) -> tuple[Any, Any]:
+    """Returns the sum of all outputs' and carries' squares, and its gradients."""
+    cell = build(*layers, param_dtype="float64")
 
     @jax.jit
     @jax.value_and_grad
@@ -33,11 +37,15 @@ def loss_and_gradients(given: Example, **options: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize("options", [{"remat": True}, {"unroll_factor": 3}])
+@pytest.mark.parametrize("layers", [LAYERS, FAST_LAYERS], ids=["plain", "fast"])
 @pytest.mark.usefixtures("x64")
-def test_same_gradients(options: dict[str, Any], lengths: Any, reverse: bool) -> None:
-    given = example(build(*LAYERS, param_dtype="float64"), "float64")
-    expected = loss_and_gradients(given, lengths=lengths, reverse=reverse)
-    assert_close(loss_and_gradients(given, lengths=lengths, reverse=reverse, **options), expected)
+def test_same_gradients(
+    layers: Sequence[Case], options: dict[str, Any], lengths: Any, reverse: bool
+) -> None:
+    given = example(build(*layers, param_dtype="float64"), "float64")
+    way: dict[str, Any] = {"lengths": lengths, "reverse": reverse}
+    expected = loss_and_gradients(given, layers, **way)
+    assert_close(loss_and_gradients(given, layers, **way, **options), expected)
 
 
 @pytest.mark.parametrize("remat", [False, True])

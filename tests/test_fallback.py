@@ -59,6 +59,78 @@ class Multiplicative(Leaky):
         return (inputs @ kernel_x) * (carry.state @ kernel_h) + params.bias
 
 
+class Centred(Leaky):
+    """Subtracts the mean of the batch."""
+
+    @nn.nowrap
+    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
+        found = super().products(params, carry, inputs)
+        return found - found.mean(0)
+
+
+class Shared(Leaky):
+    """Each example divided by how many there are."""
+
+    @nn.nowrap
+    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
+        return super().products(params, carry, inputs) / inputs.shape[0]
+
+
+class Placed(Leaky):
+    """Each example moved by its place in the batch."""
+
+    @nn.nowrap
+    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
+        found = super().products(params, carry, inputs)
+        return found + params.bias * jnp.arange(found.shape[0], dtype=found.dtype)[:, None]
+
+
+class Turned(Leaky):
+    """The last example first."""
+
+    @nn.nowrap
+    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
+        return super().products(params, carry, inputs)[::-1]
+
+
+class OfThree(Leaky):
+    """Works for three examples only."""
+
+    @nn.nowrap
+    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
+        return super().products(params, carry, inputs) * jnp.array([[1.0], [2.0], [3.0]])
+
+
+@jax.custom_vjp
+def penalised(x: jax.Array) -> jax.Array:
+    """The identity, whose gradient has something added and is clipped."""
+    return x
+
+
+penalised.defvjp(
+    lambda x: (x, x), lambda x, slope: (jnp.clip(slope + 0.1 * jnp.sign(x), -0.5, 0.5),)
+)
+
+
+class Penalised(Leaky):
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, jax.jit(penalised)(products))
+
+
+class Rounded(Leaky):
+    """One of its products is of whole numbers."""
+
+    @nn.nowrap
+    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
+        return super().products(params, carry, inputs), inputs[:, :1] > 0
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        found, positive = products
+        return super().pointwise(params, carry, jnp.where(positive, found, -found))
+
+
 class Noisy(Leaky):
     @nn.nowrap
     def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
@@ -107,6 +179,13 @@ class DoublingDropout(DropoutCell):
 
 OWN: dict[str, Callable[[], nn.RNNCellBase]] = {
     "multiplicative": lambda: Multiplicative(4, param_dtype="float64"),
+    "centred": lambda: Centred(4, param_dtype="float64"),
+    "shared": lambda: Shared(4, param_dtype="float64"),
+    "placed": lambda: Placed(4, param_dtype="float64"),
+    "turned": lambda: Turned(4, param_dtype="float64"),
+    "of_three": lambda: OfThree(4, param_dtype="float64"),
+    "custom_vjp": lambda: Penalised(4, param_dtype="float64"),
+    "booleans": lambda: Rounded(4, param_dtype="float64"),
     "call": lambda: DoublingLSTM(4, param_dtype="float64"),
     "step": lambda: DoublingGRU(4, reset_after=True, param_dtype="float64"),
     "stack": lambda: DoublingStack([LSTMCell(4, param_dtype="float64")]),

@@ -1,88 +1,41 @@
 """What takes the place of the scan on a GPU, interpreted or stood in for on a CPU."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from jax import export
 from jax.experimental import rnn
 
 from rnnjax import gpu
-from rnnjax.cells import BasicRNNCell, GLSTMCell, GRUCell, LSTMCell, UGRNNCell
+from rnnjax.cells import BasicRNNCell, LSTMCell
 from rnnjax.gpu import cudnn, replace
-from rnnjax.gpu.blocks import NotByBlocks, by_blocks
 from rnnjax.unroll import unroll
-from tests.cases import assert_close
-from tests.test_fallback import Leaky
-
-BATCH, STEPS, FEATURES = 32, 5, 4
-LENGTHS = np.arange(BATCH, dtype=np.int32) % (STEPS + 1)
-WAYS: tuple[dict[str, Any], ...] = (
-    {},
-    {"reverse": True, "return_carry": "all"},
-    {"lengths": LENGTHS},
-    {"lengths": LENGTHS, "reverse": True, "return_outputs": "last"},
+from tests.accelerated import (
+    BATCH,
+    CELLS,
+    WAYS,
+    Scaled,
+    Softmax,
+    check,
+    given,
+    is_accelerated,
+    loss,
+    reference_backward,
+    reference_forward,
+    value_and_gradients,
 )
-# 128 units are worked on in two pieces, 16 in one.
-CELLS: dict[str, Callable[[], nn.RNNCellBase]] = {
-    "lstm": lambda: LSTMCell(128),
-    "gru": lambda: GRUCell(16, reset_after=True),
-    "ugrnn": lambda: UGRNNCell(16),
-    "glstm": lambda: GLSTMCell(16, num_groups=2),
-}
+from tests.cases import assert_close
 
 
-class Scaled(Leaky):
-    """Its arithmetic depends on how many columns there are."""
-
-    @nn.nowrap
-    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
-        return super().pointwise(params, carry, products / products.shape[-1] ** 0.5)
-
-
-class Softmax(Leaky):
-    """Its arithmetic reads all columns at once."""
-
-    @nn.nowrap
-    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
-        return super().pointwise(params, carry, jax.nn.softmax(products))
-
-
-def given(cell: nn.RNNCellBase, batch: int = BATCH) -> tuple[Any, Any, jax.Array]:
-    """Returns variables, a carry and inputs."""
-    inputs = jax.random.normal(jax.random.key(1), (batch, STEPS, FEATURES))
-    carry = cell.initialize_carry(jax.random.key(0), (batch, FEATURES))
-    carry = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(2), leaf.shape), carry)
-    return nn.init(unroll, cell)(jax.random.key(0), inputs), carry, inputs
-
-
-def loss(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **way: Any) -> Any:
-    found = nn.apply(unroll, cell)(variables, inputs, initial_carry=carry, **way)
-    return sum(jnp.sin(leaf + n).sum() for n, leaf in enumerate(jax.tree.leaves(found)))
-
-
-def value_and_gradients(cell: nn.RNNCellBase, **way: Any) -> Any:
-    # A new function each time: what is faster is no part of what JAX remembers functions by.
-    return jax.jit(jax.value_and_grad(lambda *given: loss(cell, *given, **way), (0, 1, 2)))
-
-
-def is_accelerated(cell: nn.RNNCellBase, *arguments: Any) -> bool:
-    return "accelerated" in str(jax.make_jaxpr(functools.partial(loss, cell))(*arguments))
-
-
-def check(monkeypatch: pytest.MonkeyPatch, kind: str, cell: nn.RNNCellBase, **way: Any) -> None:
-    """Checks that a cell run in another way has the values and gradients of the scan."""
-    arguments = given(cell)
-    expected = value_and_gradients(cell, **way)(*arguments)
-    monkeypatch.setitem(gpu.FASTER, type(cell), kind)
-    function = value_and_gradients(cell, **way)
-    assert "accelerated" in str(jax.make_jaxpr(function)(*arguments))
-    assert_close(function(*arguments), expected, 1e-5)
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cudnn, "_is_there", lambda: True)
+    monkeypatch.setattr(rnn, "lstm_fwd", reference_forward)
+    monkeypatch.setattr(rnn, "lstm_bwd", reference_backward)
 
 
 @pytest.mark.parametrize("way", WAYS, ids="+".join)
@@ -137,35 +90,6 @@ def test_a_batch_that_is_no_multiple_of_the_rows_is_scanned(
     assert "accelerated" not in str(
         jax.make_jaxpr(functools.partial(loss, cell))(*given(cell, BATCH - 1))
     )
-
-
-def reference_forward(
-    x: Any, h: Any, c: Any, weights: Any, lengths: Any, features: int, units: int, *others: Any
-) -> Any:
-    """JAX's own stand-in for cuDNN, with the interface of `jax.experimental.rnn.lstm_fwd`."""
-    assert others == (1, 0.0, False, None)  # layers, dropout, both directions, precision
-    unpacked = rnn.unpack_lstm_weights(weights, features, units, 1, False)
-    found = rnn.lstm_ref(x, h, c, *unpacked, lengths, features, units, 1, 0.0, False)
-    return found, (x, h, c, weights, lengths, found[0], jnp.zeros(7))
-
-
-def reference_backward(*arguments: Any) -> Any:
-    *sizes, kept, cotangents = arguments
-    *moving, lengths, _, reserve = kept
-    assert reserve.shape == (7,)
-
-    def forward(x: Any, h: Any, c: Any, weights: Any) -> Any:
-        return reference_forward(x, h, c, weights, lengths, *sizes)[0]
-
-    _, pull_back = jax.vjp(forward, *moving)
-    return (*pull_back(cotangents), jnp.zeros_like(lengths))
-
-
-@pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cudnn, "_is_there", lambda: True)
-    monkeypatch.setattr(rnn, "lstm_fwd", reference_forward)
-    monkeypatch.setattr(rnn, "lstm_bwd", reference_backward)
 
 
 @pytest.mark.parametrize("way", [WAYS[0], {"reverse": True}, *WAYS[2:]], ids="+".join)
@@ -246,6 +170,8 @@ def test_the_batch_spread_over_devices(
         return mapped(variables, *halves), jax.jit(sharded)(variables, carry, inputs)
 
     expected = found()
+    whole_batch: Any = jax.grad(functools.partial(loss, cell), (0, 1))(variables, carry, inputs)
+    assert_close(expected[1], whole_batch, 2e-5)
     monkeypatch.setitem(gpu.FASTER, LSTMCell, kind)
     monkeypatch.setattr(replace, "PLATFORMS", ("cpu",))
     assert is_accelerated(cell, variables, carry, inputs)
@@ -266,6 +192,7 @@ def test_a_derivative_of_the_cells_own(by: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(gpu.FASTER, BasicRNNCell, "fused")
     if by == "kernel":
         monkeypatch.setattr(replace, "PLATFORMS", ("cpu",))
+    assert is_accelerated(cell, variables, carry, inputs)
     assert_close(found(), expected, 1e-6)
 
 
@@ -275,6 +202,7 @@ def test_float32_among_float64(x64: None, monkeypatch: pytest.MonkeyPatch) -> No
     arguments = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), given(cell))
     expected = jax.jit(lambda *a: jax.grad(functools.partial(loss, cell), 2)(*a))(*arguments)
     monkeypatch.setitem(gpu.FASTER, LSTMCell, "fused")
+    assert is_accelerated(cell, *arguments)
     found = jax.jit(lambda *a: jax.grad(functools.partial(loss, cell), 2)(*a))(*arguments)
     assert_close(found, expected, 1e-5)
 
@@ -293,32 +221,3 @@ def test_a_program_for_several_devices_is_plain(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(gpu.FASTER, LSTMCell, "fused")
     both = export.export(value_and_gradients(cell), platforms=["cpu", "cuda"])(*given(cell))
     assert "triton" not in both.mlir_module()
-
-
-def test_arithmetic_by_blocks() -> None:
-    def gates(state: jax.Array, valid: jax.Array, products: jax.Array) -> jax.Array:
-        a, b, c = jnp.split(jax.nn.silu(products), 3, axis=-1)
-        return jnp.where(valid[:, None], a * state + jax.nn.relu(b) * c, state)
-
-    rng = np.random.default_rng(0)
-    state, products = (jnp.asarray(rng.normal(size=(4, n)), jnp.float32) for n in (8, 24))
-    valid = jnp.asarray([True, False, True, True])
-    run = by_blocks(gates, 8, *map(jax.typeof, (state, valid, products)))
-    [found] = run([state], valid, jnp.split(products, 3, axis=-1))
-    np.testing.assert_allclose(found, gates(state, valid, products), rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda x: x / x.sum(-1, keepdims=True),
-        lambda x: x @ jnp.ones((8, 8)),
-        lambda x: x[:, ::-1],
-        lambda x: x + jnp.arange(8.0),
-        lambda x: jnp.cumsum(x, 0),
-    ],
-    ids=["sum", "product", "reversed", "columns_apart", "sums_by_rows"],
-)
-def test_what_mixes_columns_is_refused(function: Any) -> None:
-    with pytest.raises(NotByBlocks):
-        by_blocks(function, 8, jax.ShapeDtypeStruct((4, 8), jnp.float32))

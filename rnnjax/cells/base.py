@@ -62,9 +62,8 @@ class Cell(nn.RNNCellBase):
         """Returns the products with weights, in the carry's dtype.
 
         Affine in the inputs and the carry together, and row by row: all of time can be put through
-        it at once. Small products that a gate needs in between, such as a projection, stay in
-        `pointwise`. What is not affine is scanned step by step; that no row reads another is not
-        checked.
+        it at once. What is not is scanned step by step. Small products that a gate needs in
+        between, such as a projection, stay in `pointwise`.
         """
         return joint_product(params.kernel, params.bias, carry.hidden, inputs)
 

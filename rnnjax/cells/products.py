@@ -40,7 +40,7 @@ def _differentiate(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple
     if not isinstance(x_dot, SymbolicZero):
         parts.append(x_dot @ kernel[:features])
     if not isinstance(h_dot, SymbolicZero):
-        parts.append(h_dot @ _laid_out(kernel[features:]))
+        parts.append(h_dot @ kernel[features:])
     if not isinstance(kernel_dot, SymbolicZero):
         parts.append(_laid_out(x) @ kernel_dot[:features] + _laid_out(h) @ kernel_dot[features:])
     if not isinstance(bias_dot, SymbolicZero):

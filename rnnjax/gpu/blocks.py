@@ -112,17 +112,6 @@ def _with_own_derivative(eqn: Any, width: int, inputs: list[Value]) -> list[Valu
     return [[array] for array in found]
 
 
-def outline(closed: Any) -> list[Any]:
-    """Returns what a function does, but for the shapes: its primitives and numbers, in order."""
-    found: list[Any] = [np.asarray(c).tolist() for c in closed.consts if not np.shape(c)]
-    for eqn in closed.jaxpr.eqns:
-        numbers = [v.val for v in eqn.invars if isinstance(v, jax.extend.core.Literal)]
-        found.append((eqn.primitive.name, [np.asarray(number).tolist() for number in numbers]))
-        if eqn.primitive.name in (*CALLS, "custom_jvp_call"):
-            found.append(outline(_inner(eqn)))
-    return found
-
-
 def _elementwise(eqn: Any, inputs: list[Value]) -> Value:
     def apply(*arrays: Any) -> jax.Array:
         return eqn.primitive.bind(*arrays, **eqn.params)

@@ -47,7 +47,9 @@ def recur_fused(
         return jax.tree.leaves(products(params, structure.unflatten(leaves), no_inputs))
 
     reads = [
-        needs(lambda *given, n=n: of_state(*given)[n], params, *zeros)[1:]
+        needs(
+            jax.make_jaxpr(lambda *given, n=n: of_state(*given)[n])(params, *zeros), params, *zeros
+        )[1:]
         for n in range(len(jax.tree.leaves(found)))
     ]
     sources = [n for n in range(len(leaves)) if any(read[n] for read in reads)]

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnjax.gpu.blocks import NotByBlocks, by_blocks, outline
+from rnnjax.dependence import outline
+from rnnjax.gpu.blocks import NotByBlocks, by_blocks
 
 ROWS = 16  # examples of a program: the fewest that a tensor core multiplies
 COLUMNS = 64  # of each gate that are worked on at once
