@@ -10,7 +10,7 @@ whole sequence and cuDNN's LSTM.
 Each contender has a process of its own, set up as its users have it: ours as `rnnjax.main` does.
 They are checked to be the same function first, and then take turns. Printed are medians in ms, and
 the ratios of ours to theirs, round by round: their median and, in brackets, least and greatest.
-Compile time is XLA's, once, without tracing; memory is what XLA plans for the step.
+Compile time is that of the step, once, tracing included; memory is what XLA plans for it.
 """
 
 import argparse

@@ -87,7 +87,7 @@ def train(config: Config, folder: Path) -> Result:
         )
         state, dropout_key = parallel.replicate((state, dropout_key))
         stays = config.data.on_device and parallel.fits(dataset.train)
-        split = parallel.replicate(dataset.train) if stays else None
+        images = parallel.replicate(dataset.train) if stays else None  # else they are streamed
         train_rows = pipeline.train_rows(
             len(dataset.train.labels),
             config.seed,
@@ -97,7 +97,7 @@ def train(config: Config, folder: Path) -> Result:
             jax.process_index(),
             jax.process_count(),
         )
-        batches = train_rows if split is not None else pipeline.stream(dataset.train, train_rows)
+        batches = train_rows if stays else pipeline.stream(dataset.train, train_rows)
         eval_batches = {
             name: device_batches(split, config.eval_batch_size)
             for name, split in (("test", dataset.test), ("validation", dataset.validation))
@@ -143,12 +143,12 @@ def train(config: Config, folder: Path) -> Result:
         for batch in parallel.prefetch(batches, axis=1):
             if ending:
                 break
-            state, last_hidden = compiled_train_steps(state, batch, dropout_key, split)
-            is_first, step = step == first_step, step + config.steps_per_dispatch
+            state, last_hidden = compiled_train_steps(state, batch, dropout_key, images)
+            step += config.steps_per_dispatch
             report.steps(config.steps_per_dispatch)
             checkpoints.check()
             ends = step == config.num_steps
-            if is_first:
+            if step == first_step + config.steps_per_dispatch:
                 jax.block_until_ready(state.step)
                 report.line(
                     f"step {step} was done {time.monotonic() - started:.1f} s after the start"

@@ -74,6 +74,16 @@ def test_every_field_is_read(tmp_path: Path, data_dir: str) -> None:
         ("optimizer.beta1", 1.0, "below 1"),
         ("optimizer.warmup_steps", 2_001, "is more than config.num_steps=2000"),
         ("checkpoint.keep", 0, "config.checkpoint.keep=0"),
+        (
+            "steps_per_dispatch",
+            3,
+            "config.num_steps=2000 is not divisible by config.steps_per_dispatch=3",
+        ),
+        (
+            "steps_per_dispatch",
+            40,
+            "config.log_every_steps=20 is not divisible by config.steps_per_dispatch=40",
+        ),
     ],
 )
 def test_validate_names_the_wrong_value(name: str, value: Any, message: str) -> None:

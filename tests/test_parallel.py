@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -145,3 +146,15 @@ def test_prefetch_keeps_all_batches_in_order() -> None:
     for size in (1, 2, 9):
         found = [np.asarray(batch).reshape(8, 2) for batch in parallel.prefetch(batches, size=size)]
         np.testing.assert_array_equal(found, batches)
+
+
+@pytest.mark.parametrize(("free", "expected"), [([400, 400], True), ([400, 399], False)])
+def test_what_takes_more_than_a_quarter_of_a_device_does_not_fit(
+    free: list[int], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CPU does not tell what it has, so devices that do stand in."""
+    arrays = (np.zeros(60, np.uint8), np.zeros(10, np.int32))  # 100 bytes
+    assert parallel.fits(arrays)
+    devices = [SimpleNamespace(memory_stats=lambda n=n: {"bytes_limit": n}) for n in free]
+    monkeypatch.setattr(jax, "local_devices", lambda: devices)
+    assert parallel.fits(arrays) is expected
