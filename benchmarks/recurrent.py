@@ -161,6 +161,11 @@ def main() -> None:
         parser.error(f"--sizes: {', '.join(unknown)} is no number from 0 to {len(SIZES) - 1}")
     if options.rounds < 1:
         parser.error(f"--rounds: {options.rounds} is no positive number")
+    if options.json:
+        try:
+            options.json.touch()
+        except OSError as error:
+            parser.error(f"--json: {options.json} cannot be written: {error.strerror}")
     sizes = [SIZES[int(number)] for number in numbers]
     if options.quick:
         kinds, sizes = ["lstm", "gru"], [SIZES[0]]

@@ -53,9 +53,11 @@ def mixes_rows(traced: list[ClosedJaxpr]) -> bool:
     """Whether a row of the result may depend on other rows, on its place or on their number.
 
     Told by the shapes of all that is computed on the way: what depends on the rows has to have just
-    one axis of them. Only for functions that are linear in the rows.
+    one axis of them, the first in the result. Only for functions that are linear in the rows.
     """
     one, other = traced
+    if any(result.shape[:1] != ROW_COUNTS[:1] for result in one.out_avals):
+        return True
     if outline(one) != outline(other):  # the number of rows is a number in it
         return True
     return any(np.shape(c)[:1] == ROW_COUNTS[:1] for c in one.consts) or _mixes(one.jaxpr)

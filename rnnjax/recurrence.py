@@ -31,6 +31,9 @@ Advance = Callable[[Any, jax.Array | None, Any, jax.Array], tuple[Any, Any]]
 # What is dear to compute again; a choice of speed alone.
 TRANSCENDENTAL = ("tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "erf", "sin", "cos")
 
+# Whose gradient may be another function than a derivative, and no linear one; which has none.
+UNFIT = {"custom_vjp_call", "while"}
+
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
 def recur(
@@ -138,6 +141,9 @@ def split_cell(cell: nn.RNNCellBase) -> Cell | None:
     """Returns the cell itself, without wrappers that do nothing, if its step can be split."""
     if _global_interceptor_stack:  # of flax: they are to see every call
         return None
+    settings: Any = jax.config
+    if settings.jax_disable_jit:  # a scan is a Python loop then, each step with a derivative of its
+        return None  # own, which cannot be stacked
     while type(cell) is DropoutCell and cell.is_idle:
         cell = cell.inner
     return cell if isinstance(cell, Cell) and cell.is_split else None
@@ -167,10 +173,14 @@ def run_split(
       What `recur` does; None where that cannot be: if the arithmetic after the products has
       parameters of its own, whose gradient a loop has to add up anyway, or a derivative given by
       `jax.custom_vjp`; if the products are not affine in state and inputs together, or mix rows;
-      if one of them needs more than its arguments; if state or products are not floating; or if an
-      array is explicitly sharded.
+      if one of them needs more than its arguments; if state or products are not floating rows of
+      the batch; if parameters are drawn at random; or if an array is explicitly sharded.
     """
+    scope: Any = cell.scope
+    before = dict(scope.rng_counters)
     params = cell.cast_parameters(state.carry, inputs[0])
+    if any(n != before[name] for name, n in scope.rng_counters.items() if name != "params"):
+        return None  # drawn at random, which the scan does anew at each step
     pure, dtype = cell.copy(parent=None, name=None), jax.tree.leaves(params)[0].dtype
 
     def products(params: Any, state: Any, x: jax.Array) -> Any:
@@ -187,8 +197,13 @@ def run_split(
     arrays = jax.tree.leaves((params, state, inputs))
     if any(axis is not None for leaf in arrays for axis in jax.typeof(leaf).sharding.spec):
         return None  # explicitly sharded: all of time as rows would need another layout
+    if any(leaf.shape[:1] != inputs.shape[1:2] for leaf in jax.tree.leaves(state)):
+        return None  # no row of a batch
     try:
+        unread = jax.tree.map(lambda p: np.broadcast_to(np.zeros((), p.dtype), p.shape), params)
+        pointwise = functools.partial(finish, unread)
         found = jax.eval_shape(products, params, *moving)
+        jax.eval_shape(pointwise, state, first, found)
         if any(not jnp.issubdtype(a.dtype, jnp.floating) for a in jax.tree.leaves((state, found))):
             return None
         arithmetic = jax.make_jaxpr(finish)(params, state, first, found)
@@ -202,12 +217,10 @@ def run_split(
         or dependence.needs(arithmetic, params, state, first, found)[0]
         or dependence.needs(slope, params, moving, moving)[1]
         or dependence.mixes_rows(of_rows)
-        # Its gradient may be another function than a derivative, and no linear one.
-        or "custom_vjp_call" in dependence.primitives(arithmetic.jaxpr)
+        or not UNFIT.isdisjoint(dependence.primitives(arithmetic.jaxpr))
+        or arithmetic.effects
     ):
         return None
-    unread = jax.tree.map(lambda p: np.broadcast_to(np.zeros((), p.dtype), p.shape), params)
-    pointwise = functools.partial(finish, unread)
     if gpu.faster(cell, (params, state, inputs)) == "fused":
         from rnnjax.gpu.fused import recur_fused
 

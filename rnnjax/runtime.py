@@ -70,8 +70,9 @@ def compute_in_this_thread() -> None:
 def keep_compiled_programs() -> None:
     """Lets JAX keep compiled programs on disk, so that the next run of a recipe starts sooner.
 
-    They lie in `rnnjax` in `$XDG_CACHE_HOME` or `~/.cache`, and can be removed at any time; a
-    damaged one is compiled again. JAX's own settings go first (JAX_COMPILATION_CACHE_DIR,
+    They lie in `rnnjax` in `$XDG_CACHE_HOME` or `~/.cache`, some MiB a recipe, and can be removed
+    at any time. A damaged one, as a kill while it is written may leave, is compiled again in each
+    run, with a warning, until it is removed. JAX's own settings go first (JAX_COMPILATION_CACHE_DIR,
     JAX_ENABLE_COMPILATION_CACHE, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS). Where the folder
     cannot be made, nothing is kept.
     """

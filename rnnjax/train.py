@@ -157,7 +157,8 @@ def train(config: Config, folder: Path) -> Result:
             if ends or step % config.log_every_steps == 0:
                 figures = compute(parallel.unreplicate(state.metrics))
                 figures["learning_rate"] = float(np.asarray(schedule(step - 1)))
-                figures["steps_per_second"] = clock.steps_per_second(step)
+                if (speed := clock.steps_per_second(step)) is not None:
+                    figures["steps_per_second"] = speed
                 if config.on_nan == "skip":
                     figures["skipped_steps"] = int(parallel.unreplicate(state.skipped))
                     check_skipped(int(figures["skipped_steps"]), config.max_skipped_steps, step)

@@ -108,7 +108,9 @@ def train_steps(
         return step(state, batch, key)
 
     def body(carry: tuple[TrainState, jax.Array], batch: Any) -> tuple[Any, None]:
-        return take(carry[0], batch), None
+        # With float64 switched on, counts come back wider than they went in.
+        found = take(carry[0], batch)
+        return jax.tree.map(lambda new, old: new.astype(old.dtype), found, carry), None
 
     _, hidden = jax.eval_shape(take, state, jax.tree.map(lambda leaf: leaf[0], batches))
     start = state, jnp.zeros(hidden.shape, hidden.dtype)

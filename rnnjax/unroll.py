@@ -161,14 +161,14 @@ def _unroll(
         if truncate_every is None:  # which would stop what a short sequence's carry takes back
             source = output_source(cell, initial_carry, inputs.shape[1:], inputs.dtype)
     state = _State(initial_carry, last if source is None else None)
-    steps = cut_to_pieces(inputs, lengths, piece)
+    steps, keeps_outputs = cut_to_pieces(inputs, lengths, piece), return_outputs == "all"
 
     def advance(state: _State, valid: jax.Array | None, carry: Any, y: Any) -> tuple[_State, Any]:
         """Returns the state after a step, and what is kept of it."""
         if valid is not None:
             carry = jax.tree.map(functools.partial(where, valid), carry, state.carry)
             y = where(valid, y, jnp.zeros_like(y) if state.last is None else state.last)
-        kept = (y if last is None else None, carry if return_carry == "all" else None)
+        kept = (y if keeps_outputs else None, carry if return_carry == "all" else None)
         return _State(carry, None if state.last is None else y), kept
 
     def step(cell: nn.RNNCellBase, state: _State, now: Steps) -> tuple[_State, Any]:

@@ -14,7 +14,7 @@ from rnnjax.cells import Cell, DropoutCell, GRUCell, LSTMCell
 from rnnjax.stack import Stack
 from rnnjax.unroll import unroll
 from tests.cases import Example, assert_close, example
-from tests.test_recurrence import check_gradients, fast, is_fast
+from tests.test_recurrence import check_gradients, fast, is_fast, loss, plain
 
 
 class Carry(NamedTuple):
@@ -131,6 +131,40 @@ class Rounded(Leaky):
         return super().pointwise(params, carry, jnp.where(positive, found, -found))
 
 
+class Decaying(Leaky):
+    """One of its products is a parameter alone, the same for all examples."""
+
+    @nn.nowrap
+    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
+        return super().products(params, carry, inputs), params.bias
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        found, decay = products
+        return super().pointwise(params, carry, found * jax.nn.sigmoid(decay))
+
+
+class Settling(Leaky):
+    """Its arithmetic is a loop that ends when the numbers say so."""
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        settled = jax.lax.while_loop(
+            lambda x: jnp.abs(x).max() > 0.5, lambda x: x / 2, jnp.tanh(products)
+        )
+        return super().pointwise(params, carry, settled)
+
+
+class WeightNoise(Leaky):
+    """Moves its weights at random at each step."""
+
+    @nn.compact
+    def parameters(self, num_inputs: int) -> Params:
+        params = super().parameters(num_inputs)
+        noise = jax.random.normal(self.make_rng("noise"), params.bias.shape)
+        return params._replace(bias=params.bias + noise)
+
+
 class Noisy(Leaky):
     @nn.nowrap
     def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
@@ -186,6 +220,7 @@ OWN: dict[str, Callable[[], nn.RNNCellBase]] = {
     "of_three": lambda: OfThree(4, param_dtype="float64"),
     "custom_vjp": lambda: Penalised(4, param_dtype="float64"),
     "booleans": lambda: Rounded(4, param_dtype="float64"),
+    "decaying": lambda: Decaying(4, param_dtype="float64"),
     "call": lambda: DoublingLSTM(4, param_dtype="float64"),
     "step": lambda: DoublingGRU(4, reset_after=True, param_dtype="float64"),
     "stack": lambda: DoublingStack([LSTMCell(4, param_dtype="float64")]),
@@ -220,6 +255,40 @@ def test_a_cell_that_needs_more_than_its_arguments(cell: Cell) -> None:
     gradients = jax.tree.leaves(jax.grad(total)(variables))
     assert all(jnp.isfinite(leaf).all() for leaf in gradients)
     assert any(jnp.abs(leaf).max() > 0 for leaf in gradients)
+
+
+def test_noise_of_the_weights_is_new_at_each_step() -> None:
+    cell, x = WeightNoise(4, leak=1.0, kernel_init=nn.initializers.zeros), jnp.ones((2, 5, 3))
+    keys = {"params": jax.random.key(0), "noise": jax.random.key(1)}
+    outputs = nn.apply(unroll, cell)(nn.init(unroll, cell)(keys, x), x, rngs=keys).outputs
+    assert len(np.unique(np.asarray(outputs[0, :, 0]))) == 5
+
+
+def test_a_loop_of_unknown_length_in_forward_mode(x64: None) -> None:
+    cell = Settling(4, param_dtype="float64")
+    given = example(cell, "float64")
+    found, expected = (
+        jax.jvp(functools.partial(loss, run, cell), given, given) for run in (fast, plain)
+    )
+    assert_close(found, expected, 1e-11)
+
+
+def test_without_compilation(x64: None) -> None:
+    """`jax.disable_jit` turns every scan into a Python loop."""
+    cell = LSTMCell(4, param_dtype="float64")
+    given = example(cell, "float64")
+    with jax.disable_jit():
+        found = jax.grad(functools.partial(loss, fast, cell))(*given)
+    assert_close(found, jax.grad(functools.partial(loss, plain, cell))(*given), 1e-11)
+
+
+@pytest.mark.parametrize("shown", ["all", "last"])
+def test_no_tracer_leaks(shown: Any) -> None:
+    cell, x = LSTMCell(4), jnp.ones((2, 5, 3))
+    variables = nn.init(unroll, cell)(jax.random.key(0), x)
+    with jax.checking_leaks():
+        run = functools.partial(nn.apply(unroll, cell), return_outputs=shown)
+        jax.jit(jax.grad(lambda v: run(v, x).outputs.sum()))(variables)
 
 
 def test_a_traced_field_can_be_differentiated(x64: None) -> None:

@@ -110,6 +110,14 @@ def test_where_the_images_are_and_how_steps_are_dispatched_changes_nothing(tmp_p
         assert steps == [[4, 8, 12]] * 2
 
 
+def test_float64_may_be_switched_on(tmp_path: Path, x64: None) -> None:
+    """Counts would come out of a step wider than they went in."""
+    config = small()
+    config.num_steps = 4
+    with jax.numpy_dtype_promotion("standard"):  # of CLU's accuracy, with labels of 32 bits
+        assert train(config, tmp_path).steps == 4
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     """Bit by bit: parameters, optimiser, sums; with dropout, from the middle of an epoch."""
     whole = train(small(), tmp_path / "whole")
