@@ -72,9 +72,9 @@ def keep_compiled_programs() -> None:
 
     They lie in `rnnjax` in `$XDG_CACHE_HOME` or `~/.cache`, some MiB a recipe, and can be removed
     at any time. A damaged one, as a kill while it is written may leave, is compiled again in each
-    run, with a warning, until it is removed. JAX's own settings go first (JAX_COMPILATION_CACHE_DIR,
-    JAX_ENABLE_COMPILATION_CACHE, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS). Where the folder
-    cannot be made, nothing is kept.
+    run, with a warning, until it is removed. JAX's own settings go first
+    (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE,
+    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS). Where the folder cannot be made, nothing is kept.
     """
     import jax
 

@@ -12,7 +12,7 @@ from rnnjax import gpu
 from rnnjax.cells.outputs import output_source, output_struct
 from rnnjax.checks import check_choice, check_count, check_initial_carry, checked_lengths
 from rnnjax.pieces import Steps, cut_to_pieces, piece_length, scan_pieces, where
-from rnnjax.recurrence import run_split, split_cell
+from rnnjax.split import run_split, split_cell
 from rnnjax.stack import Stack
 
 

@@ -14,7 +14,7 @@ from tests.cases import STEPS, Example, assert_close, build, example
 from tests.references.common import Case
 
 LAYERS = [Case("lstm", {"projection_size": 3}), Case("gru", {})]
-FAST_LAYERS = [Case("lstm", {}), Case("gru", {"reset_after": True})]  # see `rnnjax.recurrence`
+FAST_LAYERS = [Case("lstm", {}), Case("gru", {"reset_after": True})]  # see `rnnjax.split`
 LENGTHS = np.array([4, 0, STEPS])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rnnjax.cells import CELLS, DropoutCell, GRUCell, LSTMCell, ResidualCell
-from rnnjax.recurrence import split_cell
+from rnnjax.split import split_cell
 from rnnjax.stack import Stack
 from rnnjax.unroll import unroll
 from tests.cases import STEPS, Example, assert_close, build, example, label
