@@ -2,7 +2,7 @@
 
 python -m rnnjax.main --workdir /tmp/lstm --config experiments/lstm.py
 
-Expect a test accuracy of 0.863 ± 0.008 (3 seeds) after 3 minutes on two CPU cores.
+Expect a test accuracy of 0.863 ± 0.008 (3 seeds) after 2 minutes on two CPU cores.
 """
 
 from rnnjax.config import Config

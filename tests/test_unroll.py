@@ -3,6 +3,7 @@
 import itertools
 from typing import Any, NamedTuple
 
+import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -215,3 +216,8 @@ def test_errors_name_the_argument(message: str, kwargs: dict[str, Any]) -> None:
     variables, _, inputs = example(cell, "float32")
     with pytest.raises(ValueError, match=message):
         nn.apply(unroll, cell)(variables, **{"inputs": inputs} | kwargs)
+
+
+def test_a_cell_without_parameters_is_told_by_flax() -> None:
+    with pytest.raises(flax.errors.CallCompactUnboundModuleError):
+        unroll(LSTMCell(4), jnp.ones((2, 5, 3)))
