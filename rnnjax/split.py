@@ -61,10 +61,10 @@ def run_split(
       if one of them needs more than its arguments; if state or products are not floating rows of
       the batch; if parameters are drawn at random; or if an array is explicitly sharded.
     """
-    scope: Any = cell.scope
-    before = {} if scope is None else dict(scope.rng_counters)
-    params = cell.cast_parameters(state.carry, inputs[0])  # without a scope, flax says so
-    if any(n != before[name] for name, n in scope.rng_counters.items() if name != "params"):
+    counters = {} if cell.scope is None else cell.scope.rng_counters
+    before = dict(counters)
+    params = cell.cast_parameters(state.carry, inputs[0])
+    if any(n != before[name] for name, n in counters.items() if name != "params"):
         return None  # drawn at random, which the scan does anew at each step
     pure, dtype = cell.copy(parent=None, name=None), jax.tree.leaves(params)[0].dtype
 

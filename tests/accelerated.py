@@ -15,7 +15,7 @@ from rnnjax import gpu
 from rnnjax.cells import GLSTMCell, GRUCell, LSTMCell, UGRNNCell
 from rnnjax.unroll import unroll
 from tests.cases import assert_close
-from tests.test_fallback import Leaky
+from tests.own_cells import Leaky
 
 BATCH, STEPS, FEATURES = 32, 5, 4
 LENGTHS = np.arange(BATCH, dtype=np.int32) % (STEPS + 1)
