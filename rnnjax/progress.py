@@ -61,8 +61,7 @@ class Stopwatch:
         yield
         self._start += time.perf_counter() - before
 
-    def steps_per_second(self, step: int) -> float | None:
-        """Returns None if there was no step since."""
+    def steps_per_second(self, step: int) -> float:
         steps, seconds = step - self._step, time.perf_counter() - self._start
         self.restart(step)
-        return steps / max(seconds, 1e-9) if steps else None
+        return steps / max(seconds, 1e-9)

@@ -73,10 +73,9 @@ class Report:
             self.line(f"{'':14}step {step:6d}  every step since the last figures was skipped")
             return
         self._writers["train"].write_scalars(step, {**figures, "epoch": epoch})
-        speed = figures.get("steps_per_second")  # not there after the first dispatch
         self.line(
             f"epoch {epoch:6.2f}  step {step:6d}  training accuracy {figures['accuracy']:.4f}  "
-            f"loss {figures['cross_entropy']:.4f}" + (f"  {speed:.1f} steps/s" if speed else "")
+            f"loss {figures['cross_entropy']:.4f}  {figures['steps_per_second']:.1f} steps/s"
         )
 
     def evaluation(self, step: int, split: str, evaluation: Evaluation, state: TrainState) -> None:

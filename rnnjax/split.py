@@ -64,7 +64,7 @@ def run_split(
     counters = {} if cell.scope is None else cell.scope.rng_counters
     before = dict(counters)
     params = cell.cast_parameters(state.carry, inputs[0])
-    if any(n != before[name] for name, n in counters.items() if name != "params"):
+    if any(counters[name] != count for name, count in before.items() if name != "params"):
         return None  # drawn at random, which the scan does anew at each step
     pure, dtype = cell.copy(parent=None, name=None), jax.tree.leaves(params)[0].dtype
 

@@ -148,17 +148,18 @@ def train(config: Config, folder: Path) -> Result:
             report.steps(config.steps_per_dispatch)
             checkpoints.check()
             ends = step == config.num_steps
+            shows = ends or step % config.log_every_steps == 0
             if step == first_step + config.steps_per_dispatch:
                 jax.block_until_ready(state.step)
                 report.line(
                     f"step {step} was done {time.monotonic() - started:.1f} s after the start"
                 )
-                clock.restart(step)
-            if ends or step % config.log_every_steps == 0:
+                if not shows:  # else the first figures would have no step to time
+                    clock.restart(step)
+            if shows:
                 figures = compute(parallel.unreplicate(state.metrics))
                 figures["learning_rate"] = float(np.asarray(schedule(step - 1)))
-                if (speed := clock.steps_per_second(step)) is not None:
-                    figures["steps_per_second"] = speed
+                figures["steps_per_second"] = clock.steps_per_second(step)
                 if config.on_nan == "skip":
                     figures["skipped_steps"] = int(parallel.unreplicate(state.skipped))
                     check_skipped(int(figures["skipped_steps"]), config.max_skipped_steps, step)

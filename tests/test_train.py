@@ -108,6 +108,8 @@ def test_where_the_images_are_and_how_steps_are_dispatched_changes_nothing(tmp_p
             np.testing.assert_allclose(state[path], leaf, rtol=1e-5, atol=1e-6, err_msg=path)
         steps = [[step for step, _ in run["accuracy"]] for run in (found, results["a"][1])]
         assert steps == [[4, 8, 12]] * 2
+        # Also where the first dispatch ends with figures.
+        assert all(tf.make_ndarray(speed.tensor) > 0 for _, speed in found["steps_per_second"])
 
 
 def test_float64_may_be_switched_on(tmp_path: Path, x64: None) -> None:
