@@ -15,7 +15,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from benchmarks.recurrent import SIZES
+from benchmarks.recurrent import SIZES, chosen
 from rnnjax.runtime import tune
 
 # Of F features and H units: the rows of the weights that x and h meet, and the columns.
@@ -51,11 +51,13 @@ def main() -> None:
     parser.add_argument("--kinds", default="lstm,gru", help=f"among {', '.join(WEIGHTS)}")
     parser.add_argument("--sizes", default="0,1,2,3", help=f"numbers of {SIZES}: H, B, T, F")
     options = parser.parse_args()
+    kinds = chosen(parser, "kinds", options.kinds, WEIGHTS)
+    numbers = chosen(parser, "sizes", options.sizes, [str(n) for n in range(len(SIZES))])
     tune()
     print("| H, B, T, F | cell | forward | back | weights | together |\n|---|---|---|---|---|---|")
-    for size in (SIZES[int(number)] for number in options.sizes.split(",")):
+    for size in (SIZES[int(number)] for number in numbers):
         hidden, batch, steps, features = size
-        for kind in options.kinds.split(","):
+        for kind in kinds:
             found = [0.0, 0.0, 0.0]
             for of_x, of_h, columns in WEIGHTS[kind](features, hidden):
                 rows, examples = of_x + of_h, batch * steps

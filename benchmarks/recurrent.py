@@ -19,6 +19,7 @@ import multiprocessing
 import os
 import statistics
 import time
+from collections.abc import Collection
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -144,6 +145,16 @@ def compare(
     return rows
 
 
+def chosen(
+    parser: argparse.ArgumentParser, name: str, given: str, known: Collection[str]
+) -> list[str]:
+    """Returns what a list with commas names; ends the program if one of it is not known."""
+    names = given.split(",")
+    if unknown := sorted({*names} - {*known}):
+        parser.error(f"--{name}: {', '.join(unknown)} is not among {', '.join(known)}")
+    return names
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only LSTM and GRU at the first size")
@@ -154,11 +165,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="file for a row of each contender")
     options = parser.parse_args()
-    kinds, numbers = options.kinds.split(","), options.sizes.split(",")
-    if unknown := sorted({*kinds} - {*KINDS}):
-        parser.error(f"--kinds: {', '.join(unknown)} is not among {', '.join(KINDS)}")
-    if unknown := sorted({*numbers} - {*map(str, range(len(SIZES)))}):
-        parser.error(f"--sizes: {', '.join(unknown)} is no number from 0 to {len(SIZES) - 1}")
+    kinds = chosen(parser, "kinds", options.kinds, KINDS)
+    numbers = chosen(parser, "sizes", options.sizes, [str(n) for n in range(len(SIZES))])
     if options.rounds < 1:
         parser.error(f"--rounds: {options.rounds} is no positive number")
     if options.json:
