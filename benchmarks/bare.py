@@ -6,12 +6,14 @@ import time
 import jax
 import numpy as np
 
-from rnnjax import classifier, parallel, train_state
+from rnnjax import classifier
 from rnnjax.config import Config
-from rnnjax.data.pipeline import Batch
+from rnnjax.data.batches import Batch
 from rnnjax.data.sequences import to_sequences
-from rnnjax.optimizer import adam
-from rnnjax.train_step import train_step
+from rnnjax.system import devices
+from rnnjax.training import state as train_state
+from rnnjax.training.optimizer import adam
+from rnnjax.training.step import train_step
 
 
 class BareStep:
@@ -25,14 +27,14 @@ class BareStep:
         optimizer = adam(config.optimizer, config.num_steps)
         read = functools.partial(to_sequences, kind="rows", permutation_seed=0)
         step = functools.partial(
-            train_step, model=model, optimizer=optimizer, read=read, axis_name=parallel.AXIS
+            train_step, model=model, optimizer=optimizer, read=read, axis_name=devices.AXIS
         )
-        self._step = parallel.compile_step(step, donate_argnums=(0,))
+        self._step = devices.compile_step(step, donate_argnums=(0,))
         key = jax.random.key(0)
         state = train_state.create(model, optimizer, key, read(images[:1]))
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-        self.state = parallel.replicate(state)
-        self._batch, self._key = parallel.shard(Batch(images, labels)), parallel.replicate(key)
+        self.state = devices.replicate(state)
+        self._batch, self._key = devices.shard(Batch(images, labels)), devices.replicate(key)
         self.seconds(1)  # compiles
 
     def seconds(self, num_steps: int) -> float:

@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 from benchmarks.bare import BareStep
-from rnnjax import parallel
-from rnnjax.checkpoint import Progress
-from rnnjax.checkpoints import Checkpoints
 from rnnjax.config import Config
-from rnnjax.runtime import tune
+from rnnjax.runs.checkpoint import Progress
+from rnnjax.runs.checkpoints import Checkpoints
+from rnnjax.system import devices
+from rnnjax.system.process import tune
 
 STRETCH = 1.5  # seconds of steps: many times what a save takes
 
@@ -50,7 +50,7 @@ def main() -> None:
         def stretch(save: bool) -> float:
             start = time.monotonic()
             if save:
-                checkpoints.save(parallel.unreplicate(bare.state), Progress())
+                checkpoints.save(devices.unreplicate(bare.state), Progress())
             bare.seconds(steps)
             return time.monotonic() - start
 

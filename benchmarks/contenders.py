@@ -19,11 +19,12 @@ import numpy as np
 import optax
 import torch
 
-from rnnjax import gpu, interop
-from rnnjax.bidirectional import Bidirectional
+from rnnjax import interop
 from rnnjax.cells import BasicRNNCell, GRUCell, LSTMCell
-from rnnjax.stack import Stack
-from rnnjax.unroll import unroll
+from rnnjax.recurrent import gpu
+from rnnjax.recurrent.bidirectional import Bidirectional
+from rnnjax.recurrent.stack import Stack
+from rnnjax.recurrent.unroll import unroll
 
 CLASSES, LEARNING_RATE = 10, 1e-3
 

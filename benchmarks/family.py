@@ -11,7 +11,7 @@ import statistics
 from benchmarks.bare import BareStep
 from experiments import family
 from rnnjax.cells import CELLS
-from rnnjax.runtime import tune
+from rnnjax.system.process import tune
 
 # What by default is an LSTM, or an LSTM a feature block of which there is one.
 OPTIONS = {

@@ -18,7 +18,7 @@ def bare_step_seconds(num_steps: int) -> float:
     """Returns the seconds of a bare step, measured in this process."""
     from benchmarks.bare import BareStep
     from rnnjax.config import Config
-    from rnnjax.runtime import tune
+    from rnnjax.system.process import tune
 
     tune()  # as main does
     return BareStep(Config()).seconds(num_steps)

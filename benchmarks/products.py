@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.recurrent import SIZES, chosen
-from rnnjax.runtime import tune
+from rnnjax.system.process import tune
 
 # Of F features and H units: the rows of the weights that x and h meet, and the columns.
 WEIGHTS: dict[str, Callable[[int, int], list[tuple[int, int, int]]]] = {

@@ -38,7 +38,7 @@ def serve(name: str, kind: str, size: tuple[int, ...], tuned: bool, pipe: Connec
     """Builds a contender, and then runs `forward` or `step` as often as it is told."""
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="2", TF_ENABLE_ONEDNN_OPTS="0")
     if tuned or name.startswith("rnnjax"):
-        from rnnjax.runtime import tune
+        from rnnjax.system.process import tune
 
         tune()
     from benchmarks.contenders import Problem, build

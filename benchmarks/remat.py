@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import LSTMCell
-from rnnjax.runtime import tune
-from rnnjax.unroll import unroll
+from rnnjax.recurrent.unroll import unroll
+from rnnjax.system.process import tune
 
 
 def compile_gradient(variables: Any, inputs: jax.Array, *, hidden: int, remat: bool) -> Any:

@@ -10,13 +10,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax.bidirectional import Bidirectional, StackedBidirectional
 from rnnjax.cells import CELLS, DropoutCell
-from rnnjax.cells.noise import VARIATIONAL
+from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.config import ModelConfig
 from rnnjax.errors import ConfigError, did_you_mean
-from rnnjax.stack import Stack
-from rnnjax.unroll import unroll
+from rnnjax.recurrent.bidirectional import Bidirectional, StackedBidirectional
+from rnnjax.recurrent.stack import Stack
+from rnnjax.recurrent.unroll import unroll
 
 Params = Mapping[str, Any]  # a tree of arrays, as flax makes it
 

@@ -8,19 +8,19 @@ import logging
 import sys
 from pathlib import Path
 
-from rnnjax import command
+from rnnjax.system import command_line
 
 
 def main() -> None:
-    command.prepare()
+    command_line.prepare()
     parser = argparse.ArgumentParser(prog="python -m rnnjax.evaluate", description=__doc__)
     parser.add_argument("--workdir", type=Path, required=True, help="folder of a run")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--step", type=int, help="one of its checkpoints; without it, the newest")
     arguments = parser.parse_args()
     logging.getLogger("absl").setLevel(logging.ERROR)
-    from rnnjax.evaluation import evaluate_checkpoint
-    from rnnjax.processes import print_first
+    from rnnjax.system.distributed import print_first
+    from rnnjax.training.evaluation import evaluate_checkpoint
 
     try:
         step, name, found = evaluate_checkpoint(arguments.workdir, arguments.step)
@@ -29,7 +29,7 @@ def main() -> None:
             f"({name})"
         )
     except Exception as error:
-        sys.exit(command.explain(error, debug=arguments.debug))
+        sys.exit(command_line.explain(error, debug=arguments.debug))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from typing import NoReturn
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from rnnjax import command
 from rnnjax.config import Config, describe, fields, validate
 from rnnjax.errors import ConfigError, RunError, did_you_mean
+from rnnjax.system import command_line
 
 _WORKDIR = flags.DEFINE_string("workdir", "", "folder of checkpoints, summaries and results")
 _DEBUG = flags.DEFINE_bool("debug", False, "show the traceback of an error")
@@ -78,7 +78,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def stop(error: RunError) -> NoReturn:
-    command.say(error)
+    command_line.say(error)
     sys.exit(error.exit_code)
 
 
@@ -88,22 +88,22 @@ def main(argv: Sequence[str]) -> None:
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.FATAL)
     # These import JAX and TensorFlow: not before --help has answered.
-    from rnnjax import processes, runtime
-    from rnnjax.train import train
+    from rnnjax.system import distributed, process
+    from rnnjax.training.train import train
 
-    runtime.tune()
-    runtime.keep_compiled_programs()
+    process.tune()
+    process.keep_compiled_programs()
     try:
         if _DISTRIBUTED.value:
-            processes.meet(_DISTRIBUTED.value)
-        with processes.explained():
+            distributed.meet(_DISTRIBUTED.value)
+        with distributed.explained():
             train(_CONFIG.value, Path(_WORKDIR.value))
     except Exception as error:
-        processes.leave(command.explain(error, debug=_DEBUG.value))
+        distributed.leave(command_line.explain(error, debug=_DEBUG.value))
 
 
 def run() -> None:
-    command.prepare()
+    command_line.prepare()
     app.run(main, flags_parser=parse_flags)
 
 

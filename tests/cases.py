@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.cells import CELLS
-from rnnjax.stack import Stack
-from rnnjax.unroll import Unrolled, unroll
+from rnnjax.recurrent.stack import Stack
+from rnnjax.recurrent.unroll import Unrolled, unroll
 from tests.references.common import Case
 
 BATCH, STEPS, UNITS = 3, 7, 4

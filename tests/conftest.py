@@ -19,7 +19,7 @@ import jax
 import pytest
 
 from rnnjax.config import DataConfig
-from rnnjax.data import fashion_mnist, sources
+from rnnjax.data import datasets, fashion_mnist
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,9 +40,9 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def real(data_dir: str) -> sources.Dataset:
+def real(data_dir: str) -> datasets.Dataset:
     """The real Fashion-MNIST."""
-    return sources.load(DataConfig(data_dir=data_dir))
+    return datasets.load(DataConfig(data_dir=data_dir))
 
 
 @pytest.fixture

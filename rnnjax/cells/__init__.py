@@ -4,7 +4,6 @@ To add one: a file of its own (`basic.py` is the shortest pattern), a line in `C
 published equations in `tests/references/`; the tests then walk over it like over the others.
 """
 
-from rnnjax.cells.attention import AttentionCarry, AttentionCell
 from rnnjax.cells.base import Cell
 from rnnjax.cells.basic import BasicRNNCarry, BasicRNNCell
 from rnnjax.cells.cfn import CFNCarry, CFNCell
@@ -18,7 +17,6 @@ from rnnjax.cells.conv_lstm import (
     ConvLSTMCell,
 )
 from rnnjax.cells.coupled import CoupledLSTMCarry, CoupledLSTMCell
-from rnnjax.cells.dropout import DropoutCell
 from rnnjax.cells.glstm import GLSTMCarry, GLSTMCell
 from rnnjax.cells.grid_lstm import GridLSTMCarry, GridLSTMCell
 from rnnjax.cells.gru import GRUCarry, GRUCell
@@ -36,7 +34,6 @@ from rnnjax.cells.layer_norm import (
     LayerNormLSTMCarry,
     LayerNormLSTMCell,
 )
-from rnnjax.cells.learned_carry import LearnedCarry, LearnedCarryCell
 from rnnjax.cells.lstm import LSTMCarry, LSTMCell, forget_gate_bias
 from rnnjax.cells.mgu import MGUCarry, MGUCell
 from rnnjax.cells.min_rnn import MinGRUCarry, MinGRUCell, MinLSTMCarry, MinLSTMCell
@@ -48,8 +45,13 @@ from rnnjax.cells.slstm import SLSTMCarry, SLSTMCell
 from rnnjax.cells.sru import SRUCarry, SRUCell
 from rnnjax.cells.ugrnn import IntersectionRNNCarry, IntersectionRNNCell, UGRNNCarry, UGRNNCell
 from rnnjax.cells.weight_norm import WeightNormLSTMCarry, WeightNormLSTMCell
-from rnnjax.cells.wrapper import HighwayCell, ResidualCell, Wrapper
-from rnnjax.cells.zoneout import ZoneoutCell
+from rnnjax.cells.wrappers.attention import AttentionCarry, AttentionCell
+from rnnjax.cells.wrappers.base import Wrapper
+from rnnjax.cells.wrappers.dropout import DropoutCell
+from rnnjax.cells.wrappers.highway import HighwayCell
+from rnnjax.cells.wrappers.learned_carry import LearnedCarry, LearnedCarryCell
+from rnnjax.cells.wrappers.residual import ResidualCell
+from rnnjax.cells.wrappers.zoneout import ZoneoutCell
 
 # Configs name a cell by its key here.
 CELLS: dict[str, type[Cell]] = {

@@ -1,8 +1,8 @@
 """What the cells share: the contract and the arithmetic of a step.
 
 A cell is a `flax.linen.RNNCellBase`, `new_carry, y = cell(carry, x)`. So it works in
-`flax.linen.RNN`, and flax's own cells work in `rnnjax.unroll`. `Cell` makes one of pure functions
-of named parameters.
+`flax.linen.RNN`, and flax's own cells work in `rnnjax.recurrent.unroll`.
+`Cell` makes one of pure functions of named parameters.
 
 Two dtypes: products are computed in the parameters' dtype as the step receives them (the module
 casts those of products to `dtype`); pointwise arithmetic and the carry keep the carry's dtype, so
@@ -19,9 +19,9 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 from jax.typing import DTypeLike
 
-from rnnjax.cells.products import affine as affine
-from rnnjax.cells.products import join as join
-from rnnjax.cells.products import joint_product as joint_product
+from rnnjax.cells.linear import affine as affine
+from rnnjax.cells.linear import join as join
+from rnnjax.cells.linear import joint_product as joint_product
 
 P = TypeVar("P")
 

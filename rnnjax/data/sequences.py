@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from rnnjax.data.order import permutation
+from rnnjax.data.shuffle import permutation
 
 
 def num_features(kind: str) -> int:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from rnnjax import manifest
-from rnnjax.checkpoints import steps_in
+from rnnjax.runs import manifest
+from rnnjax.runs.checkpoints import steps_in
 from tests.faults.bench import SAVED, Bench, Case, Seen
 from tests.faults.outcome import check_equal, check_same_contents, contents
 from tests.faults.process import Process

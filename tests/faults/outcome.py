@@ -9,8 +9,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import tensorflow as tf
 
-from rnnjax import manifest
-from rnnjax.checkpoints import steps_in
+from rnnjax.runs import manifest
+from rnnjax.runs.checkpoints import steps_in
 
 SPLITS = ("train", "test", "validation")
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from rnnjax import manifest
+from rnnjax.runs import manifest
 from tests.faults.bench import SAVED, Bench, Case, Seen
 from tests.faults.outcome import check_equal, check_same_contents, contents
 from tests.faults.process import Process

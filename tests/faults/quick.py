@@ -31,7 +31,7 @@ def get_config() -> Config:
 
 def record_samples(file: Path) -> None:
     """Notes every batch on its way from the data to the training, which stays as it is."""
-    from rnnjax.data import pipeline
+    from rnnjax.data import batches as pipeline
 
     train_rows = pipeline.train_rows
 

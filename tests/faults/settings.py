@@ -5,7 +5,7 @@ import signal
 
 import numpy as np
 
-from rnnjax.checkpoints import steps_in
+from rnnjax.runs.checkpoints import steps_in
 from tests.faults.bench import Bench, Case, Seen
 from tests.faults.outcome import arrays, check_equal, check_same_contents, contents
 from tests.faults.process import Process

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rnnjax.checkpoints import steps_in
-from rnnjax.processes import HEARTBEAT_SECONDS
-from rnnjax.workdir import locked
+from rnnjax.runs.checkpoints import steps_in
+from rnnjax.runs.workdir import locked
+from rnnjax.system.distributed import HEARTBEAT_SECONDS
 from tests.faults.bench import Bench, Case, Seen
 from tests.faults.outcome import Outcome, check_equal, outcome
 from tests.faults.process import Process

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from rnnjax import manifest
-from rnnjax.checkpoints import steps_in
+from rnnjax.runs import manifest
+from rnnjax.runs.checkpoints import steps_in
 from tests.faults.bench import Bench, Case, Seen, UnavailableError
 from tests.faults.outcome import check_equal, check_same_contents, contents
 from tests.faults.process import Process

@@ -1,0 +1,1 @@
+"""Cells around a cell: dropout, zoneout, ways past it, attention, a learned carry."""

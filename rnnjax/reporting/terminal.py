@@ -1,0 +1,67 @@
+"""What the person at the terminal sees while a run goes on."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+
+from tqdm import tqdm
+
+from rnnjax.system import distributed
+
+
+class Display:
+    """Lines on standard output, of the first process; on a terminal also a bar."""
+
+    def __init__(self, first_step: int, num_steps: int) -> None:
+        # Without a terminal tqdm is silent and the lines stay plain.
+        self._bar = tqdm(
+            total=num_steps,
+            initial=first_step,
+            unit="step",
+            file=sys.stdout,
+            disable=not (sys.stdout.isatty() and distributed.is_first()),
+            dynamic_ncols=True,
+        )
+
+    def advance(self, steps: int) -> None:
+        self._bar.update(steps)
+
+    def line(self, text: str) -> None:
+        if self._bar.disable:
+            distributed.print_first(text)
+        else:
+            self._bar.write(text, file=sys.stdout)
+
+    def __enter__(self) -> "Display":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+
+class Stopwatch:
+    """Measures the steps a second since it was last asked, without what happens in `paused`."""
+
+    def __init__(self, step: int) -> None:
+        self.restart(step)
+
+    def restart(self, step: int) -> None:
+        self._step, self._start = step, time.perf_counter()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        before = time.perf_counter()
+        yield
+        self._start += time.perf_counter() - before
+
+    def steps_per_second(self, step: int) -> float:
+        steps, seconds = step - self._step, time.perf_counter() - self._start
+        self.restart(step)
+        return steps / max(seconds, 1e-9)

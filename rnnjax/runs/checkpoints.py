@@ -1,0 +1,181 @@
+"""The checkpoints of a run: written while training goes on, whole or not at all.
+
+A step is written into `STEP.tmp` and renamed to `STEP`: what has a plain number for a name was
+whole once. A damaged one is moved aside to `STEP.damaged`, never deleted.
+"""
+
+import shutil
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from rnnjax.errors import NonFiniteError, RunError
+from rnnjax.runs.checkpoint import DamagedCheckpointError, Progress, Restored, read, read_run, write
+from rnnjax.runs.manifest import synchronise
+from rnnjax.system import distributed
+from rnnjax.training.metrics import HALTED
+from rnnjax.training.state import TrainState
+
+
+def steps_in(folder: Path) -> list[int]:
+    """Returns the steps of the checkpoints in a folder, the oldest first."""
+    names = (path.name for path in folder.glob("[0-9]*") if path.is_dir() and not path.is_symlink())
+    return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
+
+
+def stored_arrays(folder: Path) -> dict[str, str] | None:
+    """Returns `arrays_of` the newest checkpoint in a folder, unchecked; None if there is none."""
+    try:
+        return read_run(folder / str(steps_in(folder)[-1])).arrays
+    except (OSError, LookupError, DamagedCheckpointError):
+        return None
+
+
+class Checkpoints:
+    """The checkpoints of a run: the newest, and the one of the best validation accuracy.
+
+    Its methods are for the first process of the run, the one that holds its workdir; `save` is
+    called in all.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self._folder = folder
+        self._keep = keep
+        self._writer = ThreadPoolExecutor(1)
+        self._pending: Future[None] | None = None
+
+    def tidy(self) -> None:
+        """Makes the folder, and removes what a killed process left unfinished in it."""
+        folder = self._folder
+        folder.mkdir(exist_ok=True)
+        for draft in folder.glob("*.tmp"):  # of a process that was killed
+            _remove(draft)
+        for path in folder.glob("[0-9]*"):  # what somebody else made
+            is_step = path.name.isdecimal() and path.name == str(int(path.name))
+            if is_step and (path.is_symlink() or not path.is_dir()):
+                aside = self._move_aside(path.name)
+                print(f"rnnjax: {path} is no folder; moved to {aside}", file=sys.stderr, flush=True)
+        for old in folder.glob("*.old"):  # of one that was killed while it replaced a step
+            if old.with_suffix("").exists():
+                _remove(old)
+            else:
+                old.rename(old.with_suffix(""))
+
+    def try_writing(self, state: TrainState) -> None:
+        """Writes a state as a checkpoint would be, and removes it again.
+
+        Raises:
+          RunError: if that fails.
+        """
+        write(self._folder / "trial.tmp", jax.device_get(state), Progress())
+        shutil.rmtree(self._folder / "trial.tmp")
+
+    def restore(self, like: TrainState) -> Restored | None:
+        """Returns the newest intact checkpoint; None if there never was one.
+
+        Raises:
+          RunError: if there is none but damaged ones, or it is of another state.
+        """
+        damaged = [f"{path.name}" for path in self._folder.glob("*.damaged*")]
+        for step in reversed(steps_in(self._folder)):
+            try:
+                return read(self._folder / str(step), like)
+            except DamagedCheckpointError as error:
+                damaged.append(self._move_aside(str(step)))
+                print(f"rnnjax: {error}; moved to {damaged[-1]}", file=sys.stderr, flush=True)
+        if damaged:
+            raise RunError(
+                f"no checkpoint in {self._folder} is intact ({', '.join(sorted(damaged))}); bring "
+                "one back from a backup, or name another --workdir to start anew"
+            )
+        return None
+
+    def best_accuracy(self) -> float:
+        """Returns the best validation accuracy of all checkpoints; 0 without any."""
+        return max((self._accuracy(step) for step in steps_in(self._folder)), default=0.0)
+
+    def save(self, state: TrainState, progress: Progress) -> None:
+        """Starts to write a state that is on one device; the next save waits for this one.
+
+        Raises:
+          NonFiniteError: if a parameter or anything else in it is NaN or infinite; it is not saved.
+          RunError: if this or the last save failed.
+        """
+        host: Any = jax.device_get(state)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(host):
+            if not np.all(np.isfinite(leaf)):
+                name = jax.tree_util.keystr(path, simple=True, separator="/")
+                raise NonFiniteError(
+                    f"{name} became NaN or infinite at or shortly before step {int(host.step)}, "
+                    f"which is not saved; {HALTED}"
+                )
+        if not distributed.is_first():
+            return
+        self.wait()
+        self._pending = self._writer.submit(self._write, host, progress)
+
+    def check(self) -> None:
+        """Raises a RunError if a save has failed meanwhile."""
+        if self._pending is not None and self._pending.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Waits until all is on the disk; raises a RunError if it could not be written."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def close(self) -> None:
+        try:
+            self.wait()
+        finally:
+            self._writer.shutdown()
+
+    def _write(self, state: TrainState, progress: Progress) -> None:
+        target = self._folder / str(int(state.step))
+        draft = target.with_suffix(".tmp")
+        write(draft, state, progress)
+        old = target.with_suffix(".old")
+        if target.exists():  # saved again, with more known of it
+            target.rename(old)
+        draft.rename(target)
+        synchronise(self._folder)  # before an older one is removed
+        if old.exists():
+            shutil.rmtree(old)
+        self._prune()
+
+    def _prune(self) -> None:
+        steps = steps_in(self._folder)
+        best = max(steps, key=self._accuracy)
+        for step in steps[: -self._keep]:
+            if step != best or self._accuracy(best) == 0:
+                # Under another name first: a folder that is half gone must not look like damage.
+                draft = (self._folder / str(step)).rename(self._folder / f"{step}.tmp")
+                shutil.rmtree(draft)
+
+    def _accuracy(self, step: int) -> float:
+        """Returns 0 without an evaluation, and for a step that is damaged."""
+        try:
+            return float(read_run(self._folder / str(step)).progress.validation_accuracy or 0)
+        except (OSError, DamagedCheckpointError):
+            return 0.0
+
+    def _move_aside(self, name: str) -> str:
+        path, count = self._folder / f"{name}.damaged", 1
+        while path.exists() or path.is_symlink():
+            count += 1
+            path = self._folder / f"{name}.damaged{count}"
+        (self._folder / name).rename(path)
+        return path.name
+
+
+def _remove(path: Path) -> None:
+    """Removes a folder; of a link or a file, which somebody else made, that alone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

@@ -1,0 +1,160 @@
+"""Every registered cell against its published equations, itself, its gradients and flax."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from rnnjax.cells import CELLS
+from rnnjax.recurrent.unroll import unroll
+from tests.cases import (
+    BATCH,
+    STEPS,
+    Example,
+    assert_close,
+    assert_equal,
+    build,
+    example,
+    label,
+    run,
+    shapes,
+)
+from tests.references import CASES, REFERENCES
+from tests.references.common import Case
+
+# Options of the initial values alone.
+INITIAL = {"period_min", "period_max"}
+
+each_case = pytest.mark.parametrize("case", CASES, ids=label)
+
+
+def run_reference(
+    case: Case, example: Example, without: str | None = None
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Returns the last carry and all outputs `[B, T, H]` in float64, with one option left out."""
+    params, initial_carry, inputs = jax.tree.map(
+        lambda leaf: np.asarray(leaf, np.float64),
+        (example.variables["params"], example.carry._asdict(), example.inputs),
+    )
+    options = {name: value for name, value in case.options.items() if name != without}
+    carries, outputs = [], []
+    for n in range(BATCH):
+        carry = {name: leaf[n] for name, leaf in initial_carry.items()}
+        outputs.append([])
+        for t in range(STEPS):
+            carry, y = REFERENCES[case.name](params, carry, inputs[n, t], options)
+            outputs[-1].append(y)
+        carries.append(carry)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *carries), np.array(outputs)
+
+
+def test_every_cell_and_option_is_tested() -> None:
+    assert CELLS.keys() == REFERENCES.keys()
+    for name, cell in CELLS.items():
+        fields = {field.name for field in dataclasses.fields(cell)}
+        options = {f for f in fields if not f.endswith(("_init", "dtype"))}
+        options -= {"features", "name", "parent"}
+        tested = {option for case in CASES if case.name == name for option in case.options}
+        assert any(case.name == name for case in CASES)
+        assert options == tested - {"features"}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-6)])
+@each_case
+def test_equals_the_published_equations(case: Case, dtype: str, tolerance: float) -> None:
+    cell = build(case, param_dtype=dtype)
+    with jax.enable_x64(dtype == "float64"):
+        given = example(cell, dtype)
+        step, carry, outputs = jax.jit(cell.apply), given.carry, []
+        for x in np.asarray(given.inputs).swapaxes(0, 1):
+            carry, y = step(given.variables, carry, x)
+            outputs.append(np.asarray(y))
+    expected_carry, expected = run_reference(case, given)
+    assert outputs[0].dtype == dtype
+    assert_close(np.stack(outputs, axis=1), expected, tolerance)
+    assert_close(carry._asdict(), expected_carry, tolerance)
+
+
+@each_case
+def test_every_option_bites(case: Case) -> None:
+    """Otherwise agreement with the reference would say nothing about the option."""
+    given = example(build(case), "float32")
+    carry, outputs = run_reference(case, given)
+    for option in case.options.keys() - INITIAL:
+        if shapes(case) != shapes(case, without=option):
+            continue  # It shows in the shapes.
+        _, others = run_reference(case, given, without=option)
+        assert np.abs(outputs - others).max() > 1e-2, option
+    for option, clipped in (("cell_clip", "cell"), ("projection_clip", "hidden")):
+        if bound := case.options.get(option):
+            assert np.abs(carry[clipped]).max() == bound
+
+
+@each_case
+def test_step_is_a_pure_function(case: Case) -> None:
+    cell = build(case)
+    variables, carry, inputs = example(cell, "float32")
+    params = nn.apply(lambda cell: cell.parameters(inputs.shape[-1]), cell)(variables)
+    actual = jax.jit(cell.step)(params, carry, inputs[:, 0])
+    assert_equal(actual, jax.jit(cell.apply)(variables, carry, inputs[:, 0]))
+
+
+@each_case
+def test_gradients(case: Case) -> None:
+    cell = build(case, param_dtype="float64")
+    with jax.enable_x64(True):
+        variables, carry, inputs = example(cell, "float64")
+
+        @jax.jit
+        def run(params: Any, carry: Any, inputs: jax.Array) -> Any:
+            return nn.apply(unroll, cell)(params, inputs, initial_carry=carry)
+
+        check_grads(run, (variables, carry, inputs[:, :3]), order=1, eps=1e-5)
+
+
+@each_case
+def test_works_in_flax_rnn(case: Case) -> None:
+    cell = build(case, param_dtype="float64")
+    with jax.enable_x64(True):
+        variables, carry, inputs = example(cell, "float64")
+
+        @jax.jit
+        def run_both(params: Any, carry: Any, inputs: jax.Array) -> tuple[Any, Any]:
+            ours = nn.apply(unroll, cell)({"params": params}, inputs, initial_carry=carry)
+            rnn = nn.RNN(cell, return_carry=True)
+            return ours, rnn.apply({"params": {"cell": params}}, inputs, initial_carry=carry)
+
+        (outputs, last), expected = run_both(variables["params"], carry, inputs)
+    assert_close((last, outputs), expected)
+
+
+@pytest.mark.parametrize("name", ["slstm", "layer_norm_lstm", "layer_norm_gru", "weight_norm_lstm"])
+def test_division_by_nothing_is_finite(name: str) -> None:
+    """A state, inputs and weights of zero: no variance, no length, nothing to normalise."""
+    cell = build(Case(name, {}))
+    zeros = jax.tree.map(jnp.zeros_like, example(cell, "float32"))
+
+    def total(variables: Any) -> jax.Array:
+        return nn.apply(unroll, cell)(variables, zeros.inputs).outputs.sum()
+
+    run = jax.jit(jax.value_and_grad(total))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run(zeros.variables)))
+
+
+def test_slstm_starts_from_nothing() -> None:
+    """However much more the forget gate says, the first input is all there is to remember."""
+    case = Case("slstm", {})
+    cell = build(case)
+    given = example(cell, "float32")
+    extreme = jnp.repeat(jnp.array([-200.0, 200.0, 1.0, 1.0]), cell.features)  # i, f, z, o
+    variables = {"params": given.variables["params"] | {"bias": extreme}}
+    carry = cell.initialize_carry(jax.random.key(0), given.inputs[:, 0].shape)
+    outputs, last = run(cell, variables, given.inputs, initial_carry=carry)
+    expected_carry, expected = run_reference(case, Example(variables, carry, given.inputs))
+    assert_close(outputs, expected, 2e-6)
+    np.testing.assert_allclose(last.stabilizer, expected_carry["stabilizer"], rtol=1e-5)

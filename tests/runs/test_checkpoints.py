@@ -1,0 +1,110 @@
+"""The folder of checkpoints, when it holds strange things."""
+
+import errno
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from rnnjax import classifier
+from rnnjax.config import Config
+from rnnjax.runs import manifest
+from rnnjax.runs.checkpoint import Progress
+from rnnjax.runs.checkpoints import Checkpoints, steps_in
+from rnnjax.runs.workdir import FREE_ON_RESUME
+from rnnjax.training import state as train_state
+from rnnjax.training.optimizer import adam
+from rnnjax.training.state import TrainState
+
+
+@pytest.fixture(scope="module")
+def state() -> TrainState:
+    config = Config()
+    config.model.hidden_size = 2
+    model = classifier.build(config.model, 10, 28)
+    inputs = jax.numpy.zeros((1, 28, 28))
+    return train_state.create(model, adam(config.optimizer, 1), jax.random.key(0), inputs)
+
+
+def at(state: TrainState, step: int) -> TrainState:
+    return state.replace(step=np.int32(step))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def saved(folder: Path, state: TrainState, *steps: int) -> Checkpoints:
+    checkpoints = Checkpoints(folder, keep=3)
+    checkpoints.tidy()
+    for step in steps:
+        checkpoints.save(at(state, step), Progress())
+    checkpoints.wait()
+    return checkpoints
+
+
+def test_what_only_looks_like_a_step_costs_nothing(
+    tmp_path: Path, state: TrainState, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved(tmp_path, state, 40).close()
+    shutil.copytree(tmp_path / "40", tmp_path / "00040")
+    (tmp_path / "1").write_text("a file")
+    (tmp_path / "2").symlink_to(tmp_path / "40")
+    (tmp_path / "4\N{ARABIC-INDIC DIGIT ZERO}").mkdir()
+    assert steps_in(tmp_path) == [40]
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    checkpoints.tidy()
+    for step in (41, 42, 43):
+        checkpoints.save(at(state, step), Progress())
+    checkpoints.close()
+    assert steps_in(tmp_path) == [41, 42, 43]
+    found = capsys.readouterr().err
+    for name in ("1", "2"):
+        assert f"{tmp_path / name} is no folder; moved to {name}.damaged" in found
+    assert {"00040", "1.damaged", "2.damaged", "4\N{ARABIC-INDIC DIGIT ZERO}"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+
+
+def test_a_step_under_another_name_is_damage(
+    tmp_path: Path, state: TrainState, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = saved(tmp_path, state, 7)
+    shutil.copytree(tmp_path / "7", tmp_path / "100")
+    restored = checkpoints.restore(state)
+    assert restored is not None
+    assert restored.state.step == 7
+    assert "it is of step 7; moved to 100.damaged" in capsys.readouterr().err
+
+
+def test_a_folder_in_place_of_the_seal_is_damage(
+    tmp_path: Path, state: TrainState, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints = saved(tmp_path, state, 7, 8)
+    (tmp_path / "8" / manifest.NAME).unlink()
+    (tmp_path / "8" / manifest.NAME).mkdir()
+    restored = checkpoints.restore(state)
+    assert restored is not None
+    assert restored.state.step == 7
+    assert f"{manifest.NAME} is missing; moved to 8.damaged" in capsys.readouterr().err
+
+
+def test_a_disk_that_does_not_answer_condemns_nothing(
+    tmp_path: Path, state: TrainState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = saved(tmp_path, state, 7, 8)
+
+    def fail(path: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(manifest, "_digest", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            checkpoints.restore(state)
+    restored = checkpoints.restore(state)
+    assert restored is not None
+    assert restored.state.step == 8
+
+
+def test_the_readme_lists_what_may_change_on_resume(root: Path) -> None:
+    _, _, after = (root / "README.md").read_text().partition("On resume these settings may change:")
+    paragraph = after.partition("Any other is refused")[0]
+    assert set(paragraph.split("`")[1::2]) == set(FREE_ON_RESUME)
