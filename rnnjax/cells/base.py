@@ -4,9 +4,8 @@ A cell is a `flax.linen.RNNCellBase`, `new_carry, y = cell(carry, x)`. So it wor
 `flax.linen.RNN`, and flax's own cells work in `rnnjax.recurrent.unroll`.
 `Cell` makes one of pure functions of named parameters.
 
-Two dtypes: products are computed in the parameters' dtype as the step receives them (the module
-casts those of products to `dtype`); pointwise arithmetic and the carry keep the carry's dtype, so
-that with bfloat16 products a float32 memory still adds up small changes.
+Two dtypes: products are computed in `dtype`; pointwise arithmetic and the carry keep the carry's
+dtype, so that with bfloat16 products a float32 memory still adds up small changes.
 """
 
 import math
@@ -19,20 +18,37 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 from jax.typing import DTypeLike
 
-from rnnjax.cells.linear import affine as affine
-from rnnjax.cells.linear import join as join
-from rnnjax.cells.linear import joint_product as joint_product
+from rnnjax.cells.linear import Dense, check_products, multiply, split_gates
 
 P = TypeVar("P")
+
+
+class Undeclared:
+    """Stands in `pointwise` for a parameter that the cell has not declared to read there."""
+
+    def __init__(self, cell: str, name: str) -> None:
+        self._message = (
+            f"{cell}.pointwise reads params.{name}, which {cell}.pointwise_params does not name"
+        )
+
+    def __jax_array__(self) -> jax.Array:
+        raise ValueError(self._message)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(self._message)
+
+    def __getitem__(self, index: Any) -> Any:
+        raise ValueError(self._message)
 
 
 class Cell(nn.RNNCellBase):
     """A cell made of pure functions; its subclasses say which.
 
     A subclass gives `carry_type`, `source`, `parameters` and either `pointwise` or `step`. One
-    whose step is affine maps followed by pointwise arithmetic gives `pointwise`, and `products`
-    unless they are the usual one, `[x, h] W + b`: then whatever unrolls it may place the products
-    where they cost least. All others give `step` as a whole.
+    whose step is products with weights followed by pointwise arithmetic is *factored*: it gives
+    `pointwise`, and declares `products` unless there is only the usual one, `[x, h] W + b`. Then
+    whatever unrolls it may place the products where they cost least. All others give `step` as a
+    whole.
 
     Attributes:
       features: units H.
@@ -50,7 +66,7 @@ class Cell(nn.RNNCellBase):
 
     carry_type: ClassVar[Any]  # a NamedTuple of arrays [..., H]
     source: ClassVar[str]  # authors and year
-    pointwise_params: ClassVar[tuple[str, ...]] = ()  # those in no product: never cast to `dtype`
+    pointwise_params: ClassVar[tuple[str, ...]] = ()  # those that `pointwise` reads
     output_field: ClassVar[str | None] = "hidden"  # of the carry; None: the output is no part of it
 
     def parameters(self, num_inputs: int) -> Any:
@@ -58,24 +74,48 @@ class Cell(nn.RNNCellBase):
         raise NotImplementedError
 
     @nn.nowrap
-    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
-        """Returns the products with weights, in the carry's dtype.
+    def products(self, params: Any) -> Any:
+        """Declares the products with weights: one of `cells.linear`, or a NamedTuple of several.
 
-        Affine in the inputs and the carry together, and row by row: all of time can be put through
-        it at once. What is not is scanned step by step. Small products that a gate needs in
-        between, such as a projection, stay in `pointwise`.
+        Args:
+          params: the parameters in `dtype`.
         """
-        return joint_product(params.kernel, params.bias, carry.hidden, inputs)
+        return Dense(("inputs", "hidden"), params.kernel, params.bias)
 
     @nn.nowrap
     def pointwise(self, params: Any, carry: Any, products: Any) -> tuple[Any, jax.Array]:
-        """Returns the new carry and the output, by arithmetic that mixes no two examples."""
+        """Returns the new carry and the output `[..., H]`.
+
+        Args:
+          params: those that `pointwise_params` names, as they are stored.
+          carry: before the step.
+          products: the declared products, in the carry's dtype; those with gates as tuples.
+        """
         raise NotImplementedError
 
     @nn.nowrap
     def step(self, params: Any, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
         """Returns the new carry and the output `[..., H]` for `[..., F]`; a pure function."""
-        return self.pointwise(params, carry, self.products(params, carry, inputs))
+        products = self.declare(params)
+        arrays = multiply(products, carry, inputs, inputs.ndim - self.num_feature_axes)
+        return self.finish(params, carry, products, arrays)
+
+    @nn.nowrap
+    def declare(self, params: Any) -> Any:
+        """Returns the declared products, checked."""
+        products = self.products(self.cast(params))
+        check_products(products, type(self).__name__)
+        return products
+
+    @nn.nowrap
+    def finish(self, params: Any, carry: Any, products: Any, arrays: Any) -> tuple[Any, jax.Array]:
+        """Returns what `pointwise` makes of the products' values, `multiply(products, ...)`."""
+        hidden = {
+            name: Undeclared(type(self).__name__, name)
+            for name, param in params._asdict().items()
+            if name not in self.pointwise_params and param is not None
+        }
+        return self.pointwise(params._replace(**hidden), carry, split_gates(products, arrays))
 
     @nn.nowrap
     def check(self) -> None:
@@ -83,18 +123,23 @@ class Cell(nn.RNNCellBase):
         check_positive(self, "features")
 
     @property
-    def is_split(self) -> bool:
+    def is_factored(self) -> bool:
         """Whether a call is nothing but `products` and then `pointwise`."""
-        return type(self).step is Cell.step and type(self).__call__ is Cell.__call__
+        own = type(self)
+        return own.step is Cell.step and own.__call__ is Cell.__call__
 
     def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
         """Returns the new carry and the output; raises a ValueError for what does not fit."""
-        params = self.cast_parameters(carry, inputs)
+        params = self.checked_parameters(carry, inputs)
         new_carry, outputs = self.step(params, carry, inputs)
-        return new_carry, outputs.astype(jax.tree.leaves(params)[0].dtype)
+        return new_carry, outputs.astype(self.output_dtype(params))
 
-    def cast_parameters(self, carry: Any, inputs: jax.Array) -> Any:
-        """Returns the parameters as `step` takes them; raises a ValueError for what does not fit.
+    @nn.nowrap
+    def output_dtype(self, params: Any) -> DTypeLike:
+        return jax.tree.leaves(params)[0].dtype if self.dtype is None else self.dtype
+
+    def checked_parameters(self, carry: Any, inputs: jax.Array) -> Any:
+        """Returns the parameters; raises a ValueError for what does not fit.
 
         Args:
           carry: for the shapes.
@@ -103,14 +148,17 @@ class Cell(nn.RNNCellBase):
         self.check()
         check_carry(self, carry, inputs)
         try:
-            params = self.parameters(inputs.shape[-1])
+            return self.parameters(inputs.shape[-1])
         except flax.errors.ScopeParamShapeError as error:
             raise ValueError(
                 f"{type(self).__name__}: inputs of shape {inputs.shape} do not go with the "
                 f"parameters given: {str(error).split(' (https')[0]}"
             ) from error
-        fixed = {name: getattr(params, name) for name in self.pointwise_params}
-        return cast(params, self.dtype)._replace(**fixed)
+
+    @nn.nowrap
+    def cast(self, params: P) -> P:
+        """Returns parameters in the dtype of products."""
+        return cast(params, self.dtype)
 
     def weight(self, name: str, init: Initializer, *shape: int) -> jax.Array:
         """Declares a parameter."""

@@ -4,7 +4,7 @@ Laurent & von Brecht, "A recurrent neural network without chaos", 2017.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import Dense, Sum
 
 
 class CFNCarry(NamedTuple):
@@ -22,6 +23,11 @@ class CFNParams(NamedTuple):
     input_kernel: jax.Array  # [F, 3H], of x; TF1's order: gates theta and eta, candidate
     recurrent_kernel: jax.Array  # [H, 2H], of h; theta and eta
     bias: jax.Array  # [2H]
+
+
+class CFNProducts(NamedTuple):
+    gates: Any  # theta and eta, [..., H] each
+    candidate: Any  # [..., H]
 
 
 class CFNCell(base.Cell):
@@ -59,22 +65,21 @@ class CFNCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(
-        self, params: CFNParams, carry: CFNCarry, inputs: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Returns the gates, `[..., 2H]`, and the candidate, which sees x alone, `[..., H]`."""
-        (hidden,) = carry
-        of_x = (inputs.astype(params.input_kernel.dtype) @ params.input_kernel).astype(hidden.dtype)
-        of_h = base.affine(hidden, params.recurrent_kernel, params.bias).astype(hidden.dtype)
-        gates, candidate = jnp.split(of_x, [2 * self.features], axis=-1)
-        return gates + of_h, candidate
+    def products(self, params: CFNParams) -> CFNProducts:
+        kernel, candidate_kernel = jnp.split(params.input_kernel, [2 * self.features], axis=-1)
+        of_inputs = Dense(("inputs",), kernel)
+        of_hidden = Dense(("hidden",), params.recurrent_kernel, params.bias)
+        return CFNProducts(
+            gates=Sum((of_inputs, of_hidden), ("theta", "eta")),
+            candidate=Dense(("inputs",), candidate_kernel),
+        )
 
     @nn.nowrap
     def pointwise(
-        self, params: CFNParams, carry: CFNCarry, products: tuple[jax.Array, jax.Array]
+        self, params: CFNParams, carry: CFNCarry, products: Any
     ) -> tuple[CFNCarry, jax.Array]:
         del params
-        gates, candidate = products
-        theta, eta = jnp.split(jax.nn.sigmoid(gates), 2, axis=-1)
-        hidden = theta * self.activation(carry.hidden) + (1 - eta) * self.activation(candidate)
+        theta, eta = map(jax.nn.sigmoid, products.gates)
+        kept = theta * self.activation(carry.hidden)
+        hidden = kept + (1 - eta) * self.activation(products.candidate)
         return CFNCarry(hidden), hidden

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
-from rnnjax.cells.lstm import lstm_pointwise
+from rnnjax.cells.linear import Convolution
+from rnnjax.cells.lstm import LSTM_GATES, lstm_pointwise
 
 
 class ConvLSTM1DCarry(NamedTuple):
@@ -29,23 +30,6 @@ class ConvLSTM3DCarry(NamedTuple):
 class ConvLSTMParams(NamedTuple):
     kernel: jax.Array  # [*kernel_shape, C + H, 4H], of [x, h]; input i, new j, forget f, output o
     bias: jax.Array | None = None  # [4H]
-
-
-def convolution(params: ConvLSTMParams, hidden: jax.Array, inputs: jax.Array) -> jax.Array:
-    """Returns `[x, h] * W + b`, `[..., *space, 4H]`, in the dtype of h; zeros beyond the edges."""
-    image = base.join(inputs, hidden, params.kernel)
-    rank = params.kernel.ndim - 2
-    space = "DHW"[:rank]
-    gates = jax.lax.conv_general_dilated(
-        image.reshape(-1, *image.shape[-rank - 1 :]),
-        params.kernel,
-        window_strides=(1,) * rank,
-        padding="SAME",
-        dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
-    ).reshape(*image.shape[:-1], -1)
-    if params.bias is not None:
-        gates = gates + params.bias
-    return gates.astype(hidden.dtype)
 
 
 class ConvLSTMCell(base.Cell):
@@ -105,12 +89,12 @@ class ConvLSTMCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(self, params: ConvLSTMParams, carry: Any, inputs: jax.Array) -> jax.Array:
-        return convolution(params, carry.hidden, inputs)
+    def products(self, params: ConvLSTMParams) -> Convolution:
+        return Convolution(("inputs", "hidden"), params.kernel, params.bias, LSTM_GATES)
 
     @nn.nowrap
     def pointwise(
-        self, params: ConvLSTMParams, carry: Any, products: jax.Array
+        self, params: ConvLSTMParams, carry: Any, products: tuple[jax.Array, ...]
     ) -> tuple[Any, jax.Array]:
         del params
         cell, hidden = lstm_pointwise(

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
+from rnnjax.cells.linear import Dense
 from rnnjax.cells.lstm import ProjectedLSTM, project
 
 
@@ -38,7 +38,7 @@ class CoupledLSTMCell(ProjectedLSTM):
     """
 
     carry_type = CoupledLSTMCarry
-    pointwise_params = ("peepholes",)
+    pointwise_params = ("peepholes", "projection")
     source = "Greff et al., 2017"
 
     @nn.compact
@@ -54,11 +54,16 @@ class CoupledLSTMCell(ProjectedLSTM):
         )
 
     @nn.nowrap
+    def products(self, params: CoupledLSTMParams) -> Dense:
+        gates = ("candidate", "forget", "output")
+        return Dense(("inputs", "hidden"), params.kernel, params.bias, gates)
+
+    @nn.nowrap
     def pointwise(
-        self, params: CoupledLSTMParams, carry: CoupledLSTMCarry, products: jax.Array
+        self, params: CoupledLSTMParams, carry: CoupledLSTMCarry, products: tuple[jax.Array, ...]
     ) -> tuple[CoupledLSTMCarry, jax.Array]:
         cell = carry.cell
-        j, f, o = jnp.split(products, 3, axis=-1)
+        j, f, o = products
         if params.peepholes is not None:
             f = f + params.peepholes[0].astype(cell.dtype) * cell
         keep = jax.nn.sigmoid(f + self.forget_bias)
@@ -66,5 +71,5 @@ class CoupledLSTMCell(ProjectedLSTM):
         if params.peepholes is not None:
             o = o + params.peepholes[1].astype(cell.dtype) * cell
         hidden = jax.nn.sigmoid(o) * self.activation(cell)
-        hidden = project(hidden, params.projection, self.projection_clip)
+        hidden = project(hidden, self.cast(params.projection), self.projection_clip)
         return CoupledLSTMCarry(cell, hidden), hidden

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
-from rnnjax.cells.lstm import lstm_pointwise
+from rnnjax.cells.linear import Grouped
+from rnnjax.cells.lstm import LSTM_GATES, lstm_pointwise
 
 
 class GLSTMCarry(NamedTuple):
@@ -20,19 +21,6 @@ class GLSTMParams(NamedTuple):
     kernel: jax.Array  # [G, (F + P)/G, 4, H/G], of a group's [x, h]; i, j, f, o as in LSTMParams
     bias: jax.Array  # [4H]
     projection: jax.Array | None = None  # [H, P]
-
-
-def grouped_product(params: GLSTMParams, hidden: jax.Array, inputs: jax.Array) -> jax.Array:
-    """Returns all gates `[..., 4H]`, those of a group from its part of x and h, in h's dtype."""
-    num_groups = params.kernel.shape[0]
-
-    def split(x: jax.Array) -> jax.Array:
-        return x.reshape(*x.shape[:-1], num_groups, -1)
-
-    both = base.join(split(inputs), split(hidden), params.kernel)
-    gates = jnp.einsum("...gi,gikh->...kgh", both, params.kernel)
-    gates = gates.reshape(*gates.shape[:-3], -1) + params.bias
-    return gates.astype(hidden.dtype)
 
 
 class GLSTMCell(base.ProjectedCell):
@@ -64,6 +52,7 @@ class GLSTMCell(base.ProjectedCell):
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh
 
     carry_type = GLSTMCarry
+    pointwise_params = ("projection",)
     source = "Kuchaiev & Ginsburg, 2017"
 
     @nn.nowrap
@@ -93,18 +82,18 @@ class GLSTMCell(base.ProjectedCell):
         )
 
     @nn.nowrap
-    def products(self, params: GLSTMParams, carry: GLSTMCarry, inputs: jax.Array) -> jax.Array:
-        return grouped_product(params, carry.hidden, inputs)
+    def products(self, params: GLSTMParams) -> Grouped:
+        return Grouped(("inputs", "hidden"), params.kernel, params.bias, LSTM_GATES)
 
     @nn.nowrap
     def pointwise(
-        self, params: GLSTMParams, carry: GLSTMCarry, products: jax.Array
+        self, params: GLSTMParams, carry: GLSTMCarry, products: tuple[jax.Array, ...]
     ) -> tuple[GLSTMCarry, jax.Array]:
         new_carry = GLSTMCarry(
             *lstm_pointwise(
                 carry,
                 products,
-                projection=params.projection,
+                projection=self.cast(params.projection),
                 forget_bias=self.forget_bias,
                 activation=self.activation,
                 candidate_activation=jnp.tanh,

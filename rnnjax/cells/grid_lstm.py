@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import join
 
 
 class GridLSTMCarry(NamedTuple):
@@ -53,7 +54,7 @@ def grid_lstm_step(
     ) -> tuple[GridLSTMCarry, tuple[GridLSTMCarry, jax.Array]]:
         x, before = block
         both = jnp.concatenate([before.hidden, below.hidden], axis=-1)
-        gates = jnp.einsum("...i,dij->...dj", base.join(x, both, kernels), kernels) + biases
+        gates = jnp.einsum("...i,dij->...dj", join((x, both), kernels.dtype), kernels) + biases
         i, j, f, o = jnp.split(gates.astype(both.dtype), 4, axis=-1)
         cells = jnp.stack([below.cell, before.cell], axis=-2)
         forget, write = jax.nn.sigmoid(f + seen(1, cells) + forget_bias), i + seen(0, cells)
@@ -157,7 +158,7 @@ class GridLSTMCell(base.Cell):
         self, params: GridLSTMParams, carry: GridLSTMCarry, inputs: jax.Array
     ) -> tuple[GridLSTMCarry, jax.Array]:
         return grid_lstm_step(
-            params,
+            self.cast(params),
             carry,
             inputs,
             frequency_skip=self.frequency_skip,

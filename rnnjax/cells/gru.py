@@ -1,7 +1,7 @@
 """The gated recurrent unit (Cho et al., "Learning phrase representations", 2014)."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import flax.linen as nn
 import jax
@@ -9,6 +9,9 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import Dense, affine
+
+T = TypeVar("T")
 
 
 class GRUCarry(NamedTuple):
@@ -35,42 +38,31 @@ def gru_step(
     Inputs `[..., F]`, output `[..., H]`.
     """
     (hidden,) = carry
-    both = base.join(inputs, hidden, params.gates_kernel)
-    gates = base.affine(both, params.gates_kernel, params.gates_bias)
+    gates = affine((inputs, hidden), params.gates_kernel, params.gates_bias)
     reset, update = jnp.split(jax.nn.sigmoid(gates.astype(hidden.dtype)), 2, axis=-1)
-    candidate = activation(candidate_product(params, reset, hidden, inputs))
+    product = affine((inputs, reset * hidden), params.candidate_kernel, params.candidate_bias)
+    candidate = activation(product.astype(hidden.dtype))
     new_hidden = update * hidden + (1 - update) * candidate
     return GRUCarry(new_hidden), new_hidden
 
 
-def candidate_product(
-    params: Any, reset: jax.Array, hidden: jax.Array, inputs: jax.Array
-) -> jax.Array:
-    """Returns the candidate before its activation, `[..., H]`; `GRUCell` has both its forms."""
-    if params.recurrent_bias is not None:
-        of_x, of_h = candidate_products(params, hidden, inputs)
-        return of_x + reset * of_h
-    both = base.join(inputs, reset * hidden, params.candidate_kernel)
-    product = base.affine(both, params.candidate_kernel, params.candidate_bias)
-    return product.astype(hidden.dtype)
+class GRUProducts(NamedTuple, Generic[T]):
+    """With the reset after the product: as declared, or as computed."""
+
+    gates: T  # [..., 2H], reset and update
+    of_inputs: T  # [..., H], the candidate's part
+    of_hidden: T  # [..., H], the candidate's part that is reset
 
 
-def candidate_products(
-    params: Any, hidden: jax.Array, inputs: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Returns the parts of x and of h, which is the one to be reset, of the candidate."""
-    kernel_x, kernel_h = jnp.split(params.candidate_kernel, [inputs.shape[-1]])
-    of_x = base.affine(inputs, kernel_x, params.candidate_bias)
-    of_h = base.affine(hidden, kernel_h, params.recurrent_bias)
-    return of_x.astype(hidden.dtype), of_h.astype(hidden.dtype)
-
-
-class GRUProducts(NamedTuple):
-    """With the reset after the product."""
-
-    gates: jax.Array  # [..., 2H]
-    of_inputs: jax.Array  # [..., H]
-    of_hidden: jax.Array  # [..., H]
+def reset_after_products(
+    gates: Dense, kernel: jax.Array, bias: jax.Array, recurrent_bias: jax.Array, units: int
+) -> "GRUProducts[Dense]":
+    """Declares a candidate `[F + H, H]` whose part of h waits for its gate."""
+    return GRUProducts(
+        gates=gates,
+        of_inputs=Dense(("inputs",), kernel[:-units], bias),
+        of_hidden=Dense(("hidden",), kernel[-units:], recurrent_bias),
+    )
 
 
 class GRUCell(base.Cell):
@@ -115,20 +107,30 @@ class GRUCell(base.Cell):
         )
 
     @property
-    def is_split(self) -> bool:
-        own = type(self).step is GRUCell.step and type(self).__call__ is GRUCell.__call__
-        return own and self.reset_after
+    def is_factored(self) -> bool:
+        own = type(self)
+        return self.reset_after and own.step is GRUCell.step and own.__call__ is GRUCell.__call__
 
     @nn.nowrap
-    def products(self, params: GRUParams, carry: GRUCarry, inputs: jax.Array) -> GRUProducts:
-        gates = base.joint_product(params.gates_kernel, params.gates_bias, carry.hidden, inputs)
-        return GRUProducts(gates, *candidate_products(params, carry.hidden, inputs))
+    def products(self, params: GRUParams) -> GRUProducts[Dense]:
+        """Declares the products of `reset_after`."""
+        assert params.recurrent_bias is not None
+        return reset_after_products(
+            Dense(
+                ("inputs", "hidden"), params.gates_kernel, params.gates_bias, ("reset", "update")
+            ),
+            params.candidate_kernel,
+            params.candidate_bias,
+            params.recurrent_bias,
+            self.features,
+        )
 
     @nn.nowrap
     def pointwise(
-        self, params: GRUParams, carry: GRUCarry, products: GRUProducts
+        self, params: GRUParams, carry: GRUCarry, products: Any
     ) -> tuple[GRUCarry, jax.Array]:
-        reset, update = jnp.split(jax.nn.sigmoid(products.gates), 2, axis=-1)
+        del params
+        reset, update = map(jax.nn.sigmoid, products.gates)
         candidate = self.activation(products.of_inputs + reset * products.of_hidden)
         hidden = update * carry.hidden + (1 - update) * candidate
         return GRUCarry(hidden), hidden
@@ -139,4 +141,4 @@ class GRUCell(base.Cell):
     ) -> tuple[GRUCarry, jax.Array]:
         if self.reset_after:
             return super().step(params, carry, inputs)
-        return gru_step(params, carry, inputs, activation=self.activation)
+        return gru_step(self.cast(params), carry, inputs, activation=self.activation)

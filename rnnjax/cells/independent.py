@@ -4,7 +4,7 @@ Li et al., "Independently recurrent neural network", 2018; Gonnet & Deselaers, "
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -13,7 +13,8 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 
 from rnnjax.cells import base
-from rnnjax.cells.lstm import lstm_pointwise
+from rnnjax.cells.linear import Dense
+from rnnjax.cells.lstm import LSTM_GATES, lstm_pointwise
 
 
 class IndRNNCarry(NamedTuple):
@@ -51,8 +52,8 @@ class IndyGRUParams(NamedTuple):
 
 
 class IndyGRUProducts(NamedTuple):
-    gates: jax.Array  # [..., 2H]
-    candidate: jax.Array  # [..., H]
+    gates: Any  # reset and update, [..., H] each
+    candidate: Any  # [..., H]
 
 
 def recurrent_scale_init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
@@ -89,8 +90,8 @@ class IndRNNCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(self, params: IndRNNParams, carry: IndRNNCarry, inputs: jax.Array) -> jax.Array:
-        return base.affine(inputs, params.kernel, params.bias).astype(carry.hidden.dtype)
+    def products(self, params: IndRNNParams) -> Dense:
+        return Dense(("inputs",), params.kernel, params.bias)
 
     @nn.nowrap
     def pointwise(
@@ -138,18 +139,19 @@ class IndyLSTMCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(
-        self, params: IndyLSTMParams, carry: IndyLSTMCarry, inputs: jax.Array
-    ) -> jax.Array:
-        return base.affine(inputs, params.kernel, params.bias).astype(carry.hidden.dtype)
+    def products(self, params: IndyLSTMParams) -> Dense:
+        return Dense(("inputs",), params.kernel, params.bias, LSTM_GATES)
 
     @nn.nowrap
     def pointwise(
-        self, params: IndyLSTMParams, carry: IndyLSTMCarry, products: jax.Array
+        self, params: IndyLSTMParams, carry: IndyLSTMCarry, products: tuple[jax.Array, ...]
     ) -> tuple[IndyLSTMCarry, jax.Array]:
+        scales = params.recurrent_scale.astype(carry.hidden.dtype)
         cell, hidden = lstm_pointwise(
             carry,
-            products + scaled(carry.hidden, params.recurrent_scale),
+            tuple(
+                gate + scale * carry.hidden for gate, scale in zip(products, scales, strict=True)
+            ),
             forget_bias=self.forget_bias,
             activation=self.activation,
         )
@@ -197,13 +199,10 @@ class IndyGRUCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(
-        self, params: IndyGRUParams, carry: IndyGRUCarry, inputs: jax.Array
-    ) -> IndyGRUProducts:
-        dtype = carry.hidden.dtype
+    def products(self, params: IndyGRUParams) -> IndyGRUProducts:
         return IndyGRUProducts(
-            base.affine(inputs, params.gates_kernel, params.gates_bias).astype(dtype),
-            base.affine(inputs, params.candidate_kernel, params.candidate_bias).astype(dtype),
+            Dense(("inputs",), params.gates_kernel, params.gates_bias, ("reset", "update")),
+            Dense(("inputs",), params.candidate_kernel, params.candidate_bias),
         )
 
     @nn.nowrap
@@ -211,15 +210,12 @@ class IndyGRUCell(base.Cell):
         self, params: IndyGRUParams, carry: IndyGRUCarry, products: IndyGRUProducts
     ) -> tuple[IndyGRUCarry, jax.Array]:
         (hidden,) = carry
-        gates = jax.nn.sigmoid(products.gates + scaled(hidden, params.gates_scale))
-        reset, update = jnp.split(gates, 2, axis=-1)
+        scales = params.gates_scale.astype(hidden.dtype)
+        reset, update = (
+            jax.nn.sigmoid(gate + scale * hidden)
+            for gate, scale in zip(products.gates, scales, strict=True)
+        )
         scale = params.candidate_scale.astype(hidden.dtype)
         candidate = self.activation(products.candidate + scale * (reset * hidden))
         new_hidden = update * hidden + (1 - update) * candidate
         return IndyGRUCarry(new_hidden), new_hidden
-
-
-def scaled(hidden: jax.Array, scales: jax.Array) -> jax.Array:
-    """Returns h times each gate's scale `[G, H]`, gates side by side, `[..., G * H]`."""
-    products = hidden[..., None, :] * scales.astype(hidden.dtype)
-    return products.reshape(*hidden.shape[:-1], -1)

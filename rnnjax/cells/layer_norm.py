@@ -1,7 +1,7 @@
 """Layer-normalised cells (Ba, Kiros & Hinton, "Layer normalization", 2016)."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import flax.linen as nn
 import jax
@@ -9,6 +9,10 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import Dense
+from rnnjax.cells.lstm import LSTM_GATES
+
+T = TypeVar("T")
 
 
 def layer_norm(x: jax.Array, scale: jax.Array, shift: jax.Array, epsilon: float) -> jax.Array:
@@ -82,19 +86,20 @@ class LayerNormLSTMCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(
-        self, params: LayerNormLSTMParams, carry: LayerNormLSTMCarry, inputs: jax.Array
-    ) -> jax.Array:
-        gates = base.join(inputs, carry.hidden, params.kernel) @ params.kernel
-        return gates.astype(carry.hidden.dtype)
+    def products(self, params: LayerNormLSTMParams) -> Dense:
+        return Dense(("inputs", "hidden"), params.kernel, gates=LSTM_GATES)
 
     @nn.nowrap
     def pointwise(
-        self, params: LayerNormLSTMParams, carry: LayerNormLSTMCarry, products: jax.Array
+        self,
+        params: LayerNormLSTMParams,
+        carry: LayerNormLSTMCarry,
+        products: tuple[jax.Array, ...],
     ) -> tuple[LayerNormLSTMCarry, jax.Array]:
-        gates = products.reshape(*products.shape[:-1], *params.gate_scale.shape)
-        gates = layer_norm(gates, params.gate_scale, params.gate_shift, self.epsilon)
-        i, j, f, o = jnp.moveaxis(gates, -2, 0)
+        i, j, f, o = (
+            layer_norm(gate, params.gate_scale[n], params.gate_shift[n], self.epsilon)
+            for n, gate in enumerate(products)
+        )
         cell = jax.nn.sigmoid(f + self.forget_bias) * carry.cell
         cell = cell + jax.nn.sigmoid(i) * self.activation(j)
         cell = layer_norm(cell, params.cell_scale, params.cell_shift, self.epsilon)
@@ -113,6 +118,11 @@ class LayerNormGRUParams(NamedTuple):
     input_shift: jax.Array  # [3H]
     recurrent_scale: jax.Array  # [3H]
     recurrent_shift: jax.Array  # [3H]
+
+
+class LayerNormGRUProducts(NamedTuple, Generic[T]):
+    of_inputs: T  # [..., 3H]
+    of_hidden: T  # [..., 3H]
 
 
 class LayerNormGRUCell(base.Cell):
@@ -163,29 +173,27 @@ class LayerNormGRUCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(
-        self, params: LayerNormGRUParams, carry: LayerNormGRUCarry, inputs: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        (hidden,) = carry
-        of_x = inputs.astype(params.input_kernel.dtype) @ params.input_kernel
-        of_h = hidden.astype(params.recurrent_kernel.dtype) @ params.recurrent_kernel
-        return of_x.astype(hidden.dtype), of_h.astype(hidden.dtype)
+    def products(self, params: LayerNormGRUParams) -> LayerNormGRUProducts[Dense]:
+        return LayerNormGRUProducts(
+            of_inputs=Dense(("inputs",), params.input_kernel),
+            of_hidden=Dense(("hidden",), params.recurrent_kernel),
+        )
 
     @nn.nowrap
     def pointwise(
         self,
         params: LayerNormGRUParams,
         carry: LayerNormGRUCarry,
-        products: tuple[jax.Array, jax.Array],
+        products: LayerNormGRUProducts[jax.Array],
     ) -> tuple[LayerNormGRUCarry, jax.Array]:
         def normalize(*arrays: jax.Array) -> list[jax.Array]:
             """Returns the gates and the candidate: each a product, its scale and its shift."""
             blocks = zip(*(jnp.split(a, [2 * self.features], -1) for a in arrays), strict=True)
             return [layer_norm(*block, epsilon=self.epsilon) for block in blocks]
 
-        of_x, of_h = products
-        gates_x, candidate_x = normalize(of_x, params.input_scale, params.input_shift)
-        gates_h, candidate_h = normalize(of_h, params.recurrent_scale, params.recurrent_shift)
+        of_inputs, of_hidden = products
+        gates_x, candidate_x = normalize(of_inputs, params.input_scale, params.input_shift)
+        gates_h, candidate_h = normalize(of_hidden, params.recurrent_scale, params.recurrent_shift)
         reset, update = jnp.split(jax.nn.sigmoid(gates_x + gates_h), 2, axis=-1)
         candidate = self.activation(candidate_x + reset * candidate_h)
         hidden = update * carry.hidden + (1 - update) * candidate

@@ -1,55 +1,239 @@
-"""Products of a step with its weights, and their derivatives."""
+"""The products of a step with its weights, declared: what goes through which kernel and bias.
 
+A cell returns these declarations from `Cell.products`; `multiply` carries them out. That a product
+is affine and keeps examples apart holds by construction, so that whatever unrolls the cell may
+multiply all of time at once, and place the gradient of a kernel where it costs least.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
+from jax.tree_util import register_dataclass
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 
-def joint_product(
-    kernel: jax.Array, bias: jax.Array, hidden: jax.Array, inputs: jax.Array
-) -> jax.Array:
-    """Returns `[x, h] W + b` in the dtype of h: one product for both, as in TF1."""
-    product = _joint(kernel, bias, inputs.astype(kernel.dtype), hidden.astype(kernel.dtype))
-    return product.astype(hidden.dtype)
+@register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """The step's inputs as they are, or some of their features."""
+
+    start: int | None = dataclasses.field(default=None, metadata={"static": True})
+    stop: int | None = dataclasses.field(default=None, metadata={"static": True})
 
 
-def affine(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """Returns `x @ kernel + bias`, in the kernel's dtype. x: `[..., F]`, kernel: `[F, H]`."""
-    return x.astype(kernel.dtype) @ kernel + bias
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """A product of operands with a kernel, plus a bias; its subclasses say which.
+
+    Attributes:
+      operands: `inputs`, fields of the carry, or products that are declared before this one.
+      kernel: of the shape that the subclass says.
+      bias: `[G H]`; None: none.
+      gates: names of the G gates, equal blocks of columns, that the product is split into; empty:
+        it stays one array.
+    """
+
+    operands: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    kernel: Array
+    bias: Array | None = None
+    gates: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
+
+    def multiply(self, operands: Sequence[Array], batch_axes: int) -> Array:
+        """Returns the product `[..., G H]` in the kernel's dtype."""
+        raise NotImplementedError
+
+    def _cast(self, operands: Sequence[Array]) -> list[Array]:
+        return [x.astype(self.kernel.dtype) for x in operands]
+
+    def _add_bias(self, product: Array) -> Array:
+        return product if self.bias is None else product + self.bias
 
 
-def join(inputs: jax.Array, hidden: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Returns `[x, h]`, `[..., F + H]`, in the kernel's dtype."""
-    return jnp.concatenate([inputs.astype(kernel.dtype), hidden.astype(kernel.dtype)], axis=-1)
+@register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Dense(Linear):
+    """`[a, b, ...] W + bias`: the features of all operands side by side, kernel `[F, G H]`."""
+
+    def multiply(self, operands: Sequence[Array], batch_axes: int) -> Array:
+        flat = [x.reshape(*x.shape[:batch_axes], -1) for x in self._cast(operands)]
+        return _dense(self.kernel, self.bias, *flat)
+
+
+@register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Grouped(Linear):
+    """A product for each of N groups, of that group's part of all operands.
+
+    The kernel `[N, F / N, G, H / N]` leads from a group's features to its units, gate by gate.
+    """
+
+    def multiply(self, operands: Sequence[Array], batch_axes: int) -> Array:
+        num_groups = self.kernel.shape[0]
+        groups = [x.reshape(*x.shape[:batch_axes], num_groups, -1) for x in self._cast(operands)]
+        joined = jnp.concatenate(groups, axis=-1)
+        product = jnp.einsum("...nk,nkgl->...gnl", joined, self.kernel)
+        return self._add_bias(product.reshape(*product.shape[:batch_axes], -1))
+
+
+@register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Convolution(Linear):
+    """A convolution of all operands' channels, zeros beyond the edges, strides of 1.
+
+    The kernel is `[*extents, C, G H]`, the operands `[..., *space, channels]`.
+    """
+
+    def multiply(self, operands: Sequence[Array], batch_axes: int) -> Array:
+        image = jnp.concatenate(self._cast(operands), axis=-1)
+        rank = self.kernel.ndim - 2
+        space = "DHW"[:rank]
+        product = jax.lax.conv_general_dilated(
+            image.reshape(-1, *image.shape[batch_axes:]),
+            self.kernel,
+            window_strides=(1,) * rank,
+            padding="SAME",
+            dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
+        )
+        return self._add_bias(product.reshape(*image.shape[:-1], -1))
+
+
+@register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Sum:
+    """Several products, added up."""
+
+    terms: tuple[Linear, ...]
+    gates: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
+
+
+Product = Inputs | Linear | Sum
+
+
+def is_product(node: object) -> bool:
+    return isinstance(node, Product)
+
+
+def check_products(products: Any, owner: str) -> None:
+    """Checks what a cell declares.
+
+    Raises:
+      TypeError: unless each leaf is a `Product`.
+      ValueError: for a bias that is not one vector for all examples.
+    """
+    for product in jax.tree.leaves(products, is_leaf=is_product):
+        if not is_product(product):
+            raise TypeError(
+                f"{owner}.products must declare its products (Dense, Grouped, Convolution, Sum or "
+                f"Inputs of rnnjax.cells.linear), got a {type(product).__name__}; what is no such "
+                "product belongs into `pointwise`, or else overrides `step`"
+            )
+        for term in product.terms if isinstance(product, Sum) else (product,):
+            if isinstance(term, Linear) and term.bias is not None and term.bias.ndim != 1:
+                raise ValueError(
+                    f"{owner}.products: a bias must be one vector, got shape {term.bias.shape}"
+                )
+
+
+def multiply(products: Any, carry: Any, inputs: Array, batch_axes: int) -> Any:
+    """Returns the products of a step, in the carry's dtype, gates side by side.
+
+    Args:
+      products: one `Product`, or a NamedTuple of them; None stands for one that is not there.
+      carry: a NamedTuple of arrays `[..., H]`.
+      inputs: `[..., F]`.
+      batch_axes: axes that lead the features.
+
+    Returns:
+      An array `[..., G H]` in place of each product; `Inputs` keep their dtype.
+
+    Raises:
+      ValueError: for an operand that is neither the inputs, in the carry nor declared before.
+    """
+    arrays = {"inputs": inputs, **carry._asdict()}
+    dtype = jax.tree.leaves(carry)[0].dtype
+    if is_product(products):
+        return _evaluate(products, arrays, batch_axes, dtype)
+    results = {}
+    for name, product in products._asdict().items():
+        if product is not None:
+            results[name] = arrays[name] = _evaluate(product, arrays, batch_axes, dtype)
+    return products._replace(**results)
+
+
+def _evaluate(
+    product: Product, arrays: Mapping[str, Array], batch_axes: int, dtype: DTypeLike
+) -> Array:
+    if isinstance(product, Inputs):
+        return arrays["inputs"][..., product.start : product.stop]
+    terms = product.terms if isinstance(product, Sum) else (product,)
+    for name in (name for term in terms for name in term.operands if name not in arrays):
+        raise ValueError(f"the operand {name!r} is none of {', '.join(map(repr, arrays))}")
+    first, *others = (
+        term.multiply([arrays[name] for name in term.operands], batch_axes) for term in terms
+    )
+    return sum(others, first).astype(dtype)
+
+
+def split_gates(products: Any, arrays: Any) -> Any:
+    """Returns what `multiply` returned, with a tuple of gates `[..., H]` for those that have names.
+
+    Args:
+      products: as for `multiply`.
+      arrays: of that structure, `[..., G H]` each.
+    """
+
+    def split(product: Product, array: Array) -> Array | tuple[Array, ...]:
+        gates = () if isinstance(product, Inputs) else product.gates
+        return tuple(jnp.split(array, len(gates), axis=-1)) if gates else array
+
+    return jax.tree.map(split, products, arrays, is_leaf=is_product)
+
+
+def affine(
+    operands: Sequence[Float[Array, "... _"]],
+    kernel: Float[Array, "F H"],
+    bias: Float[Array, " H"],
+) -> Float[Array, "... H"]:
+    """Returns `[a, b, ...] W + bias` in the kernel's dtype, for a step that is not factored."""
+    return join(operands, kernel.dtype) @ kernel + bias
+
+
+def join(operands: Sequence[Array], dtype: DTypeLike) -> Array:
+    """Returns the features of all operands side by side, `[..., F]`."""
+    return jnp.concatenate([x.astype(dtype) for x in operands], axis=-1)
 
 
 @jax.custom_jvp
-def _joint(kernel: jax.Array, bias: jax.Array, x: jax.Array, h: jax.Array) -> jax.Array:
-    return jnp.concatenate([x, h], axis=-1) @ kernel + bias
+def _dense(kernel: Array, bias: Array | None, *operands: Array) -> Array:
+    joined = operands[0] if len(operands) == 1 else jnp.concatenate(operands, axis=-1)
+    product = joined @ kernel
+    return product if bias is None else product + bias
 
 
-def _differentiate(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-    """In parts, so that what nobody asks for, as the gradient of the inputs, costs nothing."""
-    kernel, bias, x, h = primals
-    kernel_dot, bias_dot, x_dot, h_dot = tangents
-    product = _joint(kernel, bias, x, h)
-    features = x.shape[-1]
-    parts = []
-    if not isinstance(x_dot, SymbolicZero):
-        parts.append(x_dot @ kernel[:features])
-    if not isinstance(h_dot, SymbolicZero):
-        parts.append(h_dot @ kernel[features:])
-    if not isinstance(kernel_dot, SymbolicZero):
-        parts.append(_laid_out(x) @ kernel_dot[:features] + _laid_out(h) @ kernel_dot[features:])
-    if not isinstance(bias_dot, SymbolicZero):
+def _differentiate(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    """Operand by operand, so that what nobody asks for, as the inputs' gradient, costs nothing."""
+    kernel, bias, *operands = primals
+    kernel_dot, bias_dot, *operands_dot = tangents
+    product = _dense(kernel, bias, *operands)
+    parts, start = [], 0
+    for x, x_dot in zip(operands, operands_dot, strict=True):
+        rows = slice(start, start := start + x.shape[-1])
+        if not isinstance(x_dot, SymbolicZero):
+            parts.append(x_dot @ kernel[rows])
+        if not isinstance(kernel_dot, SymbolicZero):
+            parts.append(_stored_by_columns(x) @ kernel_dot[rows])
+    if bias is not None and not isinstance(bias_dot, SymbolicZero):
         parts.append(jnp.broadcast_to(bias_dot, product.shape))
     return product, sum(parts[1:], parts[0]) if parts else jnp.zeros_like(product)
 
 
-def _laid_out(matrix: jax.Array) -> jax.Array:
-    """Returns the matrix, stored by columns: what the transposed product reads row by row.
+def _stored_by_columns(matrix: Array) -> Array:
+    """Returns the matrix, stored by columns, as the transposed product reads it row by row.
 
     On a CPU that product is a sixth faster, its copy included; elsewhere it was not measured.
     """
@@ -58,4 +242,4 @@ def _laid_out(matrix: jax.Array) -> jax.Array:
     return jax.lax.optimization_barrier(matrix.T).T
 
 
-_joint.defjvp(_differentiate, symbolic_zeros=True)
+_dense.defjvp(_differentiate, symbolic_zeros=True)

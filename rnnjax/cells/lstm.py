@@ -10,6 +10,9 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import Dense
+
+LSTM_GATES = ("input", "candidate", "forget", "output")  # TF1's i, j, f, o
 
 
 class LSTMCarry(NamedTuple):
@@ -26,7 +29,7 @@ class LSTMParams(NamedTuple):
 
 def lstm_pointwise(
     carry: Any,
-    gates: jax.Array,
+    gates: tuple[jax.Array, ...],
     *,
     peepholes: jax.Array | None = None,
     projection: jax.Array | None = None,
@@ -36,13 +39,13 @@ def lstm_pointwise(
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh,
     candidate_activation: Callable[[jax.Array], jax.Array] | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """One step of the equations in `LSTMCell`, after `gates = [x, h] W + b`, `[..., 4H]`.
+    """One step of the equations in `LSTMCell`, after `gates = [x, h] W + b`, four of `[..., H]`.
 
     Returns the new memory `[..., H]` and the new hidden state `[..., P]`. The candidate j may have
     an activation of its own.
     """
     cell = carry.cell
-    i, j, f, o = jnp.split(gates, 4, axis=-1)
+    i, j, f, o = gates
     if peepholes is not None:
         peepholes = peepholes.astype(cell.dtype)
         i, f = i + peepholes[0] * cell, f + peepholes[1] * cell
@@ -129,7 +132,7 @@ class LSTMCell(ProjectedLSTM):
     cell_clip: float | None = None
 
     carry_type = LSTMCarry
-    pointwise_params = ("peepholes",)
+    pointwise_params = ("peepholes", "projection")
     source = "Hochreiter & Schmidhuber, 1997; Gers et al., 2000"
 
     @nn.nowrap
@@ -150,15 +153,19 @@ class LSTMCell(ProjectedLSTM):
         )
 
     @nn.nowrap
+    def products(self, params: LSTMParams) -> Dense:
+        return Dense(("inputs", "hidden"), params.kernel, params.bias, LSTM_GATES)
+
+    @nn.nowrap
     def pointwise(
-        self, params: LSTMParams, carry: LSTMCarry, products: jax.Array
+        self, params: LSTMParams, carry: LSTMCarry, products: tuple[jax.Array, ...]
     ) -> tuple[LSTMCarry, jax.Array]:
         new_carry = LSTMCarry(
             *lstm_pointwise(
                 carry,
                 products,
                 peepholes=params.peepholes,
-                projection=params.projection,
+                projection=self.cast(params.projection),
                 forget_bias=self.forget_bias,
                 cell_clip=self.cell_clip,
                 projection_clip=self.projection_clip,

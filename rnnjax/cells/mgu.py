@@ -4,7 +4,7 @@ A gated recurrent unit whose only gate both resets and updates.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
-from rnnjax.cells.gru import candidate_product
+from rnnjax.cells.gru import GRUProducts, reset_after_products
+from rnnjax.cells.linear import Dense, affine
 
 
 class MGUCarry(NamedTuple):
@@ -74,15 +75,43 @@ class MGUCell(base.Cell):
             else None,
         )
 
+    @property
+    def is_factored(self) -> bool:
+        own = type(self)
+        return self.reset_after and own.step is MGUCell.step and own.__call__ is MGUCell.__call__
+
+    @nn.nowrap
+    def products(self, params: MGUParams) -> GRUProducts[Dense]:
+        """Declares the products of `reset_after`."""
+        assert params.recurrent_bias is not None
+        return reset_after_products(
+            Dense(("inputs", "hidden"), params.forget_kernel, params.forget_gate_bias),
+            params.candidate_kernel,
+            params.candidate_bias,
+            params.recurrent_bias,
+            self.features,
+        )
+
+    @nn.nowrap
+    def pointwise(
+        self, params: MGUParams, carry: MGUCarry, products: Any
+    ) -> tuple[MGUCarry, jax.Array]:
+        del params
+        forget = jax.nn.sigmoid(products.gates)
+        candidate = self.activation(products.of_inputs + forget * products.of_hidden)
+        hidden = forget * carry.hidden + (1 - forget) * candidate
+        return MGUCarry(hidden), hidden
+
     @nn.nowrap
     def step(
         self, params: MGUParams, carry: MGUCarry, inputs: jax.Array
     ) -> tuple[MGUCarry, jax.Array]:
-        (hidden,) = carry
-        both = base.join(inputs, hidden, params.forget_kernel)
-        gate = base.affine(both, params.forget_kernel, params.forget_gate_bias)
+        if self.reset_after:
+            return super().step(params, carry, inputs)
+        (hidden,), params = carry, self.cast(params)
+        gate = affine((inputs, hidden), params.forget_kernel, params.forget_gate_bias)
         forget = jax.nn.sigmoid(gate.astype(hidden.dtype))
-        candidate = self.activation(candidate_product(params, forget, hidden, inputs))
-        keep = forget if self.reset_after else 1 - forget
-        new_hidden = keep * hidden + (1 - keep) * candidate
+        product = affine((inputs, forget * hidden), params.candidate_kernel, params.candidate_bias)
+        candidate = self.activation(product.astype(hidden.dtype))
+        new_hidden = (1 - forget) * hidden + forget * candidate
         return MGUCarry(new_hidden), new_hidden

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import Dense
 
 
 class MinGRUCarry(NamedTuple):
@@ -68,15 +69,15 @@ class MinGRUCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(self, params: MinGRUParams, carry: MinGRUCarry, inputs: jax.Array) -> jax.Array:
-        return base.affine(inputs, params.kernel, params.bias).astype(carry.hidden.dtype)
+    def products(self, params: MinGRUParams) -> Dense:
+        return Dense(("inputs",), params.kernel, params.bias, ("update", "candidate"))
 
     @nn.nowrap
     def pointwise(
-        self, params: MinGRUParams, carry: MinGRUCarry, products: jax.Array
+        self, params: MinGRUParams, carry: MinGRUCarry, products: tuple[jax.Array, ...]
     ) -> tuple[MinGRUCarry, jax.Array]:
         del params
-        update, candidate = jnp.split(products, 2, axis=-1)
+        update, candidate = products
         update = jax.nn.sigmoid(update)
         if self.positive:
             candidate = positive_part(candidate)
@@ -114,15 +115,15 @@ class MinLSTMCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(self, params: MinLSTMParams, carry: MinLSTMCarry, inputs: jax.Array) -> jax.Array:
-        return base.affine(inputs, params.kernel, params.bias).astype(carry.hidden.dtype)
+    def products(self, params: MinLSTMParams) -> Dense:
+        return Dense(("inputs",), params.kernel, params.bias, ("forget", "input", "candidate"))
 
     @nn.nowrap
     def pointwise(
-        self, params: MinLSTMParams, carry: MinLSTMCarry, products: jax.Array
+        self, params: MinLSTMParams, carry: MinLSTMCarry, products: tuple[jax.Array, ...]
     ) -> tuple[MinLSTMCarry, jax.Array]:
         del params
-        f, i, candidate = jnp.split(products, 3, axis=-1)
+        f, i, candidate = products
         # f / (f + i), of logarithms: gates that are both closed would divide 0 by 0.
         keep = jax.nn.sigmoid(jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i))
         if self.positive:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import affine
 
 
 class MinimalRNNCarry(NamedTuple):
@@ -63,11 +64,10 @@ class MinimalRNNCell(base.Cell):
     def step(
         self, params: MinimalRNNParams, carry: MinimalRNNCarry, inputs: jax.Array
     ) -> tuple[MinimalRNNCarry, jax.Array]:
-        (hidden,) = carry
+        (hidden,), params = carry, self.cast(params)
         code = inputs.astype(params.input_kernel.dtype) @ params.input_kernel
         code = self.activation(code.astype(hidden.dtype))
-        both = base.join(code, hidden, params.update_kernel)
-        gate = base.affine(both, params.update_kernel, params.bias)
+        gate = affine((code, hidden), params.update_kernel, params.bias)
         update = jax.nn.sigmoid(gate.astype(hidden.dtype))
         new_hidden = update * hidden + (1 - update) * code
         return MinimalRNNCarry(new_hidden), new_hidden

@@ -3,13 +3,14 @@
 Zoph & Le, "Neural architecture search with reinforcement learning", 2017.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import Dense
 from rnnjax.cells.lstm import project
 
 
@@ -23,6 +24,13 @@ class NASParams(NamedTuple):
     recurrent_kernel: jax.Array  # [P, 8H], of h
     bias: jax.Array | None = None  # [8H]
     projection: jax.Array | None = None  # [H, P]
+
+
+class NASProducts(NamedTuple):
+    """Apart, since not all of them are added up; of each eight gates `[..., H]`."""
+
+    of_inputs: Any
+    of_hidden: Any
 
 
 class NASCell(base.ProjectedCell):
@@ -53,6 +61,7 @@ class NASCell(base.ProjectedCell):
     use_bias: bool = False
 
     carry_type = NASCarry
+    pointwise_params = ("projection",)
     source = "Zoph & Le, 2017"
 
     @nn.compact
@@ -66,30 +75,25 @@ class NASCell(base.ProjectedCell):
         )
 
     @nn.nowrap
-    def products(
-        self, params: NASParams, carry: NASCarry, inputs: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Returns the product with x and that with h, each `[..., 8H]`: not all are added up."""
-        hidden = carry.hidden
-        of_x = inputs.astype(params.kernel.dtype) @ params.kernel
-        of_h = hidden.astype(params.kernel.dtype) @ params.recurrent_kernel
-        if params.bias is not None:
-            of_h = of_h + params.bias
-        return of_x.astype(hidden.dtype), of_h.astype(hidden.dtype)
+    def products(self, params: NASParams) -> NASProducts:
+        gates = tuple(map(str, range(8)))
+        return NASProducts(
+            of_inputs=Dense(("inputs",), params.kernel, gates=gates),
+            of_hidden=Dense(("hidden",), params.recurrent_kernel, params.bias, gates),
+        )
 
     @nn.nowrap
     def pointwise(
-        self, params: NASParams, carry: NASCarry, products: tuple[jax.Array, jax.Array]
+        self, params: NASParams, carry: NASCarry, products: NASProducts
     ) -> tuple[NASCarry, jax.Array]:
         sigmoid, tanh, relu = jax.nn.sigmoid, jnp.tanh, jax.nn.relu
-        of_x, of_h = products
-        s_0, s_1, s_2, _, s_4, s_5, s_6, s_7 = jnp.split(of_x + of_h, 8, axis=-1)
-        a_3, b_3 = (jnp.split(product, 8, axis=-1)[3] for product in products)
+        s_0, s_1, s_2, _, s_4, s_5, s_6, s_7 = map(jnp.add, *products)
+        a_3, b_3 = products.of_inputs[3], products.of_hidden[3]
         l_0 = tanh(sigmoid(s_0) * relu(s_1))
         l_1 = tanh(sigmoid(s_2) + relu(a_3 * b_3))
         l_2 = tanh(tanh(s_4) * sigmoid(s_5))
         l_3 = sigmoid(tanh(s_6) + sigmoid(s_7))
         cell = tanh(l_0 + carry.cell) * l_1
         hidden = tanh(cell * tanh(l_2 + l_3))
-        hidden = project(hidden, params.projection)
+        hidden = project(hidden, self.cast(params.projection))
         return NASCarry(cell, hidden), hidden

@@ -1,7 +1,7 @@
 """The phased LSTM (Neil et al., "Phased LSTM", 2016): each unit opens for a part of its period."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import Dense, Inputs
 
 
 class PhasedLSTMCarry(NamedTuple):
@@ -30,10 +31,11 @@ class PhasedLSTMParams(NamedTuple):
 
 
 class PhasedLSTMProducts(NamedTuple):
-    gates: jax.Array  # [..., 2H]
-    candidate: jax.Array  # [..., H]
-    output: jax.Array  # [..., H]
-    time: jax.Array | None  # [..., 1], if the inputs say it
+    time: Any  # [..., 1], if the inputs say it, or None
+    data: Any  # [..., F], the other inputs
+    gates: Any  # input and forget, [..., H] each
+    candidate: Any  # [..., H]
+    output: Any  # [..., H]
 
 
 def openness(
@@ -91,7 +93,7 @@ class PhasedLSTMCell(base.Cell):
     timestamps: bool = False
 
     carry_type = PhasedLSTMCarry
-    pointwise_params = ("period", "phase", "ratio_on")
+    pointwise_params = ("gates_kernel", "output_kernel", "period", "phase", "ratio_on")
     source = "Neil et al., 2016"
 
     @nn.nowrap
@@ -138,21 +140,18 @@ class PhasedLSTMCell(base.Cell):
         return jnp.exp(jax.random.uniform(key, shape, dtype, low, high))
 
     @nn.nowrap
-    def products(
-        self, params: PhasedLSTMParams, carry: PhasedLSTMCarry, inputs: jax.Array
-    ) -> PhasedLSTMProducts:
-        time = inputs[..., :1].astype(carry.time.dtype) if self.timestamps else None
-        x = inputs[..., 1:] if self.timestamps else inputs
-        both = base.join(x, carry.hidden, params.candidate_kernel)
+    def products(self, params: PhasedLSTMParams) -> PhasedLSTMProducts:
+        rows = len(params.candidate_kernel)  # those below are the peepholes'
 
-        def affine(kernel: jax.Array, bias: jax.Array) -> jax.Array:
-            return base.affine(both, kernel[: both.shape[-1]], bias).astype(carry.hidden.dtype)
+        def product(kernel: jax.Array, bias: jax.Array, gates: tuple[str, ...] = ()) -> Dense:
+            return Dense(("data", "hidden"), kernel[:rows], bias, gates)
 
         return PhasedLSTMProducts(
-            gates=affine(params.gates_kernel, params.gates_bias),
-            candidate=affine(params.candidate_kernel, params.candidate_bias),
-            output=affine(params.output_kernel, params.output_bias),
-            time=time,
+            time=Inputs(stop=1) if self.timestamps else None,
+            data=Inputs(start=1 if self.timestamps else None),
+            gates=product(params.gates_kernel, params.gates_bias, ("input", "forget")),
+            candidate=product(params.candidate_kernel, params.candidate_bias),
+            output=product(params.output_kernel, params.output_bias),
         )
 
     @nn.nowrap
@@ -160,14 +159,18 @@ class PhasedLSTMCell(base.Cell):
         self, params: PhasedLSTMParams, carry: PhasedLSTMCarry, products: PhasedLSTMProducts
     ) -> tuple[PhasedLSTMCarry, jax.Array]:
         cell, hidden, time = carry
-        i, f = jnp.split(
-            jax.nn.sigmoid(products.gates + self._peephole(cell, params.gates_kernel)), 2, axis=-1
-        )
+        i, f = products.gates
+        if self.use_peepholes:
+            of_i, of_f = jnp.split(self._peephole(cell, params.gates_kernel), 2, axis=-1)
+            i, f = i + of_i, f + of_f
+        i, f = jax.nn.sigmoid(i), jax.nn.sigmoid(f)
         new_cell = f * cell + i * jnp.tanh(products.candidate)
-        o = jax.nn.sigmoid(products.output + self._peephole(new_cell, params.output_kernel))
-        new_hidden = o * jnp.tanh(new_cell)
+        o = products.output
+        if self.use_peepholes:
+            o = o + self._peephole(new_cell, params.output_kernel)
+        new_hidden = jax.nn.sigmoid(o) * jnp.tanh(new_cell)
         gate = openness(
-            time if products.time is None else products.time,
+            time if products.time is None else products.time.astype(time.dtype),
             params.period.astype(time.dtype),
             params.phase.astype(time.dtype),
             self.ratio_on if params.ratio_on is None else params.ratio_on.astype(time.dtype),
@@ -178,9 +181,8 @@ class PhasedLSTMCell(base.Cell):
         return PhasedLSTMCarry(new_cell, new_hidden, time + 1), new_hidden
 
     def _peephole(self, cell: jax.Array, kernel: jax.Array) -> jax.Array:
-        if not self.use_peepholes:
-            return jnp.zeros((), cell.dtype)
-        return (cell.astype(kernel.dtype) @ kernel[-self.features :]).astype(cell.dtype)
+        kernel = self.cast(kernel[-self.features :])
+        return (cell.astype(kernel.dtype) @ kernel).astype(cell.dtype)
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> PhasedLSTMCarry:

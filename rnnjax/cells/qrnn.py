@@ -1,12 +1,19 @@
 """The quasi-recurrent network (Bradbury et al., "Quasi-recurrent neural networks", 2017)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import Dense, Inputs
+
+GATES = {
+    "f": ("forget",),
+    "fo": ("forget", "output"),
+    "ifo": ("forget", "output", "input"),
+}
 
 
 class QRNNCarry(NamedTuple):
@@ -20,8 +27,8 @@ class QRNNParams(NamedTuple):
 
 
 class QRNNProducts(NamedTuple):
-    gates: jax.Array  # [..., G * H]
-    window: jax.Array  # [..., window - 1, F], that of the next step
+    gates: Any  # G of [..., H]
+    latest: Any  # [..., F], the inputs
 
 
 class QRNNCell(base.Cell):
@@ -55,7 +62,7 @@ class QRNNCell(base.Cell):
     @nn.nowrap
     def check(self) -> None:
         base.check_positive(self, "features", "window")
-        if self.pooling not in ("f", "fo", "ifo"):
+        if self.pooling not in GATES:
             raise ValueError(f"QRNNCell: pooling must be 'f', 'fo' or 'ifo', got {self.pooling!r}")
 
     @nn.compact
@@ -67,25 +74,24 @@ class QRNNCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(self, params: QRNNParams, carry: QRNNCarry, inputs: jax.Array) -> QRNNProducts:
-        latest = inputs[..., None, :].astype(carry.window.dtype)
-        seen = jnp.concatenate([carry.window, latest], axis=-2)
-        flat_kernel = params.kernel.reshape(-1, params.kernel.shape[-1])
-        flat_seen = seen.reshape(*inputs.shape[:-1], -1)
-        gates = base.affine(flat_seen, flat_kernel, params.bias).astype(carry.cell.dtype)
-        return QRNNProducts(gates, seen[..., 1:, :])
+    def products(self, params: QRNNParams) -> QRNNProducts:
+        kernel = params.kernel.reshape(-1, params.kernel.shape[-1])
+        gates = ("candidate", *GATES[self.pooling])
+        return QRNNProducts(Dense(("window", "inputs"), kernel, params.bias, gates), Inputs())
 
     @nn.nowrap
     def pointwise(
         self, params: QRNNParams, carry: QRNNCarry, products: QRNNProducts
     ) -> tuple[QRNNCarry, jax.Array]:
         del params
-        candidate, *gates = jnp.split(products.gates, 1 + len(self.pooling), axis=-1)
+        candidate, *gates = products.gates
         forget, *others = map(jax.nn.sigmoid, gates)
         update = others[1] if self.pooling == "ifo" else 1 - forget
         new_cell = forget * carry.cell + update * jnp.tanh(candidate)
         output = others[0] * new_cell if others else new_cell
-        return QRNNCarry(new_cell, products.window), output
+        latest = products.latest[..., None, :].astype(carry.window.dtype)
+        window = jnp.concatenate([carry.window, latest], axis=-2)[..., 1:, :]
+        return QRNNCarry(new_cell, window), output
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> QRNNCarry:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import Dense, Grouped, Sum
 
 
 class SLSTMCarry(NamedTuple):
@@ -86,19 +87,17 @@ class SLSTMCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(self, params: SLSTMParams, carry: SLSTMCarry, inputs: jax.Array) -> jax.Array:
-        hidden, kernel = carry.hidden, params.recurrent_kernel
-        heads = hidden.reshape(*hidden.shape[:-1], *kernel.shape[:2]).astype(kernel.dtype)
-        of_h = jnp.einsum("...nk,nkgl->...gnl", heads, kernel)
-        of_x = base.affine(inputs, params.input_kernel, params.bias)
-        return (of_x + of_h.reshape(of_x.shape)).astype(hidden.dtype)
+    def products(self, params: SLSTMParams) -> Sum:
+        of_inputs = Dense(("inputs",), params.input_kernel, params.bias)
+        of_hidden = Grouped(("hidden",), params.recurrent_kernel)
+        return Sum((of_inputs, of_hidden), ("input", "forget", "candidate", "output"))
 
     @nn.nowrap
     def pointwise(
-        self, params: SLSTMParams, carry: SLSTMCarry, products: jax.Array
+        self, params: SLSTMParams, carry: SLSTMCarry, products: tuple[jax.Array, ...]
     ) -> tuple[SLSTMCarry, jax.Array]:
         del params
-        i, f, z, o = jnp.split(products, 4, axis=-1)
+        i, f, z, o = products
         log_f = f if self.forget_gate == "exponential" else jax.nn.log_sigmoid(f)
         # Where n = 0 nothing is stored: as the weight of the past, exp(-inf), says.
         past = jnp.where(carry.normalizer == 0, -jnp.inf, log_f + carry.stabilizer)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import Dense
 
 
 class SRUCarry(NamedTuple):
@@ -41,6 +42,7 @@ class SRUCell(base.Cell):
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh
 
     carry_type = SRUCarry
+    pointwise_params = ("bias",)
     source = "Lei et al., 2017"
     output_field = None
 
@@ -52,18 +54,18 @@ class SRUCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(self, params: SRUParams, carry: SRUCarry, inputs: jax.Array) -> jax.Array:
-        return (inputs.astype(params.kernel.dtype) @ params.kernel).astype(carry.cell.dtype)
+    def products(self, params: SRUParams) -> Dense:
+        gates = ("candidate", "forget", "reset", "highway")
+        return Dense(("inputs",), params.kernel, gates=gates)
 
     @nn.nowrap
     def pointwise(
-        self, params: SRUParams, carry: SRUCarry, products: jax.Array
+        self, params: SRUParams, carry: SRUCarry, products: tuple[jax.Array, ...]
     ) -> tuple[SRUCarry, jax.Array]:
         (cell,) = carry
-        units = self.features
-        candidate, gates, highway = jnp.split(products, [units, 3 * units], axis=-1)
-        gates = jax.nn.sigmoid(gates + params.bias.astype(cell.dtype))
-        forget, reset = jnp.split(gates, 2, axis=-1)
+        candidate, forget, reset, highway = products
+        forget_bias, reset_bias = jnp.split(params.bias.astype(cell.dtype), 2)
+        forget, reset = jax.nn.sigmoid(forget + forget_bias), jax.nn.sigmoid(reset + reset_bias)
         new_cell = forget * cell + (1 - forget) * candidate
         output = reset * self.activation(new_cell) + (1 - reset) * highway
         return SRUCarry(new_cell), output

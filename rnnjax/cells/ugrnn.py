@@ -5,13 +5,14 @@ Collins, Sohl-Dickstein and Sussillo, "Capacity and trainability in recurrent ne
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import Dense, Inputs
 
 
 class UGRNNCarry(NamedTuple):
@@ -56,11 +57,15 @@ class UGRNNCell(base.Cell):
         )
 
     @nn.nowrap
+    def products(self, params: UGRNNParams) -> Dense:
+        return Dense(("inputs", "hidden"), params.kernel, params.bias, ("gate", "candidate"))
+
+    @nn.nowrap
     def pointwise(
-        self, params: UGRNNParams, carry: UGRNNCarry, products: jax.Array
+        self, params: UGRNNParams, carry: UGRNNCarry, products: tuple[jax.Array, ...]
     ) -> tuple[UGRNNCarry, jax.Array]:
         del params
-        gate, candidate = jnp.split(products, 2, axis=-1)
+        gate, candidate = products
         candidate = self.activation(candidate)
         hidden = _mix(gate + self.forget_bias, carry.hidden, candidate)
         return UGRNNCarry(hidden), hidden
@@ -75,6 +80,11 @@ class IntersectionRNNParams(NamedTuple):
     bias: jax.Array  # [4H]
     input_kernel: jax.Array | None = None  # [F, H], if the inputs are not as wide as the state
     input_bias: jax.Array | None = None  # [H]
+
+
+class IntersectionRNNProducts(NamedTuple):
+    widened: Any  # [..., H], the inputs, as wide as the state
+    gates: Any  # four of [..., H]
 
 
 class IntersectionRNNCell(base.Cell):
@@ -119,25 +129,25 @@ class IntersectionRNNCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(
-        self, params: IntersectionRNNParams, carry: IntersectionRNNCarry, inputs: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Returns the inputs as wide as the state, `[..., H]`, and the gates, `[..., 4H]`."""
-        if params.input_kernel is not None and params.input_bias is not None:
-            inputs = base.affine(inputs, params.input_kernel, params.input_bias)
-        gates = base.joint_product(params.kernel, params.bias, carry.hidden, inputs)
-        return inputs.astype(carry.hidden.dtype), gates
+    def products(self, params: IntersectionRNNParams) -> IntersectionRNNProducts:
+        widened = Inputs()
+        if params.input_kernel is not None:
+            widened = Dense(("inputs",), params.input_kernel, params.input_bias)
+        gates = ("through_time", "state", "through_depth", "output")
+        return IntersectionRNNProducts(
+            widened, Dense(("widened", "hidden"), params.kernel, params.bias, gates)
+        )
 
     @nn.nowrap
     def pointwise(
         self,
         params: IntersectionRNNParams,
         carry: IntersectionRNNCarry,
-        products: tuple[jax.Array, jax.Array],
+        products: IntersectionRNNProducts,
     ) -> tuple[IntersectionRNNCarry, jax.Array]:
         del params
-        inputs, gates = products
-        through_time, state, through_depth, output = jnp.split(gates, 4, axis=-1)
+        inputs = products.widened.astype(carry.hidden.dtype)
+        through_time, state, through_depth, output = products.gates
         hidden = _mix(through_time + self.forget_bias, carry.hidden, jnp.tanh(state))
         output = self.output_activation(output)
         output = _mix(through_depth + self.forget_bias, inputs, output)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
-from rnnjax.cells.lstm import ProjectedLSTM, lstm_pointwise
+from rnnjax.cells.linear import Dense
+from rnnjax.cells.lstm import LSTM_GATES, ProjectedLSTM, lstm_pointwise
 
 
 def normalize_columns(kernel: jax.Array, scale: jax.Array) -> jax.Array:
@@ -58,7 +59,7 @@ class WeightNormLSTMCell(ProjectedLSTM):
     scale_init: Initializer = nn.initializers.ones
 
     carry_type = WeightNormLSTMCarry
-    pointwise_params = ("peepholes",)
+    pointwise_params = ("peepholes", "projection", "projection_scale")
     source = "Salimans & Kingma, 2016"
 
     @nn.nowrap
@@ -83,22 +84,23 @@ class WeightNormLSTMCell(ProjectedLSTM):
         )
 
     @nn.nowrap
-    def products(
-        self, params: WeightNormLSTMParams, carry: WeightNormLSTMCarry, inputs: jax.Array
-    ) -> jax.Array:
-        of_x, of_h = jnp.split(params.kernel, [inputs.shape[-1]])
-        scale_x, scale_h = params.scales
-        kernel = [normalize_columns(of_x, scale_x), normalize_columns(of_h, scale_h)]
-        normalized = params._replace(kernel=jnp.concatenate(kernel))
-        return base.joint_product(normalized.kernel, normalized.bias, carry.hidden, inputs)
+    def products(self, params: WeightNormLSTMParams) -> Dense:
+        kernels = params.kernel[: -self.output_size], params.kernel[-self.output_size :]
+        kernel = jnp.concatenate(
+            [normalize_columns(*pair) for pair in zip(kernels, params.scales, strict=True)]
+        )
+        return Dense(("inputs", "hidden"), kernel, params.bias, LSTM_GATES)
 
     @nn.nowrap
     def pointwise(
-        self, params: WeightNormLSTMParams, carry: WeightNormLSTMCarry, products: jax.Array
+        self,
+        params: WeightNormLSTMParams,
+        carry: WeightNormLSTMCarry,
+        products: tuple[jax.Array, ...],
     ) -> tuple[WeightNormLSTMCarry, jax.Array]:
-        projection = params.projection
+        projection = self.cast(params.projection)
         if projection is not None and params.projection_scale is not None:
-            projection = normalize_columns(projection, params.projection_scale)
+            projection = normalize_columns(projection, self.cast(params.projection_scale))
         new_carry = WeightNormLSTMCarry(
             *lstm_pointwise(
                 carry,

@@ -22,10 +22,10 @@ def check_count(name: str, value: int) -> None:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
 
 
-def named(run: Any) -> Any:
+def with_named_shapes(run: Any) -> Any:
     """Turns flax's error of parameters that do not go with the inputs into a ValueError."""
 
-    def runnamed(cell: nn.RNNCellBase, state: Any, xs: Any) -> Any:
+    def run_named(cell: nn.RNNCellBase, state: Any, xs: Any) -> Any:
         try:
             return run(cell, state, xs)
         except flax.errors.ScopeParamShapeError as error:
@@ -35,7 +35,7 @@ def named(run: Any) -> Any:
                 f"not go with the parameters given: {str(error).split(' (https')[0]}"
             ) from error
 
-    return runnamed
+    return run_named
 
 
 def checked_lengths(lengths: ArrayLike, batch_size: int, num_steps: int) -> jax.Array:

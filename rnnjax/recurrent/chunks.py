@@ -1,34 +1,28 @@
-"""The plain scan of a cell over time, whole or in pieces: `remat`, and truncated derivatives."""
+"""The plain scan of a cell over time, whole or in chunks: `remat`, and truncated derivatives."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from rnnjax.cells.wrappers.noise import VARIATIONAL
-from rnnjax.recurrent.arguments import named
+from rnnjax.recurrent.arguments import with_named_shapes
+from rnnjax.recurrent.factored import Steps
 
 
-class Steps(NamedTuple):
-    """What the scan walks over, a row a step."""
-
-    inputs: jax.Array  # [T, B, F]
-    valid: jax.Array | None  # [T, B], whether a step counts; None: all do
-
-
-def piece_length(num_steps: int, remat: bool, truncate_every: int | None) -> int:
+def chunk_length(num_steps: int, remat: bool, truncate_every: int | None) -> int:
     """Returns how many steps go together: all, sqrt(T) of them, or what truncation asks for."""
     return min(
         truncate_every or (math.ceil(math.sqrt(num_steps)) if remat else num_steps), num_steps
     )
 
 
-def cut_to_pieces(inputs: jax.Array, lengths: jax.Array | None, piece: int) -> Steps:
-    """Returns the steps of inputs `[T, B, F]`, with padding so that all pieces are whole."""
+def cut_into_chunks(inputs: jax.Array, lengths: jax.Array | None, chunk: int) -> Steps:
+    """Returns the steps of inputs `[T, B, F]`, with padding so that all chunks are whole."""
     num_steps, batch_size = inputs.shape[:2]
-    padding = -num_steps % piece
+    padding = -num_steps % chunk
     if lengths is None and not padding:
         return Steps(inputs, None)
     ends = jnp.full((batch_size,), num_steps, jnp.int32) if lengths is None else lengths
@@ -38,14 +32,14 @@ def cut_to_pieces(inputs: jax.Array, lengths: jax.Array | None, piece: int) -> S
     return Steps(jax.vmap(where)(valid, inputs, jnp.zeros_like(inputs)), valid)
 
 
-def scan_pieces(
+def scan_chunks(
     step: Any,
     cell: nn.RNNCellBase,
     state: Any,
     steps: Steps,
     lengths: jax.Array | None,
     *,
-    piece: int,
+    chunk: int,
     reverse: bool,
     remat: bool,
     truncate: bool,
@@ -57,12 +51,12 @@ def scan_pieces(
       step: takes one of `steps`.
       cell: bound to its parameters.
       state: before the first step, with the cell's carry in a field `carry`.
-      steps: as `cut_to_pieces` returns them.
+      steps: as `cut_into_chunks` returns them.
       lengths: `[B]`; None: all steps count.
-      piece: steps of a piece.
+      chunk: steps of a chunk.
       reverse: go from the last step to the first.
-      remat: compute the inside of a piece again for the gradient.
-      truncate: stop gradients between pieces.
+      remat: compute the inside of a chunk again for the gradient.
+      truncate: stop gradients between chunks.
       unroll_factor: steps in one iteration of the compiled loop.
 
     Returns:
@@ -72,11 +66,11 @@ def scan_pieces(
     if remat:
         run = nn.remat(run, prevent_cse=False)
     num_steps, batch_size = steps.inputs.shape[:2]
-    count = num_steps // piece
+    count = num_steps // chunk
     if count == 1:
-        return named(run)(cell, state, steps)
+        return with_named_shapes(run)(cell, state, steps)
 
-    def run_piece(cell: nn.RNNCellBase, state: Any, now: Any) -> tuple[Any, Any]:
+    def run_chunk(cell: nn.RNNCellBase, state: Any, now: Any) -> tuple[Any, Any]:
         is_first, steps = now
         if truncate:
             carry = jax.tree.map(
@@ -85,12 +79,12 @@ def scan_pieces(
             state = state._replace(carry=carry)
         return run(cell, state, steps)
 
-    # By sequence: backwards, a short one starts in an earlier piece than a long one.
+    # By sequence: backwards, a short one starts in an earlier chunk than a long one.
     order = jnp.arange(count, dtype=jnp.int32)[:, None]
     ends = jnp.full((batch_size,), num_steps, jnp.int32) if lengths is None else lengths
-    is_first = order >= (ends - 1) // piece if reverse else order == jnp.zeros_like(ends)
-    pieces = jax.tree.map(lambda leaf: leaf.reshape(count, piece, *leaf.shape[1:]), steps)
-    state, kept = named(_lift(run_piece, reverse))(cell, state, (is_first, pieces))
+    is_first = order >= (ends - 1) // chunk if reverse else order == jnp.zeros_like(ends)
+    chunks = jax.tree.map(lambda leaf: leaf.reshape(count, chunk, *leaf.shape[1:]), steps)
+    state, kept = with_named_shapes(_lift(run_chunk, reverse))(cell, state, (is_first, chunks))
     return state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), kept)
 
 

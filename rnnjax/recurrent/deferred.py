@@ -1,10 +1,21 @@
-"""A recurrence of products and pointwise arithmetic, and its derivative.
+"""A factored cell over time, with the gradient of its weights deferred to after the loop.
 
-JAX's own derivative of a `scan` adds up the gradient of each weight in the loop, a product and a
-pass over the whole matrix a step, and keeps more than it needs of every gate. Here the products
-with weights take the derivative of all of time at once, in one product after the loop (Appleyard
-et al., "Optimizing performance of recurrent neural networks on GPUs", 2016), and of a step is kept
-what its transcendental functions returned: everything else is cheap to compute again.
+A step is products z_t = A(W; c_{t-1}, x_t), affine in carry and inputs, then arithmetic
+(c_t, y_t) = f(c_{t-1}, z_t). Differentiated forwards:
+
+    dz_t = A(dW; c_{t-1}, x_t) + A_x(W) dx_t  +  A_c(W) dc_{t-1}  =  d_t + A_c(W) dc_{t-1}
+    (dc_t, dy_t) = f'_t (dc_{t-1}, dz_t)
+
+All c_{t-1} being known, d_t does not wait for the loop: it is one product for all of time. JAX
+transposes this. With z'_t for the cotangent of z_t, the loop then runs backwards over
+
+    (c'_{t-1}, z'_t) = f'_t^T (c'_t, y'_t),    c'_{t-1} += A_c(W)^T z'_t
+
+and after it one product gives dL/dW = sum_t [x_t, c_{t-1}]^T z'_t and another dL/dx_t = A_x^T z'_t
+(Appleyard et al., "Optimizing performance of recurrent neural networks on GPUs", 2016). JAX's own
+derivative of a scan adds dL/dW up in the loop, a product and a pass over the whole matrix a step,
+and keeps more than it needs of every gate. Here a step keeps what its transcendental functions
+returned: everything else is cheap to compute again.
 """
 
 import functools
@@ -13,59 +24,54 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
-from rnnjax.recurrent.dependence import first_alike
+from rnnjax.cells.linear import multiply
 
-# params, state, input of the step -> products
-Products = Callable[[Any, Any, jax.Array], Any]
-# state, whether the step counts, products -> new state, what is kept of the step
-Pointwise = Callable[[Any, jax.Array | None, Any], tuple[Any, Any]]
+# The state before a step, whether the step counts, products -> the state after it, its results.
+Pointwise = Callable[[Any, Array | None, Any], tuple[Any, Any]]
 
-# What is dear to compute again; a choice of speed alone.
+# What is expensive to compute again; a choice of speed alone.
 TRANSCENDENTAL = ("tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "erf", "sin", "cos")
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
-def recur(
-    products: Products,
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def scan_deferred(
     pointwise: Pointwise,
     reverse: bool,
     unroll_factor: int,
-    params: Any,
+    products: Any,
     state: Any,
-    inputs: jax.Array,
-    valid: jax.Array | None,
+    inputs: Float[Array, "T B *F"],
+    valid: Bool[Array, "T B"] | None,
 ) -> tuple[Any, Any]:
-    """Runs `pointwise(state, valid, products(params, state, x))` over all of time.
+    """Runs `pointwise(state, valid, multiply(products, state.carry, x, 1))` over all of time.
 
     Its values and derivatives, of any order and in either mode, are those of the `jax.lax.scan` it
     stands for; in bfloat16, the gradient of a weight is rounded once more, after the sum over time.
-    Both functions are pure and close over no traced array (`factored` sees to that).
 
     Args:
-      products: affine in state and input together, and row by row.
-      pointwise: the rest of the step.
+      pointwise: pure; it closes over no traced array.
       reverse: go from the last step to the first.
       unroll_factor: steps in one iteration of the compiled loop.
-      params: a tree of weights.
-      state: before the first step, leaves `[B, ...]`, floating.
+      products: declared products (`rnnjax.cells.linear`).
+      state: before the first step, leaves `[B, ...]`, floating; its field `carry` is the cell's.
       inputs: `[T, B, F]`.
       valid: `[T, B]`, passed on to `pointwise`; or None.
 
     Returns:
-      The state after the last step, and what was kept of all steps, leaves `[T, ...]`.
+      The state after the last step, and the results of all steps, leaves `[T, ...]`.
     """
 
-    def step(state: Any, now: tuple[jax.Array, jax.Array | None]) -> tuple[Any, Any]:
-        x, valid = now
-        return pointwise(state, valid, products(params, state, x))
+    def step(state: Any, x_and_valid: tuple[Array, Array | None]) -> tuple[Any, Any]:
+        x, valid = x_and_valid
+        return pointwise(state, valid, multiply(products, state.carry, x, 1))
 
     return jax.lax.scan(step, state, (inputs, valid), reverse=reverse, unroll=unroll_factor)
 
 
-@recur.defjvp
+@scan_deferred.defjvp
 def _differentiate(
-    products: Products,
     pointwise: Pointwise,
     reverse: bool,
     unroll_factor: int,
@@ -73,55 +79,71 @@ def _differentiate(
     tangents: tuple[Any, ...],
 ) -> tuple[Any, Any]:
     """Written forwards; JAX transposes it, which turns the big product into that of the weights."""
-    params, state, inputs, valid = primals
-    params_dot, state_dot, inputs_dot, _ = tangents
+    products, state, inputs, valid = primals
+    products_dot, state_dot, inputs_dot, _ = tangents
 
-    def forward(state: Any, now: tuple[jax.Array, jax.Array | None]) -> tuple[Any, Any]:
-        x, valid = now
+    def forward(state: Any, x_and_valid: tuple[Array, Array | None]) -> tuple[Any, Any]:
+        x, valid = x_and_valid
         finish = jax.checkpoint(
-            lambda state, found: pointwise(state, valid, found),
+            lambda state, arrays: pointwise(state, valid, arrays),
             policy=lambda primitive, *_, **__: primitive.name in TRANSCENDENTAL,
             prevent_cse=False,
         )
-        (new_state, kept), pull_back = jax.vjp(finish, state, products(params, state, x))
-        return new_state, (kept, state, pull_back)
+        (new_state, results), pull_back = jax.vjp(
+            finish, state, multiply(products, state.carry, x, 1)
+        )
+        return new_state, (results, state, pull_back)
 
     steps = (inputs, valid)
-    final, found = jax.lax.scan(forward, state, steps, reverse=reverse, unroll=unroll_factor)
-    # A state that the derivative reads comes twice, and XLA would keep both.
-    first = jax.tree.map(lambda leaf: leaf[0], steps)
-    same = first_alike(lambda *arguments: forward(*arguments)[1], state, first)
-    leaves, structure = jax.tree.flatten(found)
-    kept, states, pull_backs = structure.unflatten([leaves[n] for n in same])
+    final, stacked = jax.lax.scan(forward, state, steps, reverse=reverse, unroll=unroll_factor)
+    # A state that the derivative reads is an output of the scan twice, and XLA would keep both.
+    first_step = jax.tree.map(lambda leaf: leaf[0], steps)
+    originals = _first_occurrences(lambda *arguments: forward(*arguments)[1], state, first_step)
+    leaves, structure = jax.tree.flatten(stacked)
+    results, states, pull_backs = structure.unflatten([leaves[n] for n in originals])
 
-    # By what weights and inputs change, the products of all steps change by:
-    def flat(leaf: jax.Array) -> jax.Array:
-        return leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])
-
-    rows = jax.tree.map(flat, states)
-    _, found_dot = jax.jvp(
-        lambda params, inputs: products(params, rows, flat(inputs)),
-        (params, inputs),
-        (params_dot, inputs_dot),
-    )
-    found_dot = jax.tree.map(
-        lambda leaf: leaf.reshape(*inputs.shape[:2], *leaf.shape[1:]), found_dot
-    )
-    nowhere, nothing = jax.tree.map(jnp.zeros_like, state), jnp.zeros_like(inputs[0])
-    result = (final, jax.tree.map(lambda leaf: leaf[0], kept))
+    arrays_dot = _products_tangent(products, states, inputs, products_dot, inputs_dot)
+    zero_carry, zero_inputs = jax.tree.map(jnp.zeros_like, state.carry), jnp.zeros_like(inputs[0])
+    one_result = (final, jax.tree.map(lambda leaf: leaf[0], results))
 
     # The same at each step, so that what it makes of the weights is made once.
-    _, by_state = jax.linearize(lambda state: products(params, state, nothing), nowhere)
+    _, of_carry = jax.linearize(lambda carry: multiply(products, carry, zero_inputs, 1), zero_carry)
 
-    # What it would otherwise keep of a step are the slopes of all gates.
+    # Without `checkpoint` the slopes of all gates would be kept for each step.
     @functools.partial(jax.checkpoint, prevent_cse=False)
-    def change(state_dot: Any, now: tuple[Any, Any]) -> tuple[Any, Any]:
-        found_dot, pull_back = now
-        found_dot = jax.tree.map(jnp.add, found_dot, by_state(state_dot))
-        ((state_dot, kept_dot),) = jax.linear_transpose(pull_back, result)((state_dot, found_dot))
-        return state_dot, kept_dot
+    def push_forward(state_dot: Any, step: tuple[Any, Any]) -> tuple[Any, Any]:
+        arrays_dot, pull_back = step
+        arrays_dot = jax.tree.map(jnp.add, arrays_dot, of_carry(state_dot.carry))
+        ((state_dot, results_dot),) = jax.linear_transpose(pull_back, one_result)(
+            (state_dot, arrays_dot)
+        )
+        return state_dot, results_dot
 
-    final_dot, kept_dot = jax.lax.scan(
-        change, state_dot, (found_dot, pull_backs), reverse=reverse, unroll=unroll_factor
+    final_dot, results_dot = jax.lax.scan(
+        push_forward, state_dot, (arrays_dot, pull_backs), reverse=reverse, unroll=unroll_factor
     )
-    return (final, kept), (final_dot, kept_dot)
+    return (final, results), (final_dot, results_dot)
+
+
+def _products_tangent(
+    products: Any, states: Any, inputs: Array, products_dot: Any, inputs_dot: Any
+) -> Any:
+    """Returns by what the products `[T, B, ...]` change with weights and inputs: d_t above."""
+
+    def flat(leaf: Array) -> Array:
+        return leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])
+
+    carries = jax.tree.map(flat, states.carry)
+    _, arrays_dot = jax.jvp(
+        lambda products, inputs: multiply(products, carries, flat(inputs), 1),
+        (products, inputs),
+        (products_dot, inputs_dot),
+    )
+    return jax.tree.map(lambda leaf: leaf.reshape(*inputs.shape[:2], *leaf.shape[1:]), arrays_dot)
+
+
+def _first_occurrences(function: Callable[..., Any], *arguments: Any) -> list[int]:
+    """Returns for each leaf of the result the number of the first that is the same array."""
+    seen: dict[int, int] = {}
+    results = jax.make_jaxpr(function)(*arguments).jaxpr.outvars
+    return [seen.setdefault(id(result), n) for n, result in enumerate(results)]

@@ -1,115 +1,174 @@
-"""Which cells `deferred` can run: told by tracing them, before anything is computed."""
+"""Factored cells over time: which cells can be run as products and arithmetic, and what that takes.
 
-import functools
-from collections.abc import Callable
-from typing import Any
+A cell declares its products, so that they are affine and keep examples apart by construction. What
+is checked here is what a declaration cannot tell: that the arithmetic is pure, and has a derivative
+that can be transposed.
+"""
 
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
-from flax.linen.module import _global_interceptor_stack
+from jax.core import Tracer
+from jax.extend.core import jaxprs_in_params
+from jaxtyping import Array, Bool, Float
 
+from rnnjax import compat
 from rnnjax.cells.base import Cell
+from rnnjax.cells.linear import multiply
 from rnnjax.cells.wrappers.dropout import DropoutCell
-from rnnjax.recurrent import dependence, gpu
-from rnnjax.recurrent.deferred import recur
+from rnnjax.recurrent.deferred import Pointwise
+from rnnjax.recurrent.stack import Stack
 
-# state, whether the step counts, new carry, output -> new state, what is kept of the step
-Advance = Callable[[Any, jax.Array | None, Any, jax.Array], tuple[Any, Any]]
+# The state before a step, whether it counts, the new carry, the output -> the state after it and
+# the step's results.
+Advance = Callable[[Any, Array | None, Any, Array], tuple[Any, Any]]
 
-# Whose gradient may be another function than a derivative, and no linear one; which has none.
-UNFIT = {"custom_vjp_call", "while"}
+# Their gradient may be another function than the derivative's transpose, or there is none.
+NOT_TRANSPOSABLE = {"custom_vjp_call", "while"}
 
 
-def split_cell(cell: nn.RNNCellBase) -> Cell | None:
-    """Returns the cell itself, without wrappers that do nothing, if its step can be split."""
-    if _global_interceptor_stack:  # of flax: they are to see every call
-        return None
-    settings: Any = jax.config
-    if settings.jax_disable_jit:  # a scan is a Python loop then, each step with a derivative of its
-        return None  # own, which cannot be stacked
+class UnavailableError(ValueError):
+    """A cell cannot be unrolled by an implementation; the message says why."""
+
+
+class Steps(NamedTuple):
+    """What the scan walks over, a row a step."""
+
+    inputs: Float[Array, "T B *F"]
+    valid: Bool[Array, "T B"] | None  # whether a step counts; None: all do
+
+
+class Factored(NamedTuple):
+    """A cell with its parameters, as products and arithmetic."""
+
+    cell: Cell
+    params: Any
+    products: Any  # declared, of `rnnjax.cells.linear`
+    pointwise: Pointwise  # pure: closes over no traced array
+
+
+def without_idle_wrappers(cell: nn.RNNCellBase) -> nn.RNNCellBase:
+    """Returns the cell inside of wrappers that do nothing."""
     while type(cell) is DropoutCell and cell.is_idle:
         cell = cell.inner
-    return cell if isinstance(cell, Cell) and cell.is_split else None
+    return cell
 
 
-def run_split(
-    cell: Cell,
-    advance: Advance,
-    state: Any,
-    inputs: jax.Array,
-    valid: jax.Array | None,
-    reverse: bool,
-    unroll_factor: int,
-) -> tuple[Any, Any] | None:
-    """Runs a cell by `recur`, where that can be.
+def factored_layers(cell: nn.RNNCellBase) -> tuple[nn.RNNCellBase, ...]:
+    """Returns the layers of a stack, if each may go over all of time before the next one does.
+
+    Empty for what is no stack, for one that drops between layers, and unless all layers are
+    factored.
+    """
+    if type(cell) is not Stack or cell.drops:
+        return ()
+    try:
+        for layer in cell.cells:
+            _check_cell(without_idle_wrappers(layer))
+    except UnavailableError:
+        return ()
+    return tuple(cell.cells)
+
+
+def factor(cell: nn.RNNCellBase, advance: Advance, state: Any, steps: Steps) -> Factored:
+    """Takes a cell apart.
 
     Args:
-      cell: bound to its parameters, as `split_cell` returns it.
-      advance: see there.
-      state: has the cell's carry in a field `carry`.
-      inputs: see `recur`.
-      valid: see `recur`.
-      reverse: see `recur`.
-      unroll_factor: see `recur`.
+      cell: bound to its parameters.
+      advance: what is done with a step's carry and output.
+      state: before the first step, leaves `[B, ...]`, with the cell's carry in a field `carry`.
+      steps: all of time.
 
-    Returns:
-      What `recur` does; None where that cannot be: if the arithmetic after the products has
-      parameters of its own, whose gradient a loop has to add up anyway, or a derivative given by
-      `jax.custom_vjp`; if the products are not affine in state and inputs together, or mix rows;
-      if one of them needs more than its arguments; if state or products are not floating rows of
-      the batch; if parameters are drawn at random; or if an array is explicitly sharded.
+    Raises:
+      UnavailableError: if the cell is not factored, or its arithmetic is not pure or cannot be
+        transposed; saying why.
     """
-    counters = {} if cell.scope is None else cell.scope.rng_counters
-    before = dict(counters)
-    params = cell.cast_parameters(state.carry, inputs[0])
-    if any(counters[name] != count for name, count in before.items() if name != "params"):
-        return None  # drawn at random, which the scan does anew at each step
-    pure, dtype = cell.copy(parent=None, name=None), jax.tree.leaves(params)[0].dtype
+    cell = without_idle_wrappers(cell)
+    _check_cell(cell)
+    _check_arrays(state, steps)
+    assert isinstance(cell, Cell)
+    params = cell.checked_parameters(state.carry, steps.inputs[0])
+    if read := [name for name in cell.pointwise_params if getattr(params, name) is not None]:
+        raise UnavailableError(
+            f"its arithmetic has parameters of its own ({', '.join(read)}), whose gradient a loop "
+            "has to add up anyway"
+        )
+    pure = cell.copy(parent=None, name=None)
+    _check_not_random(pure, cell, steps.inputs[0])
+    products, dtype = cell.declare(params), cell.output_dtype(params)
+    # Shapes alone, so that the arithmetic cannot close over a traced parameter.
+    shapes = jax.eval_shape(lambda: params)
+    declared = jax.eval_shape(lambda: products)
 
-    def products(params: Any, state: Any, x: jax.Array) -> Any:
-        return pure.products(params, state.carry, x)
-
-    def finish(params: Any, state: Any, valid: jax.Array | None, found: Any) -> tuple[Any, Any]:
-        carry, outputs = pure.pointwise(params, state.carry, found)
+    def pointwise(state: Any, valid: Array | None, arrays: Any) -> tuple[Any, Any]:
+        carry, outputs = pure.finish(shapes, state.carry, declared, arrays)
         return advance(state, valid, carry, outputs.astype(dtype))
 
-    def change(params: Any, moving: Any, moving_dot: Any) -> Any:
-        return jax.jvp(lambda moving: products(params, *moving), (moving,), (moving_dot,))[1]
+    _check_pointwise(pointwise, products, state, steps)
+    return Factored(cell, params, products, pointwise)
 
-    moving, first = (state, inputs[0]), None if valid is None else valid[0]
-    arrays = jax.tree.leaves((params, state, inputs))
-    if any(axis is not None for leaf in arrays for axis in jax.typeof(leaf).sharding.spec):
-        return None  # explicitly sharded: all of time as rows would need another layout
-    if any(leaf.shape[:1] != inputs.shape[1:2] for leaf in jax.tree.leaves(state)):
-        return None  # no row of a batch
+
+def _check_cell(cell: nn.RNNCellBase) -> None:
+    settings: Any = jax.config
+    if compat.has_interceptors():
+        raise UnavailableError("flax's interceptors are to see each call of the cell")
+    if settings.jax_disable_jit:  # a scan is a Python loop then, whose residuals do not stack
+        raise UnavailableError("jax.disable_jit is on")
+    if not isinstance(cell, Cell):
+        raise UnavailableError("it is no rnnjax.cells.Cell, which declares its products")
+    if not cell.is_factored:
+        raise UnavailableError("its step is given as a whole, not as products and arithmetic")
+
+
+def _check_arrays(state: Any, steps: Steps) -> None:
+    batch_size = steps.inputs.shape[1]
+    for leaf in jax.tree.leaves((state, steps.inputs)):
+        if any(axis is not None for axis in jax.typeof(leaf).sharding.spec):
+            raise UnavailableError("an array is explicitly sharded")
+    for leaf in jax.tree.leaves(state):
+        if leaf.shape[:1] != (batch_size,) or not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise UnavailableError(f"its carry has a leaf {leaf.dtype}{[*leaf.shape]}")
+    if not jnp.issubdtype(steps.inputs.dtype, jnp.floating):
+        raise UnavailableError(f"its inputs are of type {steps.inputs.dtype}")
+
+
+def _check_not_random(pure: Cell, cell: Cell, inputs: Array) -> None:
+    """Parameters that are drawn at random are new at each step: without a stream there are none."""
+    variables = {"params": cell.variables["params"]}
     try:
-        unread = jax.tree.map(lambda p: np.broadcast_to(np.zeros((), p.dtype), p.shape), params)
-        pointwise = functools.partial(finish, unread)
-        found = jax.eval_shape(products, params, *moving)
-        jax.eval_shape(pointwise, state, first, found)
-        if any(not jnp.issubdtype(a.dtype, jnp.floating) for a in jax.tree.leaves((state, found))):
-            return None
-        arithmetic = jax.make_jaxpr(finish)(params, state, first, found)
-        slope = jax.make_jaxpr(change)(params, moving, moving)
-        of_rows = dependence.trace_rows(products, params, *moving)
-    except Exception:
-        # Of the cell itself it may work: a copy has no random streams and no modules of its own.
-        return None
-    if (
-        any(map(dependence.closes_over_traced, (arithmetic, slope)))
-        or dependence.needs(arithmetic, params, state, first, found)[0]
-        or dependence.needs(slope, params, moving, moving)[1]
-        or dependence.mixes_rows(of_rows)
-        or not UNFIT.isdisjoint(dependence.primitives(arithmetic.jaxpr))
-        or arithmetic.effects
-    ):
-        return None
-    if gpu.faster(cell, (params, state, inputs)) == "fused":
-        from rnnjax.recurrent.gpu.fused import recur_fused
+        jax.eval_shape(
+            lambda: pure.apply(variables, inputs.shape[-1], method=type(cell).parameters)
+        )
+    except flax.errors.InvalidRngError as error:
+        raise UnavailableError("its parameters are drawn at random at each step") from error
 
-        run = recur_fused(products, pointwise, reverse, params, state, inputs, valid)
-        if run is not None:
-            return run
-    return recur(products, pointwise, reverse, unroll_factor, params, state, inputs, valid)
+
+def _check_pointwise(pointwise: Pointwise, products: Any, state: Any, steps: Steps) -> None:
+    inputs, valid = jax.tree.map(lambda leaf: leaf[0], steps)
+    arrays = jax.eval_shape(lambda state, x: multiply(products, state.carry, x, 1), state, inputs)
+    try:
+        traced = jax.make_jaxpr(pointwise)(state, valid, arrays)
+    except Exception as error:
+        # A cell bound to its variables may well do what its pure copy cannot: use random streams,
+        # modules of its own. If not, the scan raises what it has to say.
+        raise UnavailableError(
+            f"its arithmetic needs more than its arguments ({type(error).__name__}: {error})"
+        ) from error
+    if any(isinstance(constant, Tracer) for constant in traced.consts):
+        raise UnavailableError("its arithmetic reads a traced array, such as a field of the cell")
+    if not NOT_TRANSPOSABLE.isdisjoint(_primitives(traced.jaxpr)) or traced.effects:
+        raise UnavailableError(
+            "its arithmetic has a custom_vjp, a loop of unknown length or effects"
+        )
+
+
+def _primitives(jaxpr: Any) -> Iterator[str]:
+    """Yields the names of all primitives, also of inner functions."""
+    for eqn in jaxpr.eqns:
+        yield eqn.primitive.name
+        for inner in jaxprs_in_params(eqn.params):
+            yield from _primitives(inner)

@@ -7,18 +7,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+from jaxtyping import Array
 
-from rnnjax.recurrent import gpu
 from rnnjax.recurrent.arguments import (
     check_choice,
     check_count,
     check_initial_carry,
     checked_lengths,
 )
-from rnnjax.recurrent.chunks import Steps, cut_to_pieces, piece_length, scan_pieces, where
-from rnnjax.recurrent.factored import run_split, split_cell
+from rnnjax.recurrent.chunks import chunk_length, cut_into_chunks, scan_chunks, where
+from rnnjax.recurrent.factored import Steps, UnavailableError, factored_layers
+from rnnjax.recurrent.implementations import IMPLEMENTATIONS, Implementation, candidates, run
 from rnnjax.recurrent.outputs import output_source, output_struct
-from rnnjax.recurrent.stack import Stack
 
 
 class Unrolled(NamedTuple):
@@ -46,6 +46,7 @@ def unroll(
     remat: bool = False,
     truncate_every: int | None = None,
     unroll_factor: int = 1,
+    implementation: Implementation = "auto",
 ) -> Unrolled:
     """Runs a cell over a batch of sequences: TF1's `dynamic_rnn`.
 
@@ -64,7 +65,7 @@ def unroll(
     >>> outputs.shape, carry.hidden.shape
     ((2, 7, 4), (2, 4))
 
-    A long sequence can come in pieces: the carry of one is the `initial_carry` of the next.
+    A long sequence can come in parts: the carry of one is the `initial_carry` of the next.
 
     Args:
       cell: the cell, bound to its parameters.
@@ -84,14 +85,20 @@ def unroll(
         gradients for about a third more time. What is asked for of every step, outputs or carries,
         still takes its T-fold memory.
       truncate_every: steps after which gradients stop: truncated backpropagation through time
-        (Williams & Peng, 1990), in consecutive pieces. With `remat`, each piece is computed again,
+        (Williams & Peng, 1990), in consecutive chunks. With `remat`, each chunk is computed again,
         and keeps what its own steps need.
       unroll_factor: steps in one iteration of the compiled loop.
+      implementation: what runs the steps. "scan": a `jax.lax.scan` of the cell. "deferred": the
+        same, with the gradient of the weights in one product after the loop (`deferred.py`).
+        "cudnn": cuDNN's LSTM. "fused": one kernel for all of time. "auto": what is fastest on the
+        backend of those that the cell allows, by the table in `implementations.py`. A stack goes
+        layer by layer.
 
     Raises:
-      ValueError: if the shapes of inputs, lengths or initial carry do not fit, or an option has a
-        value that makes no sense.
+      ValueError: if the shapes of inputs, lengths or initial carry do not fit, an option has a
+        value that makes no sense, or the implementation cannot be had for this cell.
     """
+    check_choice("implementation", implementation, IMPLEMENTATIONS)
     check_choice("return_outputs", return_outputs, ("all", "last"))
     check_choice("return_carry", return_carry, ("all", "last"))
     check_count("unroll_factor", unroll_factor)
@@ -117,19 +124,21 @@ def unroll(
     else:
         check_initial_carry(initial_carry, own_carry)
 
-    options = {
+    options: Any = {
         "reverse": reverse,
         "return_carry": return_carry,
         "remat": remat,
         "truncate_every": truncate_every,
         "unroll_factor": unroll_factor,
+        "implementation": implementation,
     }
-    by_layer = type(cell) is Stack and not (remat or truncate_every or cell.drops)
-    if by_layer and all(map(split_cell, cell.cells)):
+    in_chunks = remat or truncate_every is not None
+    layers = () if in_chunks or implementation == "scan" else factored_layers(cell)
+    if layers:
         carries = []
-        for layer, start in zip(cell.cells, initial_carry, strict=True):
-            shown = return_outputs if layer is cell.cells[-1] else "all"
-            inputs, carry = _unroll(layer, inputs, start, lengths, shown, **options)
+        for layer, start in zip(layers, initial_carry, strict=True):
+            which = return_outputs if layer is layers[-1] else "all"
+            inputs, carry = _unroll(layer, inputs, start, lengths, which, **options)
             carries.append(carry)
         outputs, carry = inputs, tuple(carries)
     else:
@@ -143,9 +152,9 @@ def unroll(
 
 def _unroll(
     cell: nn.RNNCellBase,
-    inputs: jax.Array,
+    inputs: Array,
     initial_carry: Any,
-    lengths: jax.Array | None,
+    lengths: Array | None,
     return_outputs: str,
     *,
     reverse: bool,
@@ -153,53 +162,61 @@ def _unroll(
     remat: bool,
     truncate_every: int | None,
     unroll_factor: int,
+    implementation: Implementation,
 ) -> Unrolled:
     """Does what `unroll` does, with the time first."""
     num_steps = inputs.shape[0]
-    piece = piece_length(num_steps, remat, truncate_every)
-    # Where only the last output is asked for, it travels with the carry, if it is not a part of it
-    # anyway: T of them would have to be kept, and their gradients, which are zero.
-    last, source = None, None
-    if return_outputs == "last":
-        struct = output_struct(cell, initial_carry, inputs.shape[1:], inputs.dtype)
-        last = jnp.zeros(struct.shape, struct.dtype)
-        if truncate_every is None:  # which would stop what a short sequence's carry takes back
-            source = output_source(cell, initial_carry, inputs.shape[1:], inputs.dtype)
+    chunk = chunk_length(num_steps, remat, truncate_every)
+    last, source = _last_output(cell, initial_carry, inputs, return_outputs, truncate_every)
     state = _State(initial_carry, last if source is None else None)
-    steps, keeps_outputs = cut_to_pieces(inputs, lengths, piece), return_outputs == "all"
+    steps = cut_into_chunks(inputs, lengths, chunk)
+    every_output, every_carry = return_outputs == "all", return_carry == "all"
 
-    def advance(state: _State, valid: jax.Array | None, carry: Any, y: Any) -> tuple[_State, Any]:
-        """Returns the state after a step, and what is kept of it."""
+    def advance(state: _State, valid: Array | None, carry: Any, y: Array) -> tuple[_State, Any]:
+        """Returns the state after a step, and what is returned of it."""
         if valid is not None:
             carry = jax.tree.map(functools.partial(where, valid), carry, state.carry)
             y = where(valid, y, jnp.zeros_like(y) if state.last is None else state.last)
-        kept = (y if keeps_outputs else None, carry if return_carry == "all" else None)
-        return _State(carry, None if state.last is None else y), kept
+        results = (y if every_output else None, carry if every_carry else None)
+        return _State(carry, None if state.last is None else y), results
 
-    def step(cell: nn.RNNCellBase, state: _State, now: Steps) -> tuple[_State, Any]:
-        return advance(state, now.valid, *cell(state.carry, now.inputs))
+    def step(cell: nn.RNNCellBase, state: _State, step: Steps) -> tuple[_State, Any]:
+        return advance(state, step.valid, *cell(state.carry, step.inputs))
 
-    run: Any = None
-    if not remat and truncate_every is None and (split := split_cell(cell)) is not None:
-        if return_carry == "last" and gpu.faster(split, (state, steps)) == "cudnn":
-            from rnnjax.recurrent.gpu.cudnn import run_cudnn
-
-            run = run_cudnn(split, initial_carry, *steps, reverse)
-            run = run and (_State(run[0], None), (run[1], None))
-        run = run or run_split(split, advance, state, *steps, reverse, unroll_factor)
-    state, (outputs, carries) = run or scan_pieces(
+    result = None
+    for name in candidates(implementation, cell):
+        try:
+            if remat or truncate_every is not None:
+                raise UnavailableError("remat and truncate_every are the scan's alone")
+            result = run(
+                name,
+                cell,
+                advance,
+                state,
+                steps,
+                reverse=reverse,
+                unroll_factor=unroll_factor,
+                every_carry=every_carry,
+            )
+            break
+        except UnavailableError as error:
+            if implementation != "auto":
+                raise ValueError(
+                    f"implementation={name!r} cannot be had for {type(cell).__name__}: {error}"
+                ) from error
+    state, (outputs, carries) = result or scan_chunks(
         step,
         cell,
         state,
         steps,
         lengths,
-        piece=piece,
+        chunk=chunk,
         reverse=reverse,
         remat=remat,
         truncate=truncate_every is not None,
         unroll_factor=unroll_factor,
     )
-    if num_steps % piece:
+    if num_steps % chunk:
         outputs, carries = jax.tree.map(lambda leaf: leaf[:num_steps], (outputs, carries))
     if last is not None and source is not None:
         outputs = jax.tree.leaves(state.carry)[source]
@@ -207,7 +224,28 @@ def _unroll(
             outputs = where(lengths > 0, outputs, last)
     elif last is not None:
         outputs = state.last
-    return Unrolled(outputs, carries if return_carry == "all" else state.carry)
+    return Unrolled(outputs, carries if every_carry else state.carry)
+
+
+def _last_output(
+    cell: nn.RNNCellBase,
+    carry: Any,
+    inputs: Array,
+    return_outputs: str,
+    truncate_every: int | None,
+) -> tuple[Array | None, int | None]:
+    """Returns the last output of no step at all, zeros, and which leaf of the carry an output is.
+
+    Where only the last output is asked for, it travels with the carry, if it is not a part of it
+    anyway: T of them would have to be stored, and their gradients, which are zero.
+    """
+    if return_outputs == "all":
+        return None, None
+    struct = output_struct(cell, carry, inputs.shape[1:], inputs.dtype)
+    last = jnp.zeros(struct.shape, struct.dtype)
+    if truncate_every is not None:  # it would stop what a short sequence's carry takes back
+        return last, None
+    return last, output_source(cell, carry, inputs.shape[1:], inputs.dtype)
 
 
 def _swap(x: jax.Array) -> jax.Array:

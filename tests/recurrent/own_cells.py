@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell, DropoutCell, GRUCell, LSTMCell
+from rnnjax.cells.linear import Dense, Inputs
 from rnnjax.recurrent.stack import Stack
 
 
@@ -34,8 +35,8 @@ class Leaky(Cell):
         )
 
     @nn.nowrap
-    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
-        return jnp.concatenate([inputs, carry.state], -1) @ params.kernel + params.bias
+    def products(self, params: Any) -> Any:
+        return Dense(("inputs", "state"), params.kernel, params.bias)
 
     @nn.nowrap
     def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
@@ -47,51 +48,84 @@ class Multiplicative(Leaky):
     """Affine in the inputs and in the state, but not in both together (Wu et al., 2016)."""
 
     @nn.nowrap
-    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
+    def step(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
         kernel_x, kernel_h = jnp.split(params.kernel, [inputs.shape[-1]])
-        return (inputs @ kernel_x) * (carry.state @ kernel_h) + params.bias
+        product = (inputs @ kernel_x) * (carry.state @ kernel_h) + params.bias
+        return self.pointwise(params, carry, product)
 
 
 class Centred(Leaky):
     """Subtracts the mean of the batch."""
 
     @nn.nowrap
-    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
-        found = super().products(params, carry, inputs)
-        return found - found.mean(0)
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, products - products.mean(0))
 
 
 class Shared(Leaky):
     """Each example divided by how many there are."""
 
     @nn.nowrap
-    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
-        return super().products(params, carry, inputs) / inputs.shape[0]
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, products / products.shape[0])
 
 
 class Placed(Leaky):
     """Each example moved by its place in the batch."""
 
     @nn.nowrap
-    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
-        found = super().products(params, carry, inputs)
-        return found + params.bias * jnp.arange(found.shape[0], dtype=found.dtype)[:, None]
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        place = jnp.arange(products.shape[0], dtype=products.dtype)[:, None]
+        return super().pointwise(params, carry, products + place)
 
 
 class Turned(Leaky):
     """The last example first."""
 
     @nn.nowrap
-    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
-        return super().products(params, carry, inputs)[::-1]
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, products[::-1])
 
 
 class OfThree(Leaky):
     """Works for three examples only."""
 
     @nn.nowrap
-    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
-        return super().products(params, carry, inputs) * jnp.array([[1.0], [2.0], [3.0]])
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, products * jnp.array([[1.0], [2.0], [3.0]]))
+
+
+class Computed(Leaky):
+    """Does not declare its product, but computes one."""
+
+    @nn.nowrap
+    def products(self, params: Any) -> Any:
+        return params.kernel @ params.bias[:, None]
+
+
+class OfExamples(Leaky):
+    """Its bias is another for each of three examples."""
+
+    @nn.nowrap
+    def products(self, params: Any) -> Any:
+        bias = jnp.arange(3, dtype=params.bias.dtype)[:, None] + params.bias
+        return Dense(("inputs", "state"), params.kernel, bias)
+
+
+class Misnamed(Leaky):
+    """Its product is of a field that the carry has not."""
+
+    @nn.nowrap
+    def products(self, params: Any) -> Any:
+        return Dense(("inputs", "hidden"), params.kernel, params.bias)
+
+
+class Undeclared(Leaky):
+    """Its arithmetic reads a parameter that it has not declared to read."""
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, products * jax.nn.sigmoid(params.bias))
 
 
 @jax.custom_vjp
@@ -111,30 +145,32 @@ class Penalised(Leaky):
         return super().pointwise(params, carry, jax.jit(penalised)(products))
 
 
+class RoundedProducts(NamedTuple):
+    state: Any
+    latest: Any
+
+
 class Rounded(Leaky):
-    """One of its products is of whole numbers."""
+    """Its arithmetic reads whole numbers, made of the inputs."""
 
     @nn.nowrap
-    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
-        return super().products(params, carry, inputs), inputs[:, :1] > 0
+    def products(self, params: Any) -> Any:
+        return RoundedProducts(super().products(params), Inputs(stop=1))
 
     @nn.nowrap
     def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
-        found, positive = products
-        return super().pointwise(params, carry, jnp.where(positive, found, -found))
+        sign = jnp.where(products.latest > 0, 1, -1).astype(products.state.dtype)
+        return super().pointwise(params, carry, sign * products.state)
 
 
 class Decaying(Leaky):
-    """One of its products is a parameter alone, the same for all examples."""
+    """Its arithmetic has a parameter of its own."""
 
-    @nn.nowrap
-    def products(self, params: Any, carry: Any, inputs: jax.Array) -> Any:
-        return super().products(params, carry, inputs), params.bias
+    pointwise_params = ("bias",)
 
     @nn.nowrap
     def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
-        found, decay = products
-        return super().pointwise(params, carry, found * jax.nn.sigmoid(decay))
+        return super().pointwise(params, carry, products * jax.nn.sigmoid(params.bias))
 
 
 class Settling(Leaky):

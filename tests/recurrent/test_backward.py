@@ -14,7 +14,7 @@ from tests.cases import STEPS, Example, assert_close, build, example
 from tests.references.common import Case
 
 LAYERS = [Case("lstm", {"projection_size": 3}), Case("gru", {})]
-FAST_LAYERS = [
+FACTORED_LAYERS = [
     Case("lstm", {}),
     Case("gru", {"reset_after": True}),
 ]
@@ -40,7 +40,7 @@ def loss_and_gradients(
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 @pytest.mark.parametrize("options", [{"remat": True}, {"unroll_factor": 3}])
-@pytest.mark.parametrize("layers", [LAYERS, FAST_LAYERS], ids=["plain", "fast"])
+@pytest.mark.parametrize("layers", [LAYERS, FACTORED_LAYERS], ids=["plain", "factored"])
 @pytest.mark.usefixtures("x64")
 def test_same_gradients(
     layers: Sequence[Case], options: dict[str, Any], lengths: Any, reverse: bool

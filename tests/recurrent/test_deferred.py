@@ -1,4 +1,4 @@
-"""The fast path of `unroll` against the plain scan of the same cell."""
+"""The deferred gradient against the plain scan of the same cell."""
 
 import functools
 from collections.abc import Iterable
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from rnnjax.cells import CELLS, DropoutCell, GRUCell, LSTMCell, ResidualCell
-from rnnjax.recurrent.factored import split_cell
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import unroll
 from tests.cases import STEPS, Example, assert_close, build, example, label
@@ -20,18 +19,22 @@ from tests.references.common import Case
 
 # As they are by default. The others' arithmetic after the products has parameters of its own, or
 # their step is not products and then arithmetic.
-FAST = {
+DEFERRED = {
     *("rnn", "lstm", "coupled_lstm", "weight_norm_lstm", "ugrnn", "intersection_rnn", "nas", "cfn"),
     *("qrnn", "glstm", "slstm", "min_gru", "min_lstm"),
     *("conv_lstm_1d", "conv_lstm_2d", "conv_lstm_3d"),
 }
-EACH_FAST = [*(Case(name, {}) for name in sorted(FAST)), Case("gru", {"reset_after": True})]
+EACH_DEFERRED = [
+    *(Case(name, {}) for name in sorted(DEFERRED)),
+    Case("gru", {"reset_after": True}),
+    Case("mgu", {"reset_after": True}),
+]
 LENGTHS = np.array([4, 0, STEPS], np.int32)
 WAYS = ({}, {"reverse": True}, {"lengths": LENGTHS}, {"lengths": LENGTHS, "reverse": True})
 
 
-def is_fast(cell: Any, given: Any) -> bool:
-    return "name=recur" in str(jax.make_jaxpr(functools.partial(fast, cell))(*given))
+def is_deferred(cell: Any, given: Any) -> bool:
+    return "scan_deferred" in str(jax.make_jaxpr(functools.partial(deferred, cell))(*given))
 
 
 def plain(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **way: Any) -> Any:
@@ -56,7 +59,9 @@ def plain(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, *
     return outputs, carry
 
 
-def fast(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **way: Any) -> Any:
+def deferred(
+    cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **way: Any
+) -> Any:
     run = nn.apply(functools.partial(unroll, initial_carry=carry, **way), cell)
     outputs, carry = run(variables, inputs)
     return jnp.swapaxes(outputs, 0, 1), carry
@@ -76,15 +81,15 @@ def assert_alike(both: Iterable[Any], tolerance: float) -> None:
 def check_gradients(cell: Any, given: Any, way: dict[str, Any], tolerance: float) -> None:
     gradients = [
         jax.jit(jax.value_and_grad(functools.partial(loss, run, cell, **way), (0, 1, 2)))(*given)
-        for run in (fast, plain)
+        for run in (deferred, plain)
     ]
     assert_alike(gradients, tolerance)
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_which_cells_are_fast(name: str) -> None:
+def test_which_cells_are_deferred(name: str) -> None:
     cell = build(Case(name, {}))
-    assert is_fast(cell, example(cell, "float32")) == (name in FAST)
+    assert is_deferred(cell, example(cell, "float32")) == (name in DEFERRED)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -92,7 +97,7 @@ def test_which_cells_are_fast(name: str) -> None:
     ("case", "way"),
     [
         (case, way)
-        for case in EACH_FAST
+        for case in EACH_DEFERRED
         for way in (WAYS if case.name in ("lstm", "gru") else WAYS[::3])
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else label(value),
@@ -102,19 +107,19 @@ def test_gradients_equal_the_plain_scans(
 ) -> None:
     cell = build(case, param_dtype=dtype)
     given = example(cell, dtype)
-    assert is_fast(cell, given)
+    assert is_deferred(cell, given)
     check_gradients(cell, given, way, 1e-5 if dtype == "float32" else 1e-11)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.options], ids=label)
 def test_options(case: Case, x64: None) -> None:
-    """Fast or not, `unroll` has the gradients of the plain scan."""
+    """Deferred or not, `unroll` has the gradients of the plain scan."""
     cell = build(case, param_dtype="float64")
     check_gradients(cell, example(cell, "float64"), WAYS[-1], 1e-11)
 
 
 @pytest.mark.parametrize("one", ["T", "B", "H", "TBH"])
-@pytest.mark.parametrize("case", EACH_FAST, ids=label)
+@pytest.mark.parametrize("case", EACH_DEFERRED, ids=label)
 def test_one_of_everything(case: Case, one: str, x64: None) -> None:
     """One step, one example, one unit where a cell can have that, and all together."""
     alone = "H" in one and case.name not in ("glstm", "slstm")
@@ -136,9 +141,9 @@ def test_bfloat16_products(name: str) -> None:
     options: dict[str, Any] = {"reset_after": True} if name == "gru" else {}
     cell = build(Case(name, options), param_dtype="float32", dtype=jnp.bfloat16)
     given = example(cell, "float32")
-    assert is_fast(cell, given)
+    assert is_deferred(cell, given)
     found, expected = (
-        jax.grad(functools.partial(loss, run, cell))(*given)["params"] for run in (fast, plain)
+        jax.grad(functools.partial(loss, run, cell))(*given)["params"] for run in (deferred, plain)
     )
     for path, leaf in found.items():
         scale = np.abs(expected[path]).max()
@@ -153,7 +158,7 @@ def test_other_derivatives(name: str, x64: None) -> None:
     variables, carry, inputs = example(cell, "float64")
     given: Any = Example(variables, carry, inputs[:, :3])
     tangents = jax.tree.map(jnp.cos, given)
-    both = [functools.partial(loss, run, cell) for run in (fast, plain)]
+    both = [functools.partial(loss, run, cell) for run in (deferred, plain)]
     assert_alike((jax.jvp(run, given, tangents) for run in both), 1e-11)
     for outer, inner in ((jax.jacfwd, jax.jacrev), (jax.jacrev, jax.jacrev)):
         assert_alike((jax.jit(outer(inner(run)))(*given) for run in both), 1e-11)
@@ -163,7 +168,7 @@ def test_other_derivatives(name: str, x64: None) -> None:
     assert_alike((gradient(variables, carry, many) for gradient in by_example), 1e-11)
 
 
-def test_layers_and_idle_dropout_are_fast_too(x64: None) -> None:
+def test_layers_and_idle_dropout_are_deferred_too(x64: None) -> None:
     layers = [
         LSTMCell(4, param_dtype="float64"),
         DropoutCell(GRUCell(3, reset_after=True, param_dtype="float64"), output_keep_prob=1.0),
@@ -172,20 +177,47 @@ def test_layers_and_idle_dropout_are_fast_too(x64: None) -> None:
     cell = Stack(layers, between_keep_prob=0.5, deterministic=True)
     given = example(cell, "float64")
     check_gradients(cell, given, {"lengths": LENGTHS}, 1e-11)
-    assert is_fast(cell, given)
+    assert is_deferred(cell, given)
 
 
-def test_what_does_something_is_no_part_of_the_fast_path() -> None:
-    assert split_cell(DropoutCell(LSTMCell(4), output_keep_prob=0.5)) is None
-    assert split_cell(ResidualCell(LSTMCell(4))) is None
-    assert split_cell(GRUCell(4)) is None
-    assert split_cell(nn.LSTMCell(4)) is None
+WITHOUT = {
+    "dropout": (DropoutCell(LSTMCell(4), output_keep_prob=0.5), "no rnnjax.cells.Cell"),
+    "residual": (ResidualCell(LSTMCell(3)), "no rnnjax.cells.Cell"),
+    "flax": (nn.LSTMCell(4), "no rnnjax.cells.Cell"),
+    "gru": (GRUCell(4), "its step is given as a whole"),
+    "peepholes": (LSTMCell(4, use_peepholes=True), r"parameters of its own \(peepholes\)"),
+    "projection": (LSTMCell(4, projection_size=2), r"parameters of its own \(projection\)"),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_what_cannot_be_had_says_why(name: str) -> None:
+    cell, why = WITHOUT[name]
+    run = functools.partial(unroll, implementation="deferred")
+    with pytest.raises(
+        ValueError, match=f"'deferred' cannot be had for {type(cell).__name__}.*{why}"
+    ):
+        nn.init(run, cell)(jax.random.key(0), jnp.ones((2, 5, 3)))
+
+
+@pytest.mark.parametrize("options", [{"remat": True}, {"truncate_every": 2}], ids="+".join)
+def test_chunks_are_the_scans_alone(options: dict[str, Any]) -> None:
+    run = functools.partial(unroll, implementation="deferred", **options)
+    with pytest.raises(ValueError, match="remat and truncate_every are the scan's alone"):
+        nn.init(run, LSTMCell(4))(jax.random.key(0), jnp.ones((2, 5, 3)))
+
+
+def test_an_unknown_implementation_is_named() -> None:
+    with pytest.raises(ValueError, match=r"implementation must be 'auto' or .*, got 'fast'"):
+        nn.init(functools.partial(unroll, implementation="fast"), LSTMCell(4))(
+            jax.random.key(0), jnp.ones((2, 5, 3))
+        )
 
 
 def test_the_gradient_of_the_weights_is_one_product_after_the_loop() -> None:
     cell = LSTMCell(4)
     given = example(cell, "float32")
-    gradient = jax.make_jaxpr(jax.grad(functools.partial(loss, fast, cell)))(*given)
+    gradient = jax.make_jaxpr(jax.grad(functools.partial(loss, deferred, cell)))(*given)
     rows, columns = given.variables["params"]["kernel"].shape
     parts = {(rows - 4, columns), (4, columns)}  # of x and of h
     loops = [eqn for eqn in gradient.eqns if eqn.primitive.name == "scan"]

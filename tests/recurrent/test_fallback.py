@@ -16,14 +16,17 @@ from rnnjax.recurrent.unroll import unroll
 from tests.cases import Example, assert_close, example
 from tests.recurrent.own_cells import (
     Centred,
+    Computed,
     Decaying,
     DoublingDropout,
     DoublingGRU,
     DoublingLSTM,
     DoublingStack,
     Leaky,
+    Misnamed,
     Multiplicative,
     Noisy,
+    OfExamples,
     OfThree,
     Penalised,
     Placed,
@@ -31,41 +34,62 @@ from tests.recurrent.own_cells import (
     Settling,
     Shared,
     Turned,
+    Undeclared,
     WeightNoise,
     WithModule,
 )
-from tests.recurrent.test_deferred import check_gradients, fast, is_fast, loss, plain
+from tests.recurrent.test_deferred import check_gradients, deferred, is_deferred, loss, plain
 
-OWN: dict[str, Callable[[], nn.RNNCellBase]] = {
+SCANNED: dict[str, Callable[[], nn.RNNCellBase]] = {
     "multiplicative": lambda: Multiplicative(4, param_dtype="float64"),
-    "centred": lambda: Centred(4, param_dtype="float64"),
-    "shared": lambda: Shared(4, param_dtype="float64"),
-    "placed": lambda: Placed(4, param_dtype="float64"),
-    "turned": lambda: Turned(4, param_dtype="float64"),
-    "of_three": lambda: OfThree(4, param_dtype="float64"),
     "custom_vjp": lambda: Penalised(4, param_dtype="float64"),
-    "booleans": lambda: Rounded(4, param_dtype="float64"),
     "decaying": lambda: Decaying(4, param_dtype="float64"),
     "call": lambda: DoublingLSTM(4, param_dtype="float64"),
     "step": lambda: DoublingGRU(4, reset_after=True, param_dtype="float64"),
     "stack": lambda: DoublingStack([LSTMCell(4, param_dtype="float64")]),
     "dropout": lambda: DoublingDropout(LSTMCell(4, param_dtype="float64")),
 }
+# What mixes or counts examples, or reads whole numbers, does so in the arithmetic of a step.
+DEFERRED: dict[str, type[Leaky]] = {
+    "leaky": Leaky,
+    "centred": Centred,
+    "shared": Shared,
+    "placed": Placed,
+    "turned": Turned,
+    "of_three": OfThree,
+    "whole_numbers": Rounded,
+}
+WRONG: dict[str, tuple[type[Leaky], str]] = {
+    "computed": (Computed, r"Computed.products must declare .*, got a \w+"),
+    "of_examples": (OfExamples, r"OfExamples.products: a bias must be one vector, .*\(3, 4\)"),
+    "misnamed": (Misnamed, "the operand 'hidden' is none of 'inputs', 'state'"),
+    "undeclared": (Undeclared, "reads params.bias, which Undeclared.pointwise_params does not"),
+}
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_what_is_no_split_step_is_scanned(name: str, x64: None) -> None:
-    cell = OWN[name]()
+@pytest.mark.parametrize("name", SCANNED)
+def test_what_is_not_factored_is_scanned(name: str, x64: None) -> None:
+    cell = SCANNED[name]()
     given = example(cell, "float64")
     check_gradients(cell, given, {}, 1e-11)
-    assert not is_fast(cell, given)
+    assert not is_deferred(cell, given)
 
 
-def test_a_split_cell_of_a_users_own_is_fast(x64: None) -> None:
-    cell = Leaky(4, param_dtype="float64")
+@pytest.mark.parametrize("name", DEFERRED)
+def test_arithmetic_may_do_to_a_step_what_it_likes(name: str, x64: None) -> None:
+    cell = DEFERRED[name](4, param_dtype="float64")
     given = example(cell, "float64")
     check_gradients(cell, given, {"lengths": np.array([4, 0, 6], np.int32)}, 1e-11)
-    assert is_fast(cell, given)
+    assert is_deferred(cell, given)
+
+
+@pytest.mark.parametrize("implementation", ["auto", "scan", "deferred"])
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_declaration_fails(name: str, implementation: Any) -> None:
+    cell_type, message = WRONG[name]
+    run = functools.partial(unroll, implementation=implementation)
+    with pytest.raises((ValueError, TypeError), match=message):
+        nn.init(run, cell_type(4))(jax.random.key(0), jnp.ones((3, 5, 4)))
 
 
 @pytest.mark.parametrize("cell", [Noisy(4), WithModule(4)], ids=["stream", "module"])
@@ -93,7 +117,7 @@ def test_a_loop_of_unknown_length_in_forward_mode(x64: None) -> None:
     cell = Settling(4, param_dtype="float64")
     given = example(cell, "float64")
     found, expected = (
-        jax.jvp(functools.partial(loss, run, cell), given, given) for run in (fast, plain)
+        jax.jvp(functools.partial(loss, run, cell), given, given) for run in (deferred, plain)
     )
     assert_close(found, expected, 1e-11)
 
@@ -103,7 +127,7 @@ def test_without_compilation(x64: None) -> None:
     cell = LSTMCell(4, param_dtype="float64")
     given = example(cell, "float64")
     with jax.disable_jit():
-        found = jax.grad(functools.partial(loss, fast, cell))(*given)
+        found = jax.grad(functools.partial(loss, deferred, cell))(*given)
     assert_close(found, jax.grad(functools.partial(loss, plain, cell))(*given), 1e-11)
 
 
@@ -121,7 +145,7 @@ def test_a_traced_field_can_be_differentiated(x64: None) -> None:
 
     def total(leak: Any) -> jax.Array:
         cell = Leaky(4, param_dtype="float64", leak=leak)
-        return fast(cell, given.variables, given.carry, given.inputs)[0].sum()
+        return deferred(cell, given.variables, given.carry, given.inputs)[0].sum()
 
     at, small = 0.3, 1e-6
     slope = (total(at + small) - total(at - small)) / (2 * small)

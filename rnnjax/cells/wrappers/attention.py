@@ -10,6 +10,7 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 
 from rnnjax.cells import base
+from rnnjax.cells.linear import affine
 from rnnjax.cells.wrappers.base import Wrapper
 
 
@@ -97,8 +98,7 @@ class AttentionCell(Wrapper):
         """Returns `[..., columns]`, an affine function of all the parts together."""
         kernel = self._weight(f"{name}_kernel", sum(part.shape[-1] for part in parts), columns)
         bias = self.param(f"{name}_bias", nn.initializers.zeros, (columns,), self.param_dtype)
-        joined = jnp.concatenate([part.astype(kernel.dtype) for part in parts], axis=-1)
-        return base.affine(joined, kernel, base.cast(bias, self.dtype))
+        return affine(parts, kernel, base.cast(bias, self.dtype))
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> AttentionCarry:

@@ -1,0 +1,81 @@
+"""What can run a factored cell in the place of the plain scan, and which of it "auto" takes."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal, get_args
+
+import flax.linen as nn
+import jax
+
+from rnnjax import compat
+from rnnjax.recurrent.deferred import scan_deferred
+from rnnjax.recurrent.factored import Advance, Steps, UnavailableError, factor
+
+Implementation = Literal["auto", "scan", "deferred", "cudnn", "fused"]
+IMPLEMENTATIONS: Final[tuple[str, ...]] = get_args(Implementation)
+
+# By backend and class of cell, what is measured to be faster than "deferred". None is yet:
+# `python -m benchmarks.recurrent --gpu` measures it.
+FASTEST: Final[Mapping[str, Mapping[type[nn.RNNCellBase], Implementation]]] = MappingProxyType(
+    {"cpu": {}, "gpu": {}, "tpu": {}}
+)
+
+
+def candidates(implementation: Implementation, cell: nn.RNNCellBase) -> tuple[str, ...]:
+    """Returns what is to be tried for a cell, in this order; after it comes the scan."""
+    if implementation == "scan":
+        return ()
+    if implementation != "auto":
+        return (implementation,)
+    fastest = FASTEST.get(jax.default_backend(), {}).get(type(cell), "deferred")
+    return tuple(dict.fromkeys((fastest, "deferred")))
+
+
+def run(
+    implementation: str,
+    cell: nn.RNNCellBase,
+    advance: Advance,
+    state: Any,
+    steps: Steps,
+    *,
+    reverse: bool,
+    unroll_factor: int,
+    every_carry: bool,
+) -> tuple[Any, Any]:
+    """Runs a factored cell over all of time.
+
+    Args:
+      implementation: "deferred", "cudnn" or "fused".
+      cell: bound to its parameters.
+      advance: what is done with a step's carry and output.
+      state: before the first step, leaves `[B, ...]`, with the cell's carry in a field `carry`.
+      steps: all of time.
+      reverse: go from the last step to the first.
+      unroll_factor: steps in one iteration of a compiled loop.
+      every_carry: whether the results of a step have its carry in them.
+
+    Returns:
+      The last state and the results of all steps, leaves `[T, ...]`.
+
+    Raises:
+      UnavailableError: if it cannot run this cell; saying why.
+    """
+    factored = factor(cell, advance, state, steps)
+    if implementation == "deferred":
+        return scan_deferred(
+            factored.pointwise, reverse, unroll_factor, factored.products, state, *steps
+        )
+    if compat.varies_over_devices((factored.params, state, steps.inputs)):
+        # A kernel does not say which of its results differ, as such a shard_map asks it to.
+        raise UnavailableError("an array differs between the devices of a shard_map")
+    # The kernels' libraries take a second to import.
+    if implementation == "fused":
+        from rnnjax.recurrent.gpu.fused import scan_fused
+
+        return scan_fused(factored, state, steps, reverse=reverse)
+    if every_carry:
+        raise UnavailableError("cuDNN returns the last carry, not that of every step")
+    from rnnjax.recurrent.gpu.cudnn import scan_cudnn
+
+    carry, outputs = scan_cudnn(factored, state, steps, reverse=reverse)
+    return state._replace(carry=carry), (outputs, None)
