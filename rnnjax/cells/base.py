@@ -17,8 +17,10 @@ import jax
 import jax.numpy as jnp
 from flax.typing import Initializer
 from jax.typing import DTypeLike
+from jaxtyping import Array, PRNGKeyArray
 
 from rnnjax.cells.linear import Dense, check_products, multiply, split_gates
+from rnnjax.cells.types import Carry, Params, Products
 
 P = TypeVar("P")
 
@@ -31,7 +33,7 @@ class Undeclared:
             f"{cell}.pointwise reads params.{name}, which {cell}.pointwise_params does not name"
         )
 
-    def __jax_array__(self) -> jax.Array:
+    def __jax_array__(self) -> Array:
         raise ValueError(self._message)
 
     def __getattr__(self, name: str) -> Any:
@@ -69,12 +71,12 @@ class Cell(nn.RNNCellBase):
     pointwise_params: ClassVar[tuple[str, ...]] = ()  # those that `pointwise` reads
     output_field: ClassVar[str | None] = "hidden"  # of the carry; None: the output is no part of it
 
-    def parameters(self, num_inputs: int) -> Any:
+    def parameters(self, num_inputs: int) -> Params:
         """Returns the cell's parameters, a NamedTuple, for inputs of F features; `nn.compact`."""
         raise NotImplementedError
 
     @nn.nowrap
-    def products(self, params: Any) -> Any:
+    def products(self, params: Params) -> Products:
         """Declares the products with weights: one of `cells.linear`, or a NamedTuple of several.
 
         Args:
@@ -83,7 +85,7 @@ class Cell(nn.RNNCellBase):
         return Dense(("inputs", "hidden"), params.kernel, params.bias)
 
     @nn.nowrap
-    def pointwise(self, params: Any, carry: Any, products: Any) -> tuple[Any, jax.Array]:
+    def pointwise(self, params: Params, carry: Carry, products: Products) -> tuple[Carry, Array]:
         """Returns the new carry and the output `[..., H]`.
 
         Args:
@@ -94,21 +96,23 @@ class Cell(nn.RNNCellBase):
         raise NotImplementedError
 
     @nn.nowrap
-    def step(self, params: Any, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
+    def step(self, params: Params, carry: Carry, inputs: Array) -> tuple[Carry, Array]:
         """Returns the new carry and the output `[..., H]` for `[..., F]`; a pure function."""
         products = self.declare(params)
         arrays = multiply(products, carry, inputs, inputs.ndim - self.num_feature_axes)
         return self.finish(params, carry, products, arrays)
 
     @nn.nowrap
-    def declare(self, params: Any) -> Any:
+    def declare(self, params: Params) -> Products:
         """Returns the declared products, checked."""
         products = self.products(self.cast(params))
         check_products(products, type(self).__name__)
         return products
 
     @nn.nowrap
-    def finish(self, params: Any, carry: Any, products: Any, arrays: Any) -> tuple[Any, jax.Array]:
+    def finish(
+        self, params: Params, carry: Carry, products: Products, arrays: Products
+    ) -> tuple[Carry, Array]:
         """Returns what `pointwise` makes of the products' values, `multiply(products, ...)`."""
         hidden = {
             name: Undeclared(type(self).__name__, name)
@@ -128,17 +132,17 @@ class Cell(nn.RNNCellBase):
         own = type(self)
         return own.step is Cell.step and own.__call__ is Cell.__call__
 
-    def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
+    def __call__(self, carry: Carry, inputs: Array) -> tuple[Carry, Array]:
         """Returns the new carry and the output; raises a ValueError for what does not fit."""
         params = self.checked_parameters(carry, inputs)
         new_carry, outputs = self.step(params, carry, inputs)
         return new_carry, outputs.astype(self.output_dtype(params))
 
     @nn.nowrap
-    def output_dtype(self, params: Any) -> DTypeLike:
+    def output_dtype(self, params: Params) -> DTypeLike:
         return jax.tree.leaves(params)[0].dtype if self.dtype is None else self.dtype
 
-    def checked_parameters(self, carry: Any, inputs: jax.Array) -> Any:
+    def checked_parameters(self, carry: Carry, inputs: Array) -> Params:
         """Returns the parameters; raises a ValueError for what does not fit.
 
         Args:
@@ -160,19 +164,19 @@ class Cell(nn.RNNCellBase):
         """Returns parameters in the dtype of products."""
         return cast(params, self.dtype)
 
-    def weight(self, name: str, init: Initializer, *shape: int) -> jax.Array:
+    def weight(self, name: str, init: Initializer, *shape: int) -> Array:
         """Declares a parameter."""
         return self.param(name, init, shape, self.param_dtype)
 
     @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
+    def initialize_carry(self, rng: PRNGKeyArray, input_shape: tuple[int, ...]) -> Carry:
         """Returns zeros, as TF1's zero_state; `input_shape` is `[..., F]`."""
         del rng
         states = (self.zeros(input_shape, self.features) for _ in self.carry_type._fields)
         return self.carry_type(*states)
 
     @nn.nowrap
-    def zeros(self, input_shape: tuple[int, ...], size: int) -> jax.Array:
+    def zeros(self, input_shape: tuple[int, ...], size: int) -> Array:
         """Returns a zero state `[..., size]` for inputs of shape `[..., F]`."""
         self.check()
         return jnp.zeros((*input_shape[:-1], size), self.param_dtype)
@@ -208,7 +212,7 @@ class ProjectedCell(Cell):
         return self.weight("projection", self.kernel_init, self.features, self.projection_size)
 
     @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
+    def initialize_carry(self, rng: PRNGKeyArray, input_shape: tuple[int, ...]) -> Carry:
         del rng
         return self.carry_type(
             cell=self.zeros(input_shape, self.features),
@@ -221,7 +225,7 @@ def cast(params: P, dtype: DTypeLike | None) -> P:
     return params if dtype is None else jax.tree.map(lambda p: p.astype(dtype), params)
 
 
-def diagonal_init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+def diagonal_init(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """Glorot uniform as TF1 applies it to a vector: as many inputs as outputs, both its length."""
     limit = math.sqrt(3 / shape[-1])
     return jax.random.uniform(key, shape, dtype, -limit, limit)
@@ -230,7 +234,7 @@ def diagonal_init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> j
 def by_block(init: Initializer) -> Initializer:
     """Draws each block of a block-diagonal kernel `[N, rows, gates, H / N]` as a matrix."""
 
-    def init_blocks(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+    def init_blocks(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         blocks, rows, gates, columns = shape
         keys = jax.random.split(key, blocks)
         return jax.vmap(lambda key: init(key, (rows, gates * columns), dtype))(keys).reshape(shape)
@@ -238,7 +242,7 @@ def by_block(init: Initializer) -> Initializer:
     return init_blocks
 
 
-def check_positive(cell: Any, *names: str) -> None:
+def check_positive(cell: nn.RNNCellBase, *names: str) -> None:
     """Raises a ValueError if one of these fields of a cell is set, but not above 0."""
     for name in names:
         value = getattr(cell, name)
@@ -246,7 +250,7 @@ def check_positive(cell: Any, *names: str) -> None:
             raise ValueError(f"{type(cell).__name__}: {name} must be above 0, got {value}")
 
 
-def check_carry(cell: Cell, carry: Any, inputs: jax.Array) -> None:
+def check_carry(cell: Cell, carry: Carry, inputs: Array) -> None:
     """Raises a ValueError if the carry is another cell's, or does not go with the inputs."""
     name = type(cell).__name__
     if not isinstance(carry, cell.carry_type):

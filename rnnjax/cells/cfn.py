@@ -4,7 +4,7 @@ Laurent & von Brecht, "A recurrent neural network without chaos", 2017.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -13,6 +13,7 @@ from flax.typing import Initializer
 
 from rnnjax.cells import base
 from rnnjax.cells.linear import Dense, Sum
+from rnnjax.cells.types import Value
 
 
 class CFNCarry(NamedTuple):
@@ -26,8 +27,8 @@ class CFNParams(NamedTuple):
 
 
 class CFNProducts(NamedTuple):
-    gates: Any  # theta and eta, [..., H] each
-    candidate: Any  # [..., H]
+    gates: Value  # theta and eta, [..., H] each
+    candidate: Value  # [..., H]
 
 
 class CFNCell(base.Cell):
@@ -76,10 +77,10 @@ class CFNCell(base.Cell):
 
     @nn.nowrap
     def pointwise(
-        self, params: CFNParams, carry: CFNCarry, products: Any
+        self, params: CFNParams, carry: CFNCarry, products: CFNProducts
     ) -> tuple[CFNCarry, jax.Array]:
         del params
         theta, eta = map(jax.nn.sigmoid, products.gates)
-        kept = theta * self.activation(carry.hidden)
-        hidden = kept + (1 - eta) * self.activation(products.candidate)
+        remembered = theta * self.activation(carry.hidden)
+        hidden = remembered + (1 - eta) * self.activation(products.candidate)
         return CFNCarry(hidden), hidden

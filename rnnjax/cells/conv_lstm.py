@@ -1,7 +1,7 @@
 """Convolutional LSTM (Shi et al., "Convolutional LSTM network", 2015)."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from rnnjax.cells import base
 from rnnjax.cells.linear import Convolution
 from rnnjax.cells.lstm import LSTM_GATES, lstm_pointwise
+from rnnjax.cells.types import Carry
 
 
 class ConvLSTM1DCarry(NamedTuple):
@@ -94,8 +95,8 @@ class ConvLSTMCell(base.Cell):
 
     @nn.nowrap
     def pointwise(
-        self, params: ConvLSTMParams, carry: Any, products: tuple[jax.Array, ...]
-    ) -> tuple[Any, jax.Array]:
+        self, params: ConvLSTMParams, carry: Carry, products: tuple[jax.Array, ...]
+    ) -> tuple[Carry, jax.Array]:
         del params
         cell, hidden = lstm_pointwise(
             carry, products, forget_bias=self.forget_bias, activation=self.activation
@@ -103,7 +104,7 @@ class ConvLSTMCell(base.Cell):
         return self.carry_type(cell, hidden), hidden
 
     @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Carry:
         space = input_shape[-self.num_feature_axes : -1]
         if any(k > s for k, s in zip(self.kernel_shape, space, strict=False)):
             raise ValueError(

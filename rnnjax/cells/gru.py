@@ -1,7 +1,7 @@
 """The gated recurrent unit (Cho et al., "Learning phrase representations", 2014)."""
 
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -10,8 +10,7 @@ from flax.typing import Initializer
 
 from rnnjax.cells import base
 from rnnjax.cells.linear import Dense, affine
-
-T = TypeVar("T")
+from rnnjax.cells.types import Value
 
 
 class GRUCarry(NamedTuple):
@@ -46,17 +45,17 @@ def gru_step(
     return GRUCarry(new_hidden), new_hidden
 
 
-class GRUProducts(NamedTuple, Generic[T]):
-    """With the reset after the product: as declared, or as computed."""
+class GRUProducts(NamedTuple):
+    """With the reset after the product."""
 
-    gates: T  # [..., 2H], reset and update
-    of_inputs: T  # [..., H], the candidate's part
-    of_hidden: T  # [..., H], the candidate's part that is reset
+    gates: Value  # reset and update, [..., H] each
+    of_inputs: Value  # [..., H], the candidate's part
+    of_hidden: Value  # [..., H], the candidate's part that is reset
 
 
 def reset_after_products(
     gates: Dense, kernel: jax.Array, bias: jax.Array, recurrent_bias: jax.Array, units: int
-) -> "GRUProducts[Dense]":
+) -> GRUProducts:
     """Declares a candidate `[F + H, H]` whose part of h waits for its gate."""
     return GRUProducts(
         gates=gates,
@@ -112,7 +111,7 @@ class GRUCell(base.Cell):
         return self.reset_after and own.step is GRUCell.step and own.__call__ is GRUCell.__call__
 
     @nn.nowrap
-    def products(self, params: GRUParams) -> GRUProducts[Dense]:
+    def products(self, params: GRUParams) -> GRUProducts:
         """Declares the products of `reset_after`."""
         assert params.recurrent_bias is not None
         return reset_after_products(
@@ -127,7 +126,7 @@ class GRUCell(base.Cell):
 
     @nn.nowrap
     def pointwise(
-        self, params: GRUParams, carry: GRUCarry, products: Any
+        self, params: GRUParams, carry: GRUCarry, products: GRUProducts
     ) -> tuple[GRUCarry, jax.Array]:
         del params
         reset, update = map(jax.nn.sigmoid, products.gates)

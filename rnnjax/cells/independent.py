@@ -4,7 +4,7 @@ Li et al., "Independently recurrent neural network", 2018; Gonnet & Deselaers, "
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from rnnjax.cells import base
 from rnnjax.cells.linear import Dense
 from rnnjax.cells.lstm import LSTM_GATES, lstm_pointwise
+from rnnjax.cells.types import Value
 
 
 class IndRNNCarry(NamedTuple):
@@ -52,8 +53,8 @@ class IndyGRUParams(NamedTuple):
 
 
 class IndyGRUProducts(NamedTuple):
-    gates: Any  # reset and update, [..., H] each
-    candidate: Any  # [..., H]
+    gates: Value  # reset and update, [..., H] each
+    candidate: Value  # [..., H]
 
 
 def recurrent_scale_init(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:

@@ -1,21 +1,23 @@
 """Layer-normalised cells (Ba, Kiros & Hinton, "Layer normalization", 2016)."""
 
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.typing import Initializer
+from jaxtyping import Array, Float
 
 from rnnjax.cells import base
 from rnnjax.cells.linear import Dense
 from rnnjax.cells.lstm import LSTM_GATES
+from rnnjax.cells.types import Value
 
-T = TypeVar("T")
 
-
-def layer_norm(x: jax.Array, scale: jax.Array, shift: jax.Array, epsilon: float) -> jax.Array:
+def layer_norm(
+    x: Float[Array, "*B H"], scale: Float[Array, " H"], shift: Float[Array, " H"], epsilon: float
+) -> Float[Array, "*B H"]:
     """Returns x with mean 0 and variance 1 over its last axis, then scaled and shifted."""
     mean = jnp.mean(x, axis=-1, keepdims=True)
     variance = jnp.var(x, axis=-1, keepdims=True)
@@ -120,9 +122,9 @@ class LayerNormGRUParams(NamedTuple):
     recurrent_shift: jax.Array  # [3H]
 
 
-class LayerNormGRUProducts(NamedTuple, Generic[T]):
-    of_inputs: T  # [..., 3H]
-    of_hidden: T  # [..., 3H]
+class LayerNormGRUProducts(NamedTuple):
+    of_inputs: Value  # [..., 3H]
+    of_hidden: Value  # [..., 3H]
 
 
 class LayerNormGRUCell(base.Cell):
@@ -144,7 +146,7 @@ class LayerNormGRUCell(base.Cell):
 
     Attributes (more in `Cell`):
       activation: of the candidate.
-      epsilon: added to the variance; see `LayerNormLSTMCell`.
+      epsilon: added to the variance; 1e-12 in TF1, of which `LayerNormLSTMCell` says more.
       scale_init: of the scales; `bias_init` is of the shifts.
     """
 
@@ -173,7 +175,7 @@ class LayerNormGRUCell(base.Cell):
         )
 
     @nn.nowrap
-    def products(self, params: LayerNormGRUParams) -> LayerNormGRUProducts[Dense]:
+    def products(self, params: LayerNormGRUParams) -> LayerNormGRUProducts:
         return LayerNormGRUProducts(
             of_inputs=Dense(("inputs",), params.input_kernel),
             of_hidden=Dense(("hidden",), params.recurrent_kernel),
@@ -184,7 +186,7 @@ class LayerNormGRUCell(base.Cell):
         self,
         params: LayerNormGRUParams,
         carry: LayerNormGRUCarry,
-        products: LayerNormGRUProducts[jax.Array],
+        products: LayerNormGRUProducts,
     ) -> tuple[LayerNormGRUCarry, jax.Array]:
         def normalize(*arrays: jax.Array) -> list[jax.Array]:
             """Returns the gates and the candidate: each a product, its scale and its shift."""

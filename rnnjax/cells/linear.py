@@ -16,6 +16,8 @@ from jax.tree_util import register_dataclass
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from rnnjax.cells.types import Carry, Products
+
 
 @register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -32,15 +34,15 @@ class Linear:
 
     Attributes:
       operands: `inputs`, fields of the carry, or products that are declared before this one.
-      kernel: of the shape that the subclass says.
+      kernel: an array of the shape that the subclass says.
       bias: `[G H]`; None: none.
       gates: names of the G gates, equal blocks of columns, that the product is split into; empty:
         it stays one array.
     """
 
     operands: tuple[str, ...] = dataclasses.field(metadata={"static": True})
-    kernel: Array
-    bias: Array | None = None
+    kernel: Any  # not Array: JAX's transformations put other leaves in its place
+    bias: Any = None
     gates: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
 
     def multiply(self, operands: Sequence[Array], batch_axes: int) -> Array:
@@ -118,7 +120,7 @@ def is_product(node: object) -> bool:
     return isinstance(node, Product)
 
 
-def check_products(products: Any, owner: str) -> None:
+def check_products(products: Products, owner: str) -> None:
     """Checks what a cell declares.
 
     Raises:
@@ -139,7 +141,7 @@ def check_products(products: Any, owner: str) -> None:
                 )
 
 
-def multiply(products: Any, carry: Any, inputs: Array, batch_axes: int) -> Any:
+def multiply(products: Products, carry: Carry, inputs: Array, batch_axes: int) -> Products:
     """Returns the products of a step, in the carry's dtype, gates side by side.
 
     Args:
@@ -179,7 +181,7 @@ def _evaluate(
     return sum(others, first).astype(dtype)
 
 
-def split_gates(products: Any, arrays: Any) -> Any:
+def split_gates(products: Products, arrays: Products) -> Products:
     """Returns what `multiply` returned, with a tuple of gates `[..., H]` for those that have names.
 
     Args:

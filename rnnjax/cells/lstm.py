@@ -1,16 +1,18 @@
 """Long short-term memory (Hochreiter & Schmidhuber, 1997), as in TF1's `LSTMCell`."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.typing import Initializer
 from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from rnnjax.cells import base
 from rnnjax.cells.linear import Dense
+from rnnjax.cells.types import Carry
 
 LSTM_GATES = ("input", "candidate", "forget", "output")  # TF1's i, j, f, o
 
@@ -28,17 +30,17 @@ class LSTMParams(NamedTuple):
 
 
 def lstm_pointwise(
-    carry: Any,
-    gates: tuple[jax.Array, ...],
+    carry: Carry,
+    gates: tuple[Float[Array, "*B H"], ...],
     *,
-    peepholes: jax.Array | None = None,
-    projection: jax.Array | None = None,
+    peepholes: Float[Array, "3 H"] | None = None,
+    projection: Float[Array, "H P"] | None = None,
     forget_bias: float = 1.0,
     cell_clip: float | None = None,
     projection_clip: float | None = None,
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh,
     candidate_activation: Callable[[jax.Array], jax.Array] | None = None,
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[Float[Array, "*B H"], Float[Array, "*B _"]]:
     """One step of the equations in `LSTMCell`, after `gates = [x, h] W + b`, four of `[..., H]`.
 
     Returns the new memory `[..., H]` and the new hidden state `[..., P]`. The candidate j may have
@@ -60,8 +62,8 @@ def lstm_pointwise(
 
 
 def project(
-    hidden: jax.Array, projection: jax.Array | None, clip: float | None = None
-) -> jax.Array:
+    hidden: Float[Array, "*B H"], projection: Float[Array, "H P"] | None, clip: float | None = None
+) -> Float[Array, "*B _"]:
     """Returns `h W_p`, `[..., P]`, in the dtype of h; h itself without a projection."""
     if projection is None:
         return hidden

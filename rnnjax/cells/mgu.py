@@ -4,7 +4,7 @@ A gated recurrent unit whose only gate both resets and updates.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -81,7 +81,7 @@ class MGUCell(base.Cell):
         return self.reset_after and own.step is MGUCell.step and own.__call__ is MGUCell.__call__
 
     @nn.nowrap
-    def products(self, params: MGUParams) -> GRUProducts[Dense]:
+    def products(self, params: MGUParams) -> GRUProducts:
         """Declares the products of `reset_after`."""
         assert params.recurrent_bias is not None
         return reset_after_products(
@@ -94,7 +94,7 @@ class MGUCell(base.Cell):
 
     @nn.nowrap
     def pointwise(
-        self, params: MGUParams, carry: MGUCarry, products: Any
+        self, params: MGUParams, carry: MGUCarry, products: GRUProducts
     ) -> tuple[MGUCarry, jax.Array]:
         del params
         forget = jax.nn.sigmoid(products.gates)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from rnnjax.cells import base
 from rnnjax.cells.linear import Dense
@@ -32,7 +33,7 @@ class MinLSTMParams(NamedTuple):
     bias: jax.Array  # [3H]
 
 
-def positive_part(x: jax.Array) -> jax.Array:
+def positive_part(x: Float[Array, "*B"]) -> Float[Array, "*B"]:
     """The paper's g: `x + 0.5` from 0 on, `sigmoid(x)` below; positive, continuous, monotone."""
     return jnp.where(x >= 0, x + 0.5, jax.nn.sigmoid(x))
 

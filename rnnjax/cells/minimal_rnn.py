@@ -42,7 +42,7 @@ class MinimalRNNCell(base.Cell):
 
     Attributes (more in `Cell`):
       activation: of z.
-      bias_init: of the update gate's bias, 1 as in TF1: the state is kept at first.
+      bias_init: of the update gate's bias, 1 as in TF1: it starts by holding the state.
     """
 
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh

@@ -3,7 +3,7 @@
 Zoph & Le, "Neural architecture search with reinforcement learning", 2017.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from rnnjax.cells import base
 from rnnjax.cells.linear import Dense
 from rnnjax.cells.lstm import project
+from rnnjax.cells.types import Value
 
 
 class NASCarry(NamedTuple):
@@ -29,8 +30,8 @@ class NASParams(NamedTuple):
 class NASProducts(NamedTuple):
     """Apart, since not all of them are added up; of each eight gates `[..., H]`."""
 
-    of_inputs: Any
-    of_hidden: Any
+    of_inputs: Value
+    of_hidden: Value
 
 
 class NASCell(base.ProjectedCell):

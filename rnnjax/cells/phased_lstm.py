@@ -1,7 +1,7 @@
 """The phased LSTM (Neil et al., "Phased LSTM", 2016): each unit opens for a part of its period."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 
 from rnnjax.cells import base
 from rnnjax.cells.linear import Dense, Inputs
+from rnnjax.cells.types import Value
 
 
 class PhasedLSTMCarry(NamedTuple):
@@ -31,11 +32,11 @@ class PhasedLSTMParams(NamedTuple):
 
 
 class PhasedLSTMProducts(NamedTuple):
-    time: Any  # [..., 1], if the inputs say it, or None
-    data: Any  # [..., F], the other inputs
-    gates: Any  # input and forget, [..., H] each
-    candidate: Any  # [..., H]
-    output: Any  # [..., H]
+    time: Value  # [..., 1], if the inputs say it, or None
+    data: Value  # [..., F], the other inputs
+    gates: Value  # input and forget, [..., H] each
+    candidate: Value  # [..., H]
+    output: Value  # [..., H]
 
 
 def openness(

@@ -1,6 +1,6 @@
 """The quasi-recurrent network (Bradbury et al., "Quasi-recurrent neural networks", 2017)."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from rnnjax.cells import base
 from rnnjax.cells.linear import Dense, Inputs
+from rnnjax.cells.types import Value
 
 GATES = {
     "f": ("forget",),
@@ -27,8 +28,8 @@ class QRNNParams(NamedTuple):
 
 
 class QRNNProducts(NamedTuple):
-    gates: Any  # G of [..., H]
-    latest: Any  # [..., F], the inputs
+    gates: Value  # G of [..., H]
+    latest: Value  # [..., F], the inputs
 
 
 class QRNNCell(base.Cell):

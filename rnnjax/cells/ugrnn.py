@@ -5,7 +5,7 @@ Collins, Sohl-Dickstein and Sussillo, "Capacity and trainability in recurrent ne
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from rnnjax.cells import base
 from rnnjax.cells.linear import Dense, Inputs
+from rnnjax.cells.types import Value
 
 
 class UGRNNCarry(NamedTuple):
@@ -83,8 +84,8 @@ class IntersectionRNNParams(NamedTuple):
 
 
 class IntersectionRNNProducts(NamedTuple):
-    widened: Any  # [..., H], the inputs, as wide as the state
-    gates: Any  # four of [..., H]
+    widened: Value  # [..., H], the inputs, as wide as the state
+    gates: Value  # four of [..., H]
 
 
 class IntersectionRNNCell(base.Cell):

@@ -6,16 +6,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.typing import Initializer
+from jaxtyping import Array, Float
 
 from rnnjax.cells import base
 from rnnjax.cells.linear import Dense
 from rnnjax.cells.lstm import LSTM_GATES, ProjectedLSTM, lstm_pointwise
 
 
-def normalize_columns(kernel: jax.Array, scale: jax.Array) -> jax.Array:
+def normalize_columns(
+    kernel: Float[Array, "F H"], scale: Float[Array, " H"]
+) -> Float[Array, "F H"]:
     """Returns the kernel `[F, H]` with each column brought to the length that `scale` `[H]` says.
 
-    As in TF1, a column shorter than 1e-6 is taken for one of that length: zeros stay zeros.
+    As in TF1, a column shorter than 1e-6 counts as one of that length: zeros remain zeros.
     """
     squares = jnp.sum(kernel**2, axis=0)
     return kernel * (scale * jax.lax.rsqrt(jnp.maximum(squares, 1e-12)))

@@ -1,1 +1,1 @@
-"""Cells around a cell: dropout, zoneout, ways past it, attention, a learned carry."""
+"""Cells around a cell: dropout, zoneout, residual and highway connections, attention, starts."""

@@ -1,7 +1,8 @@
 """Attention of a cell over its own last outputs."""
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -11,11 +12,12 @@ from jax.typing import DTypeLike
 
 from rnnjax.cells import base
 from rnnjax.cells.linear import affine
+from rnnjax.cells.types import Carry
 from rnnjax.cells.wrappers.base import Wrapper
 
 
 class AttentionCarry(NamedTuple):
-    inner: Any  # the inner cell's carry
+    inner: Carry  # the inner cell's carry
     attention: jax.Array  # [..., A], what was attended to
     window: jax.Array  # [..., N, A], the last outputs, the oldest first
 
@@ -94,7 +96,7 @@ class AttentionCell(Wrapper):
         kernel = self.param(name, self.kernel_init, (rows, columns), self.param_dtype)
         return base.cast(kernel, self.dtype)
 
-    def _affine(self, name: str, parts: Any, columns: int) -> jax.Array:
+    def _affine(self, name: str, parts: Sequence[jax.Array], columns: int) -> jax.Array:
         """Returns `[..., columns]`, an affine function of all the parts together."""
         kernel = self._weight(f"{name}_kernel", sum(part.shape[-1] for part in parts), columns)
         bias = self.param(f"{name}_bias", nn.initializers.zeros, (columns,), self.param_dtype)

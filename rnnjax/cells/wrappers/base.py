@@ -1,9 +1,9 @@
 """A cell around a cell."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax
+
+from rnnjax.cells.types import Carry
 
 
 class Wrapper(nn.RNNCellBase):
@@ -16,7 +16,7 @@ class Wrapper(nn.RNNCellBase):
     inner: nn.RNNCellBase
 
     @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Carry:
         return self.inner.initialize_carry(rng, input_shape)
 
     @property

@@ -1,9 +1,8 @@
 """Dropout around a cell."""
 
-from typing import Any
-
 import jax
 
+from rnnjax.cells.types import Carry
 from rnnjax.cells.wrappers.base import Wrapper
 from rnnjax.cells.wrappers.noise import VARIATIONAL, check_keep_prob, drop, is_hidden
 
@@ -45,7 +44,7 @@ class DropoutCell(Wrapper):
         probs = (self.input_keep_prob, self.output_keep_prob, self.state_keep_prob)
         return self.deterministic or all(prob == 1 for prob in probs)
 
-    def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
+    def __call__(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, jax.Array]:
         check_keep_prob(self, "input_keep_prob", "output_keep_prob", "state_keep_prob")
         new_carry, outputs = self.inner(carry, self._drop(inputs, self.input_keep_prob))
         if self.state_keep_prob < 1:

@@ -1,6 +1,4 @@
-"""A way past a cell in depth behind gates."""
-
-from typing import Any
+"""A highway connection around a cell: gates between its inputs and its outputs."""
 
 import flax.linen as nn
 import jax
@@ -9,6 +7,7 @@ from jax.typing import DTypeLike
 
 from rnnjax.cells import base
 from rnnjax.cells.linear import affine
+from rnnjax.cells.types import Carry
 from rnnjax.cells.wrappers.base import Wrapper, check_same_shape
 
 
@@ -27,7 +26,7 @@ class HighwayCell(Wrapper):
     transform_bias.
 
     Attributes (and those of `Wrapper`):
-      couple_gates: one gate for both ways.
+      couple_gates: one gate for both.
       carry_bias: b_c starts here, b_t at its negative: above 0 favours the inputs.
       dtype: of the products; None: that of the parameters.
       param_dtype: of the parameters.
@@ -39,7 +38,7 @@ class HighwayCell(Wrapper):
     param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
+    def __call__(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, jax.Array]:
         new_carry, outputs = self.inner(carry, inputs)
         check_same_shape(self, inputs, outputs)
         through = self._gate("carry", inputs, self.carry_bias).astype(outputs.dtype)

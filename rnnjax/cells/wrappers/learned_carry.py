@@ -1,18 +1,19 @@
 """An initial state that is learned."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.typing import Initializer
 
+from rnnjax.cells.types import Carry, KeyPath
 from rnnjax.cells.wrappers.base import Wrapper
 from rnnjax.cells.wrappers.noise import is_hidden, name_of
 
 
 class LearnedCarry(NamedTuple):
-    inner: Any  # the inner cell's carry
+    inner: Carry  # the inner cell's carry
     started: jax.Array  # [...], bool: whether the first step is behind
 
 
@@ -20,7 +21,7 @@ class LearnedCarryCell(Wrapper):
     """Starts a cell from parameters instead of zeros.
 
     The carry knows whether it has started, and the first step puts the parameters in its place. So
-    this needs nothing from what unrolls it, and a carry that comes from an earlier piece of the
+    this needs nothing from what unrolls it, and a carry that comes from an earlier part of the
     sequence goes on as it is. Parameters: one for each state in the inner carry, named after its
     field, such as `initial_hidden` `[H]`; of the whole shape but for the batch. States are fields
     named `hidden` or `cell`, and what has no name, as in flax's carries; no counts, windows of
@@ -41,7 +42,7 @@ class LearnedCarryCell(Wrapper):
             )
         batch_axes = carry.started.ndim
 
-        def start(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+        def start(path: KeyPath, leaf: jax.Array) -> jax.Array:
             name = "_".join(["initial", jax.tree_util.keystr(path, simple=True, separator="_")])
             shape = leaf.shape[batch_axes:]
             learned = self.param(name.rstrip("_"), self.initial_init, shape, leaf.dtype)
@@ -63,7 +64,7 @@ class LearnedCarryCell(Wrapper):
         return LearnedCarry(inner, started=jnp.zeros(batch_shape, bool))
 
 
-def _is_state(path: tuple[Any, ...], leaf: jax.Array, leaves: list[Any]) -> bool:
+def _is_state(path: KeyPath, leaf: jax.Array, leaves: list[tuple[KeyPath, jax.Array]]) -> bool:
     if name_of(path) == "cell":
         beside = [name_of(other) for other, _ in leaves if other[:-1] == path[:-1]]
         return "normalizer" not in beside

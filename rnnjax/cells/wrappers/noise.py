@@ -1,9 +1,10 @@
 """What all dropout shares."""
 
-from typing import Any
-
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+from rnnjax.cells.types import KeyPath
 
 # The random stream whose key is the same at each step: `unroll` does not split it over time.
 VARIATIONAL = "variational_dropout"
@@ -15,22 +16,22 @@ def drop(key: jax.Array, x: jax.Array, keep_prob: float) -> jax.Array:
     return jnp.where(mask, x / keep_prob, jnp.zeros_like(x))
 
 
-def check_keep_prob(cell: Any, *names: str) -> None:
+def check_keep_prob(module: nn.Module, *names: str) -> None:
     """Raises a ValueError if one of these fields is no probability to keep something."""
     for name in names:
-        value = getattr(cell, name)
+        value = getattr(module, name)
         if not 0 < value <= 1:
             raise ValueError(
-                f"{type(cell).__name__}: {name} must be above 0 and at most 1, got {value}"
+                f"{type(module).__name__}: {name} must be above 0 and at most 1, got {value}"
             )
 
 
-def name_of(path: tuple[Any, ...]) -> str | None:
+def name_of(path: KeyPath) -> str | None:
     """Returns the name of the field that holds a leaf of a cell's carry, if it has one."""
     name = getattr(path[-1], "name", None) if path else None
     return None if name == "inner" else name  # a wrapper's field, around a carry without names
 
 
-def is_hidden(path: tuple[Any, ...], leaf: jax.Array) -> bool:
+def is_hidden(path: KeyPath, leaf: jax.Array) -> bool:
     """Whether a leaf of a carry is a hidden state: so named, or without a name, as flax's."""
     return name_of(path) in ("hidden", None) and jnp.issubdtype(leaf.dtype, jnp.floating)

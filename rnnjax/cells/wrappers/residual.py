@@ -1,9 +1,8 @@
-"""A way past a cell in depth that adds its inputs."""
-
-from typing import Any
+"""A residual connection around a cell: its inputs added to its outputs."""
 
 import jax
 
+from rnnjax.cells.types import Carry
 from rnnjax.cells.wrappers.base import Wrapper, check_same_shape
 
 
@@ -13,7 +12,7 @@ class ResidualCell(Wrapper):
     Inputs and outputs of the inner cell must have the same shape, or a ValueError says so.
     """
 
-    def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
+    def __call__(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, jax.Array]:
         new_carry, outputs = self.inner(carry, inputs)
         check_same_shape(self, inputs, outputs)
         return new_carry, inputs.astype(outputs.dtype) + outputs

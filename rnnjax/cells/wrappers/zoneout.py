@@ -1,11 +1,10 @@
 """Zoneout around a cell."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from rnnjax.cells.base import Cell
+from rnnjax.cells.types import Carry, KeyPath
 from rnnjax.cells.wrappers.base import Wrapper
 from rnnjax.cells.wrappers.learned_carry import LearnedCarry
 from rnnjax.cells.wrappers.noise import is_hidden, name_of
@@ -30,7 +29,7 @@ class ZoneoutCell(Wrapper):
     cell_prob: float = 0.0
     deterministic: bool = False
 
-    def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
+    def __call__(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, jax.Array]:
         self._check(carry)
         new_carry, outputs = self.inner(carry, inputs)
         new_carry = self._zone_out(carry, new_carry)
@@ -38,7 +37,7 @@ class ZoneoutCell(Wrapper):
             outputs = getattr(new_carry, self.inner.output_field).astype(outputs.dtype)
         return new_carry, outputs
 
-    def _zone_out(self, old: Any, new: Any) -> Any:
+    def _zone_out(self, old: Carry, new: Carry) -> Carry:
         if isinstance(new, LearnedCarry):
             # What it started from only the cell inside knows.
             zoned = self._zone_out(old.inner, new.inner)
@@ -47,7 +46,7 @@ class ZoneoutCell(Wrapper):
             self._zone_out_leaf, old, new, is_leaf=lambda node: isinstance(node, LearnedCarry)
         )
 
-    def _zone_out_leaf(self, path: tuple[Any, ...], old: Any, new: Any) -> Any:
+    def _zone_out_leaf(self, path: KeyPath, old: Carry, new: Carry) -> Carry:
         if isinstance(new, LearnedCarry):
             return self._zone_out(old, new)
         prob = self._prob(path, new)
@@ -57,19 +56,19 @@ class ZoneoutCell(Wrapper):
             return prob * old + (1 - prob) * new
         return jnp.where(jax.random.bernoulli(self.make_rng("dropout"), prob, new.shape), old, new)
 
-    def _prob(self, path: tuple[Any, ...], leaf: jax.Array) -> float:
+    def _prob(self, path: KeyPath, leaf: jax.Array) -> float:
         if name_of(path) == "cell":
             return self.cell_prob
         return self.hidden_prob if is_hidden(path, leaf) else 0.0
 
-    def _check(self, carry: Any) -> None:
+    def _check(self, carry: Carry) -> None:
         leaves = jax.tree_util.tree_leaves_with_path(carry)
         names = [name_of(path) for path, _ in leaves]
-        found = {
+        applicable = {
             "hidden_prob": any(is_hidden(path, leaf) for path, leaf in leaves),
             "cell_prob": "cell" in names and "normalizer" not in names,
         }
-        for name, applies in found.items():
+        for name, applies in applicable.items():
             prob = getattr(self, name)
             if not 0 <= prob <= 1:
                 raise ValueError(f"ZoneoutCell: {name} must lie in [0, 1], got {prob}")
@@ -80,7 +79,7 @@ class ZoneoutCell(Wrapper):
                 )
 
 
-def _where(started: jax.Array, old: Any, new: Any) -> Any:
+def _where(started: jax.Array, old: Carry, new: Carry) -> Carry:
     def choose(a: jax.Array, b: jax.Array) -> jax.Array:
         return jnp.where(started.reshape(started.shape + (1,) * (a.ndim - started.ndim)), a, b)
 
