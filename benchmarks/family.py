@@ -2,7 +2,7 @@
 
     python -m benchmarks.family [--steps 10] [--repeats 3]
 
-Each cell alternates with the LSTM; printed is a table for the README.
+Each cell alternates with the LSTM; printed is the table of docs/cells.md.
 """
 
 import argparse

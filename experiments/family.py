@@ -2,7 +2,7 @@
 
 python -m rnnjax.main --workdir /tmp/gru --config experiments/family.py --config.model.cell=gru
 
-The README's table says what to expect of each; `python -m rnnjax.cells` lists them.
+docs/cells.md says what to expect of each; `python -m rnnjax.cells` lists them.
 """
 
 from rnnjax.config import Config

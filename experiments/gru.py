@@ -1,4 +1,4 @@
-"""The seed's GRU, reset before the product as in TF1: 256 units, rows.
+"""The TF1 tutorial's GRU, reset before the product as in TF1: 256 units, rows.
 
 python -m rnnjax.main --workdir /tmp/gru --config experiments/gru.py
 

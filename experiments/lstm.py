@@ -1,4 +1,4 @@
-"""The seed's Single_LSTM: one layer of 256 units, rows, Adam at 0.001, batch 128, 2,000 steps.
+"""The TF1 tutorial's Single_LSTM: 256 units, rows, Adam at 0.001, batch 128, 2,000 steps.
 
 python -m rnnjax.main --workdir /tmp/lstm --config experiments/lstm.py
 
@@ -9,4 +9,4 @@ from rnnjax.config import Config
 
 
 def get_config() -> Config:
-    return Config()  # the defaults are the seed's recipe
+    return Config()  # the defaults are the tutorial's recipe

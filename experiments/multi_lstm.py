@@ -1,4 +1,4 @@
-"""The seed's Multi_LSTM: two LSTM layers of 256 units, each with half of its outputs dropped.
+"""The TF1 tutorial's Multi_LSTM: two layers of 256 units, half of each one's outputs dropped.
 
 python -m rnnjax.main --workdir /tmp/multi_lstm --config experiments/multi_lstm.py
 

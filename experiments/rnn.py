@@ -1,8 +1,8 @@
-"""The seed's simplest cell: BasicRNN, 256 units, rows.
+"""The TF1 tutorial's simplest cell: BasicRNN, 256 units, rows.
 
 python -m rnnjax.main --workdir /tmp/rnn --config experiments/rnn.py
 
-Expect a test accuracy of 0.842 ± 0.006 (3 seeds) after 1 minutes on one CPU core.
+Expect a test accuracy of 0.842 ± 0.006 (3 seeds) after 1 minute on one CPU core.
 """
 
 from rnnjax.config import Config

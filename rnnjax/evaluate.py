@@ -8,6 +8,7 @@ import logging
 import sys
 from pathlib import Path
 
+from rnnjax import __version__
 from rnnjax.system import command_line
 
 
@@ -17,6 +18,7 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, required=True, help="folder of a run")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--step", type=int, help="one of its checkpoints; without it, the newest")
+    parser.add_argument("--version", action="version", version=f"rnnjax {__version__}")
     arguments = parser.parse_args()
     logging.getLogger("absl").setLevel(logging.ERROR)
     from rnnjax.system.distributed import print_first

@@ -12,12 +12,14 @@ from typing import NoReturn
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from rnnjax import __version__
 from rnnjax.config import Config, describe, fields, validate
 from rnnjax.errors import ConfigError, RunError, did_you_mean
 from rnnjax.system import command_line
 
 _WORKDIR = flags.DEFINE_string("workdir", "", "folder of checkpoints, summaries and results")
 _DEBUG = flags.DEFINE_bool("debug", False, "show the traceback of an error")
+_VERSION = flags.DEFINE_bool("version", False, "print the version of rnnjax and exit")
 _DISTRIBUTED = flags.DEFINE_string(
     "distributed",
     "",
@@ -59,6 +61,9 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         positional = flags.FLAGS(argv)
         if len(positional) > 1:
             raise ConfigError(f"unexpected argument {positional[1]!r}; settings are --config.NAME=")
+        if _VERSION.value:
+            print(f"rnnjax {__version__}")
+            sys.exit()
         for name in ("workdir", "config"):
             if not flags.FLAGS[name].value:
                 raise ConfigError(f"--{name} is missing; --help tells more")

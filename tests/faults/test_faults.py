@@ -7,6 +7,8 @@ import pytest
 from tests.faults.bench import Bench
 from tests.faults.table import FAULTS, commit
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Bench:

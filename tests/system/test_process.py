@@ -12,6 +12,8 @@ import pytest
 from rnnjax.system import process
 from tests.faults.process import Process
 
+pytestmark = pytest.mark.process
+
 FLAGS = """
 import jax
 from rnnjax.system import process

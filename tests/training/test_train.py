@@ -181,6 +181,7 @@ def test_an_exploding_run_stops_without_a_checkpoint_of_it(tmp_path: Path) -> No
     assert not (tmp_path / "result.json").exists()
 
 
+@pytest.mark.process
 def test_a_nan_loss_is_flushed_and_exits_with_1(tmp_path: Path, root: Path) -> None:
     command = [sys.executable, "-m", "rnnjax.main", f"--workdir={tmp_path / 'run'}"]
     command += ["--config=experiments/smoke.py", "--config.model.hidden_size=8"]

@@ -1,0 +1,42 @@
+"""Says which commands there are: `python -m rnnjax`, or `rnnjax` alone."""
+
+import sys
+from collections.abc import Sequence
+
+from rnnjax import __version__
+from rnnjax.errors import ConfigError
+
+COMMANDS = {
+    "rnnjax.main": "trains a classifier, or resumes its run; --help lists every setting",
+    "rnnjax.evaluate": "evaluates a checkpoint of a run",
+    "rnnjax.cells": "lists every cell with its parameters, states and source",
+}
+
+
+def overview() -> str:
+    """Returns one line a command."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  python -m {module:{width}}  {what}" for module, what in COMMANDS.items()]
+    return "\n".join([f"rnnjax {__version__}: recurrent networks in JAX", "", *lines])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the overview or the version; returns the exit code.
+
+    Args:
+      arguments: of the command line; None: those of this process.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments == ["--version"]:
+        print(f"rnnjax {__version__}")
+    elif not arguments or arguments in (["--help"], ["-h"]):
+        print(overview())
+    else:
+        error = f"unknown argument {arguments[0]!r}; without any, the commands are listed"
+        print(f"rnnjax: {error}", file=sys.stderr)
+        return ConfigError.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
