@@ -16,10 +16,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import jaxtyping
 import pytest
 
-from rnnjax.config import DataConfig
-from rnnjax.data import datasets, fashion_mnist
+# Before rnnjax is imported: beartype checks each call of a function against its annotations, also
+# while JAX traces it. An int may stand for a float, as static checkers allow.
+jaxtyping.install_import_hook(
+    [f"rnnjax.{room}" for room in ("cells", "data", "interop", "recurrent", "training")],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
+
+from rnnjax.config import DataConfig  # noqa: E402
+from rnnjax.data import datasets, fashion_mnist  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,6 +58,14 @@ def x64() -> Iterator[None]:
     """JAX with float64."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Annotations are not checked, so that the errors are those of a user without a checker."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

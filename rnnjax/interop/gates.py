@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from rnnjax.cells import (
     BasicRNNCell,
@@ -51,12 +52,12 @@ PLAIN_LSTM: dict[str, tuple[Any, ...]] = {
 }
 
 
-def reorder(array: jax.Array, gates: str, order: str) -> jax.Array:
+def reorder(array: Float[Array, "*axes G"], gates: str, order: str) -> Float[Array, "*axes K"]:
     """Returns the gates named in `order` out of an array with `gates` on its last axis.
 
     >>> import jax.numpy as jnp
-    >>> reorder(jnp.arange(6), "ruc", "ur")
-    Array([2, 3, 0, 1], dtype=int32)
+    >>> reorder(jnp.arange(6.0), "ruc", "ur")
+    Array([2., 3., 0., 1.], dtype=float32)
     """
     parts = dict(zip(gates, jnp.split(array, len(gates), axis=-1), strict=True))
     return jnp.concatenate([parts[gate] for gate in order], axis=-1)
