@@ -1,7 +1,7 @@
 """What `unroll` asks of its arguments; a ValueError names which is wrong, and what came."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import flax.errors
 import flax.linen as nn
@@ -10,6 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
+from jaxtyping import Array, Int
+
+from rnnjax.cells.types import Carry
+
+T = TypeVar("T")
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
@@ -22,10 +27,10 @@ def check_count(name: str, value: int) -> None:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
 
 
-def with_named_shapes(run: Any) -> Any:
+def with_named_shapes(run: Callable[..., T]) -> Callable[..., T]:
     """Turns flax's error of parameters that do not go with the inputs into a ValueError."""
 
-    def run_named(cell: nn.RNNCellBase, state: Any, xs: Any) -> Any:
+    def run_named(cell: nn.RNNCellBase, state: Any, xs: Any) -> T:
         try:
             return run(cell, state, xs)
         except flax.errors.ScopeParamShapeError as error:
@@ -38,35 +43,37 @@ def with_named_shapes(run: Any) -> Any:
     return run_named
 
 
-def checked_lengths(lengths: ArrayLike, batch_size: int, num_steps: int) -> jax.Array:
+def checked_lengths(
+    lengths: ArrayLike, batch_size: int, num_steps: int
+) -> Int[Array, " {batch_size}"]:
     """Returns the lengths as int32 `[B]` in [0, T]."""
     # Under jit they have no values yet; of several processes, each has its part only.
     is_known = not isinstance(lengths, Tracer) and getattr(lengths, "is_fully_addressable", True)
-    given = np.asarray(lengths) if is_known else jnp.asarray(lengths)
-    if given.shape != (batch_size,) or not jnp.issubdtype(given.dtype, jnp.integer):
+    array = np.asarray(lengths) if is_known else jnp.asarray(lengths)
+    if array.shape != (batch_size,) or not jnp.issubdtype(array.dtype, jnp.integer):
         raise ValueError(
-            f"lengths must be integers of shape ({batch_size},), got {given.dtype} of shape "
-            f"{given.shape}"
+            f"lengths must be integers of shape ({batch_size},), got {array.dtype} of shape "
+            f"{array.shape}"
         )
-    if isinstance(given, np.ndarray) and (wrong := given[(given < 0) | (given > num_steps)]).size:
+    if isinstance(array, np.ndarray) and (wrong := array[(array < 0) | (array > num_steps)]).size:
         raise ValueError(f"lengths must lie in [0, {num_steps}], got {wrong.tolist()}")
-    return jnp.clip(jnp.asarray(given).astype(jnp.int32), 0, num_steps)
+    return jnp.clip(jnp.asarray(array).astype(jnp.int32), 0, num_steps)
 
 
-def check_initial_carry(carry: Any, own: Any) -> None:
+def check_initial_carry(carry: Carry, expected: Carry) -> None:
     """Raises a ValueError unless the carry is built as the cell's own is."""
-    if jax.tree.structure(carry) != jax.tree.structure(own):
+    if jax.tree.structure(carry) != jax.tree.structure(expected):
         raise ValueError(
-            f"initial_carry must be built like the cell's own, {jax.tree.map(jnp.shape, own)}, got "
-            f"{jax.tree.map(jnp.shape, carry)}"
+            "initial_carry must be built like the cell's own, "
+            f"{jax.tree.map(jnp.shape, expected)}, got {jax.tree.map(jnp.shape, carry)}"
         )
-    wanted = jax.tree_util.tree_leaves_with_path(own)
-    for (path, expected), leaf in zip(wanted, jax.tree.leaves(carry), strict=True):
+    expected_leaves = jax.tree_util.tree_leaves_with_path(expected)
+    for (path, own_leaf), leaf in zip(expected_leaves, jax.tree.leaves(carry), strict=True):
         name = f"initial_carry{jax.tree_util.keystr(path)}"
-        if jnp.shape(leaf) != expected.shape:
-            raise ValueError(f"{name} must have shape {expected.shape}, got {jnp.shape(leaf)}")
-        kinds = [jnp.issubdtype(jnp.result_type(x), jnp.floating) for x in (leaf, expected)]
+        if jnp.shape(leaf) != own_leaf.shape:
+            raise ValueError(f"{name} must have shape {own_leaf.shape}, got {jnp.shape(leaf)}")
+        kinds = [jnp.issubdtype(jnp.result_type(x), jnp.floating) for x in (leaf, own_leaf)]
         if kinds[0] != kinds[1]:
             raise ValueError(
-                f"{name} must be of a type like {expected.dtype}, got {jnp.result_type(leaf)}"
+                f"{name} must be of a type like {own_leaf.dtype}, got {jnp.result_type(leaf)}"
             )

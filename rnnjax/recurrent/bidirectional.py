@@ -7,14 +7,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rnnjax.cells.types import Carry
 from rnnjax.cells.wrappers.noise import check_keep_prob, drop
 from rnnjax.recurrent.stack import check_distinct, check_layers
 from rnnjax.recurrent.unroll import Unrolled, unroll
 
 
 class BidirectionalCarry(NamedTuple):
-    forward: Any  # after the last step that counts
-    backward: Any  # after the first step
+    forward: Carry  # after the last step that counts
+    backward: Carry  # after the first step
 
 
 class Bidirectional(nn.Module):
@@ -24,7 +25,7 @@ class Bidirectional(nn.Module):
     stand at that step (Schuster & Paliwal, 1997).
 
     >>> import jax, jax.numpy as jnp
-    >>> from rnnjax.recurrent.bidirectional import Bidirectional
+    >>> from rnnjax.recurrent import Bidirectional
     >>> from rnnjax.cells import GRUCell
     >>> model, inputs = Bidirectional(GRUCell(4), GRUCell(4)), jnp.ones((2, 7, 3))
     >>> outputs, variables = model.init_with_output(
@@ -52,7 +53,7 @@ class Bidirectional(nn.Module):
         Args:
           inputs: `[B, T, F]`, or as the options say.
           initial_carry: of both cells; None: their own.
-          **options: all others of `rnnjax.recurrent.unroll.unroll`, the same for both.
+          **options: all others of `rnnjax.unroll`, the same for both.
 
         Raises:
           ValueError: as `unroll` does, or if both cells are one object.
@@ -66,12 +67,12 @@ class Bidirectional(nn.Module):
                 f"Bidirectional: initial_carry must be a BidirectionalCarry, got a "
                 f"{type(carries).__name__}"
             )
-        ahead = unroll(self.forward, inputs, initial_carry=carries.forward, **options)
-        back = unroll(
+        forward = unroll(self.forward, inputs, initial_carry=carries.forward, **options)
+        backward = unroll(
             self.backward, inputs, initial_carry=carries.backward, reverse=True, **options
         )
-        outputs = jnp.concatenate([ahead.outputs, back.outputs], axis=-1)
-        return Unrolled(outputs, BidirectionalCarry(ahead.carry, back.carry))
+        outputs = jnp.concatenate([forward.outputs, backward.outputs], axis=-1)
+        return Unrolled(outputs, BidirectionalCarry(forward.carry, backward.carry))
 
 
 class StackedBidirectional(nn.Module):
@@ -103,8 +104,9 @@ class StackedBidirectional(nn.Module):
         Args:
           inputs: `[B, T, F]`, or as the options say.
           initial_carry: of each layer; None: their own.
-          return_outputs: of the last layer; see `Bidirectional`.
-          **options: all others of `rnnjax.recurrent.unroll.unroll`, the same for all.
+          return_outputs: of the last layer: "all", `[B, T, H]`, or "last", `[B, H]`, H being both
+            cells' features together.
+          **options: all others of `rnnjax.unroll`, the same for all.
 
         Raises:
           ValueError: as `Bidirectional` does, or if there are no layers, or one of them twice.
@@ -122,7 +124,7 @@ class StackedBidirectional(nn.Module):
             if n > 0 and self.between_keep_prob < 1 and not self.deterministic:
                 inputs = drop(self.make_rng("dropout"), inputs, self.between_keep_prob)
             is_top = n + 1 == len(self.layers)
-            shown = return_outputs if is_top else "all"
-            inputs, carry = layer(inputs, initial_carry=start, return_outputs=shown, **options)
+            which = return_outputs if is_top else "all"
+            inputs, carry = layer(inputs, initial_carry=start, return_outputs=which, **options)
             carries.append(carry)
         return Unrolled(inputs, tuple(carries))

@@ -1,15 +1,21 @@
-"""The plain scan of a cell over time, whole or in chunks: `remat`, and truncated derivatives."""
+"""The plain scan of a cell over time, whole or in chunks: `remat`, and truncated derivatives.
+
+With `remat` only the carries between chunks are residuals: what a step inside a chunk leaves for
+its derivative is computed again, chunk by chunk, on the way back.
+"""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Shaped
 
 from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.recurrent.arguments import with_named_shapes
-from rnnjax.recurrent.factored import Steps
+from rnnjax.recurrent.state import Results, State, Steps
 
 
 def chunk_length(num_steps: int, remat: bool, truncate_every: int | None) -> int:
@@ -19,38 +25,41 @@ def chunk_length(num_steps: int, remat: bool, truncate_every: int | None) -> int
     )
 
 
-def cut_into_chunks(inputs: jax.Array, lengths: jax.Array | None, chunk: int) -> Steps:
-    """Returns the steps of inputs `[T, B, F]`, with padding so that all chunks are whole."""
+def cut_into_chunks(
+    inputs: Shaped[Array, "T B *F"], lengths: Int[Array, " B"] | None, chunk: int
+) -> Steps:
+    """Returns the steps of inputs, with padding so that all chunks are whole."""
     num_steps, batch_size = inputs.shape[:2]
     padding = -num_steps % chunk
     if lengths is None and not padding:
         return Steps(inputs, None)
-    ends = jnp.full((batch_size,), num_steps, jnp.int32) if lengths is None else lengths
-    valid = jnp.arange(num_steps + padding, dtype=jnp.int32)[:, None] < ends
+    if lengths is None:
+        lengths = jnp.full((batch_size,), num_steps, jnp.int32)
+    valid = jnp.arange(num_steps + padding, dtype=jnp.int32)[:, None] < lengths
     inputs = jnp.pad(inputs, [(0, padding)] + [(0, 0)] * (inputs.ndim - 1))
     # Padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
     return Steps(jax.vmap(where)(valid, inputs, jnp.zeros_like(inputs)), valid)
 
 
 def scan_chunks(
-    step: Any,
+    step: Callable[[nn.RNNCellBase, State, Steps], tuple[State, Results]],
     cell: nn.RNNCellBase,
-    state: Any,
+    state: State,
     steps: Steps,
-    lengths: jax.Array | None,
+    lengths: Int[Array, " B"] | None,
     *,
     chunk: int,
     reverse: bool,
     remat: bool,
     truncate: bool,
     unroll_factor: int,
-) -> tuple[Any, Any]:
-    """Scans `step(cell, state, now) -> (state, kept)`, lifted over the cell's variables.
+) -> tuple[State, Results]:
+    """Scans `step(cell, state, step) -> (state, results)`, lifted over the cell's variables.
 
     Args:
-      step: takes one of `steps`.
+      step: of the cell, for one of `steps`.
       cell: bound to its parameters.
-      state: before the first step, with the cell's carry in a field `carry`.
+      state: before the first step.
       steps: as `cut_into_chunks` returns them.
       lengths: `[B]`; None: all steps count.
       chunk: steps of a chunk.
@@ -60,7 +69,7 @@ def scan_chunks(
       unroll_factor: steps in one iteration of the compiled loop.
 
     Returns:
-      The last state, and what was kept of each step, leaves `[T, ...]`.
+      The last state, and the results of all steps, leaves `[T, ...]`.
     """
     run = _lift(step, reverse, unroll_factor)
     if remat:
@@ -70,8 +79,10 @@ def scan_chunks(
     if count == 1:
         return with_named_shapes(run)(cell, state, steps)
 
-    def run_chunk(cell: nn.RNNCellBase, state: Any, now: Any) -> tuple[Any, Any]:
-        is_first, steps = now
+    def run_chunk(
+        cell: nn.RNNCellBase, state: State, chunk: tuple[Array, Steps]
+    ) -> tuple[State, Results]:
+        is_first, steps = chunk
         if truncate:
             carry = jax.tree.map(
                 lambda leaf: where(is_first, leaf, jax.lax.stop_gradient(leaf)), state.carry
@@ -81,14 +92,16 @@ def scan_chunks(
 
     # By sequence: backwards, a short one starts in an earlier chunk than a long one.
     order = jnp.arange(count, dtype=jnp.int32)[:, None]
-    ends = jnp.full((batch_size,), num_steps, jnp.int32) if lengths is None else lengths
-    is_first = order >= (ends - 1) // chunk if reverse else order == jnp.zeros_like(ends)
+    if lengths is None:
+        lengths = jnp.full((batch_size,), num_steps, jnp.int32)
+    is_first = order >= (lengths - 1) // chunk if reverse else order == jnp.zeros_like(lengths)
     chunks = jax.tree.map(lambda leaf: leaf.reshape(count, chunk, *leaf.shape[1:]), steps)
-    state, kept = with_named_shapes(_lift(run_chunk, reverse))(cell, state, (is_first, chunks))
-    return state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), kept)
+    run_chunks = with_named_shapes(_lift(run_chunk, reverse))
+    state, results = run_chunks(cell, state, (is_first, chunks))
+    return state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
 
 
-def _lift(body: Any, reverse: bool, unroll_factor: int = 1) -> Any:
+def _lift(body: Callable[..., Any], reverse: bool, unroll_factor: int = 1) -> Callable[..., Any]:
     """Lifts a body `(cell, carry, x) -> (carry, y)` to all of time."""
     return nn.scan(
         body,
@@ -103,6 +116,8 @@ def _lift(body: Any, reverse: bool, unroll_factor: int = 1) -> Any:
     )
 
 
-def where(valid: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
-    """Chooses by sequence; valid: `[B]`, the others `[B, ...]`."""
+def where(
+    valid: Bool[Array, " B"], new: Shaped[Array, "B ..."], old: Shaped[Array, "B ..."]
+) -> Shaped[Array, "B ..."]:
+    """Chooses by sequence."""
     return jnp.where(valid.reshape(valid.shape + (1,) * (new.ndim - 1)), new, old)

@@ -27,9 +27,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from rnnjax.cells.linear import multiply
+from rnnjax.cells.types import Products
+from rnnjax.recurrent.state import Results, State, Steps
 
 # The state before a step, whether the step counts, products -> the state after it, its results.
-Pointwise = Callable[[Any, Array | None, Any], tuple[Any, Any]]
+Pointwise = Callable[[State, Array | None, Products], tuple[State, Results]]
 
 # What is expensive to compute again; a choice of speed alone.
 TRANSCENDENTAL = ("tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "erf", "sin", "cos")
@@ -40,11 +42,11 @@ def scan_deferred(
     pointwise: Pointwise,
     reverse: bool,
     unroll_factor: int,
-    products: Any,
-    state: Any,
+    products: Products,
+    state: State,
     inputs: Float[Array, "T B *F"],
     valid: Bool[Array, "T B"] | None,
-) -> tuple[Any, Any]:
+) -> tuple[State, Results]:
     """Runs `pointwise(state, valid, multiply(products, state.carry, x, 1))` over all of time.
 
     Its values and derivatives, of any order and in either mode, are those of the `jax.lax.scan` it
@@ -55,7 +57,7 @@ def scan_deferred(
       reverse: go from the last step to the first.
       unroll_factor: steps in one iteration of the compiled loop.
       products: declared products (`rnnjax.cells.linear`).
-      state: before the first step, leaves `[B, ...]`, floating; its field `carry` is the cell's.
+      state: before the first step, leaves `[B, ...]`, floating.
       inputs: `[T, B, F]`.
       valid: `[T, B]`, passed on to `pointwise`; or None.
 
@@ -63,11 +65,10 @@ def scan_deferred(
       The state after the last step, and the results of all steps, leaves `[T, ...]`.
     """
 
-    def step(state: Any, x_and_valid: tuple[Array, Array | None]) -> tuple[Any, Any]:
-        x, valid = x_and_valid
-        return pointwise(state, valid, multiply(products, state.carry, x, 1))
+    def step(state: State, step: Steps) -> tuple[State, Results]:
+        return pointwise(state, step.valid, multiply(products, state.carry, step.inputs, 1))
 
-    return jax.lax.scan(step, state, (inputs, valid), reverse=reverse, unroll=unroll_factor)
+    return jax.lax.scan(step, state, Steps(inputs, valid), reverse=reverse, unroll=unroll_factor)
 
 
 @scan_deferred.defjvp
@@ -82,19 +83,18 @@ def _differentiate(
     products, state, inputs, valid = primals
     products_dot, state_dot, inputs_dot, _ = tangents
 
-    def forward(state: Any, x_and_valid: tuple[Array, Array | None]) -> tuple[Any, Any]:
-        x, valid = x_and_valid
+    def forward(state: State, step: Steps) -> tuple[State, Any]:
         finish = jax.checkpoint(
-            lambda state, arrays: pointwise(state, valid, arrays),
+            lambda state, arrays: pointwise(state, step.valid, arrays),
             policy=lambda primitive, *_, **__: primitive.name in TRANSCENDENTAL,
             prevent_cse=False,
         )
         (new_state, results), pull_back = jax.vjp(
-            finish, state, multiply(products, state.carry, x, 1)
+            finish, state, multiply(products, state.carry, step.inputs, 1)
         )
         return new_state, (results, state, pull_back)
 
-    steps = (inputs, valid)
+    steps = Steps(inputs, valid)
     final, stacked = jax.lax.scan(forward, state, steps, reverse=reverse, unroll=unroll_factor)
     # A state that the derivative reads is an output of the scan twice, and XLA would keep both.
     first_step = jax.tree.map(lambda leaf: leaf[0], steps)
@@ -111,7 +111,7 @@ def _differentiate(
 
     # Without `checkpoint` the slopes of all gates would be kept for each step.
     @functools.partial(jax.checkpoint, prevent_cse=False)
-    def push_forward(state_dot: Any, step: tuple[Any, Any]) -> tuple[Any, Any]:
+    def push_forward(state_dot: State, step: tuple[Products, Any]) -> tuple[State, Results]:
         arrays_dot, pull_back = step
         arrays_dot = jax.tree.map(jnp.add, arrays_dot, of_carry(state_dot.carry))
         ((state_dot, results_dot),) = jax.linear_transpose(pull_back, one_result)(
@@ -126,8 +126,8 @@ def _differentiate(
 
 
 def _products_tangent(
-    products: Any, states: Any, inputs: Array, products_dot: Any, inputs_dot: Any
-) -> Any:
+    products: Products, states: State, inputs: Array, products_dot: Any, inputs_dot: Any
+) -> Products:
     """Returns by what the products `[T, B, ...]` change with weights and inputs: d_t above."""
 
     def flat(leaf: Array) -> Array:

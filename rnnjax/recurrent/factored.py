@@ -14,18 +14,20 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jax.extend.core import jaxprs_in_params
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array
 
 from rnnjax import compat
 from rnnjax.cells.base import Cell
 from rnnjax.cells.linear import multiply
+from rnnjax.cells.types import Carry, Params, Products
 from rnnjax.cells.wrappers.dropout import DropoutCell
 from rnnjax.recurrent.deferred import Pointwise
 from rnnjax.recurrent.stack import Stack
+from rnnjax.recurrent.state import Results, State, Steps
 
 # The state before a step, whether it counts, the new carry, the output -> the state after it and
 # the step's results.
-Advance = Callable[[Any, Array | None, Any, Array], tuple[Any, Any]]
+Advance = Callable[[State, Array | None, Carry, Array], tuple[State, Results]]
 
 # Their gradient may be another function than the derivative's transpose, or there is none.
 NOT_TRANSPOSABLE = {"custom_vjp_call", "while"}
@@ -35,19 +37,12 @@ class UnavailableError(ValueError):
     """A cell cannot be unrolled by an implementation; the message says why."""
 
 
-class Steps(NamedTuple):
-    """What the scan walks over, a row a step."""
-
-    inputs: Float[Array, "T B *F"]
-    valid: Bool[Array, "T B"] | None  # whether a step counts; None: all do
-
-
 class Factored(NamedTuple):
     """A cell with its parameters, as products and arithmetic."""
 
     cell: Cell
-    params: Any
-    products: Any  # declared, of `rnnjax.cells.linear`
+    params: Params
+    products: Products  # declared, of `rnnjax.cells.linear`
     pointwise: Pointwise  # pure: closes over no traced array
 
 
@@ -74,13 +69,13 @@ def factored_layers(cell: nn.RNNCellBase) -> tuple[nn.RNNCellBase, ...]:
     return tuple(cell.cells)
 
 
-def factor(cell: nn.RNNCellBase, advance: Advance, state: Any, steps: Steps) -> Factored:
+def factor(cell: nn.RNNCellBase, advance: Advance, state: State, steps: Steps) -> Factored:
     """Takes a cell apart.
 
     Args:
       cell: bound to its parameters.
       advance: what is done with a step's carry and output.
-      state: before the first step, leaves `[B, ...]`, with the cell's carry in a field `carry`.
+      state: before the first step, leaves `[B, ...]`.
       steps: all of time.
 
     Raises:
@@ -104,7 +99,7 @@ def factor(cell: nn.RNNCellBase, advance: Advance, state: Any, steps: Steps) -> 
     shapes = jax.eval_shape(lambda: params)
     declared = jax.eval_shape(lambda: products)
 
-    def pointwise(state: Any, valid: Array | None, arrays: Any) -> tuple[Any, Any]:
+    def pointwise(state: State, valid: Array | None, arrays: Products) -> tuple[State, Results]:
         carry, outputs = pure.finish(shapes, state.carry, declared, arrays)
         return advance(state, valid, carry, outputs.astype(dtype))
 
@@ -124,7 +119,7 @@ def _check_cell(cell: nn.RNNCellBase) -> None:
         raise UnavailableError("its step is given as a whole, not as products and arithmetic")
 
 
-def _check_arrays(state: Any, steps: Steps) -> None:
+def _check_arrays(state: State, steps: Steps) -> None:
     batch_size = steps.inputs.shape[1]
     for leaf in jax.tree.leaves((state, steps.inputs)):
         if any(axis is not None for axis in jax.typeof(leaf).sharding.spec):
@@ -147,7 +142,7 @@ def _check_not_random(pure: Cell, cell: Cell, inputs: Array) -> None:
         raise UnavailableError("its parameters are drawn at random at each step") from error
 
 
-def _check_pointwise(pointwise: Pointwise, products: Any, state: Any, steps: Steps) -> None:
+def _check_pointwise(pointwise: Pointwise, products: Products, state: State, steps: Steps) -> None:
     inputs, valid = jax.tree.map(lambda leaf: leaf[0], steps)
     arrays = jax.eval_shape(lambda state, x: multiply(products, state.carry, x, 1), state, inputs)
     try:

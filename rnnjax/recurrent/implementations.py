@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 import flax.linen as nn
 import jax
 
 from rnnjax import compat
 from rnnjax.recurrent.deferred import scan_deferred
-from rnnjax.recurrent.factored import Advance, Steps, UnavailableError, factor
+from rnnjax.recurrent.factored import Advance, UnavailableError, factor
+from rnnjax.recurrent.state import Results, State, Steps
 
 Implementation = Literal["auto", "scan", "deferred", "cudnn", "fused"]
 IMPLEMENTATIONS: Final[tuple[str, ...]] = get_args(Implementation)
@@ -35,20 +36,20 @@ def run(
     implementation: str,
     cell: nn.RNNCellBase,
     advance: Advance,
-    state: Any,
+    state: State,
     steps: Steps,
     *,
     reverse: bool,
     unroll_factor: int,
     every_carry: bool,
-) -> tuple[Any, Any]:
+) -> tuple[State, Results]:
     """Runs a factored cell over all of time.
 
     Args:
       implementation: "deferred", "cudnn" or "fused".
       cell: bound to its parameters.
       advance: what is done with a step's carry and output.
-      state: before the first step, leaves `[B, ...]`, with the cell's carry in a field `carry`.
+      state: before the first step, leaves `[B, ...]`.
       steps: all of time.
       reverse: go from the last step to the first.
       unroll_factor: steps in one iteration of a compiled loop.

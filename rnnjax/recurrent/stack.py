@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax
+from jaxtyping import Array, PRNGKeyArray
 
+from rnnjax.cells.types import Carry
 from rnnjax.cells.wrappers.noise import check_keep_prob, drop
 from rnnjax.recurrent.outputs import output_struct
 
@@ -20,7 +21,7 @@ class Stack(nn.RNNCellBase):
     Attributes:
       cells: the layers, the one that sees the inputs first; no cell twice.
       between_keep_prob: probability that an output feature is kept on its way to the next layer, as
-        torch's `1 - dropout`; the last layer's outputs are all kept.
+        torch's `1 - dropout`; no output of the last layer is dropped.
       deterministic: True switches this dropout off, for evaluation.
     """
 
@@ -34,9 +35,7 @@ class Stack(nn.RNNCellBase):
         check_keep_prob(self, "between_keep_prob")
         return len(self.cells) > 1 and self.between_keep_prob < 1 and not self.deterministic
 
-    def __call__(
-        self, carry: tuple[Any, ...], inputs: jax.Array
-    ) -> tuple[tuple[Any, ...], jax.Array]:
+    def __call__(self, carry: tuple[Carry, ...], inputs: Array) -> tuple[tuple[Carry, ...], Array]:
         check_layers(self, "cells")
         drops = self.drops
         if type(carry) is not tuple or len(carry) != len(self.cells):
@@ -54,7 +53,9 @@ class Stack(nn.RNNCellBase):
         return tuple(new_carries), inputs
 
     @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> tuple[Any, ...]:
+    def initialize_carry(
+        self, rng: PRNGKeyArray, input_shape: tuple[int, ...]
+    ) -> tuple[Carry, ...]:
         # A carry's shape may follow from how many features come in, so from the layer below.
         keys = jax.random.split(rng, len(self.cells))
         carries = []
@@ -77,7 +78,7 @@ class Stack(nn.RNNCellBase):
         return self.cells[0].num_feature_axes
 
 
-def check_layers(module: Any, name: str) -> None:
+def check_layers(module: nn.Module, name: str) -> None:
     """Raises a ValueError if a field holds no layers, or one object in two of them."""
     layers = getattr(module, name)
     if not layers:
@@ -85,25 +86,25 @@ def check_layers(module: Any, name: str) -> None:
     check_distinct(module, name, layers)
 
 
-def check_distinct(module: Any, name: str, layers: Iterable[nn.Module]) -> None:
+def check_distinct(module: nn.Module, name: str, layers: Iterable[nn.Module]) -> None:
     """Raises a ValueError if two layers share a module, at whatever depth."""
     seen: set[int] = set()
     for layer in layers:
-        own = _modules(layer)
-        if not seen.isdisjoint(own):
+        modules = _modules(layer)
+        if not seen.isdisjoint(modules):
             raise ValueError(
                 f"{type(module).__name__}: {name} holds one object twice, which would share its "
                 "parameters; make one for each layer"
             )
-        seen |= own
+        seen |= modules
 
 
 def _modules(module: nn.Module) -> set[int]:
     """Returns the identities of a module and of all in its fields."""
-    found = {id(module)}
+    identities = {id(module)}
     for field in dataclasses.fields(module):
         value = getattr(module, field.name, None) if field.name != "parent" else None
         for item in value if isinstance(value, list | tuple) else [value]:
             if isinstance(item, nn.Module):
-                found |= _modules(item)
-    return found
+                identities |= _modules(item)
+    return identities

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+from rnnjax.cells.types import Carry
 from rnnjax.recurrent.arguments import (
     check_choice,
     check_count,
@@ -16,28 +17,22 @@ from rnnjax.recurrent.arguments import (
     checked_lengths,
 )
 from rnnjax.recurrent.chunks import chunk_length, cut_into_chunks, scan_chunks, where
-from rnnjax.recurrent.factored import Steps, UnavailableError, factored_layers
+from rnnjax.recurrent.factored import UnavailableError, factored_layers
 from rnnjax.recurrent.implementations import IMPLEMENTATIONS, Implementation, candidates, run
 from rnnjax.recurrent.outputs import output_source, output_struct
+from rnnjax.recurrent.state import Results, State, Steps
 
 
 class Unrolled(NamedTuple):
-    outputs: jax.Array  # [B, T, H]; [T, B, H] if time_major; [B, H] if only the last were asked for
-    carry: Any  # after the last step taken, leaves [B, ...]; or after every step, [B, T, ...]
-
-
-class _State(NamedTuple):
-    """What the scan carries."""
-
-    carry: Any
-    last: jax.Array | None  # [B, H], the output of the last step that counted; None: not asked for
+    outputs: Array  # [B, T, H]; [T, B, H] if time_major; [B, H] if only the last were asked for
+    carry: Carry  # after the last step taken, leaves [B, ...]; or after every step, [B, T, ...]
 
 
 def unroll(
     cell: nn.RNNCellBase,
-    inputs: jax.Array,
+    inputs: ArrayLike,
     *,
-    initial_carry: Any = None,
+    initial_carry: Carry = None,
     lengths: ArrayLike | None = None,
     reverse: bool = False,
     time_major: bool = False,
@@ -58,7 +53,7 @@ def unroll(
 
     >>> import flax.linen as nn, jax, jax.numpy as jnp
     >>> from rnnjax.cells import LSTMCell
-    >>> from rnnjax.recurrent.unroll import unroll
+    >>> from rnnjax.recurrent import unroll
     >>> cell, inputs = LSTMCell(features=4), jnp.ones((2, 7, 3))
     >>> variables = nn.init(unroll, cell)(jax.random.key(0), inputs)
     >>> outputs, carry = nn.apply(unroll, cell)(variables, inputs, lengths=jnp.array([7, 3]))
@@ -153,7 +148,7 @@ def unroll(
 def _unroll(
     cell: nn.RNNCellBase,
     inputs: Array,
-    initial_carry: Any,
+    initial_carry: Carry,
     lengths: Array | None,
     return_outputs: str,
     *,
@@ -168,19 +163,19 @@ def _unroll(
     num_steps = inputs.shape[0]
     chunk = chunk_length(num_steps, remat, truncate_every)
     last, source = _last_output(cell, initial_carry, inputs, return_outputs, truncate_every)
-    state = _State(initial_carry, last if source is None else None)
+    state = State(initial_carry, last if source is None else None)
     steps = cut_into_chunks(inputs, lengths, chunk)
     every_output, every_carry = return_outputs == "all", return_carry == "all"
 
-    def advance(state: _State, valid: Array | None, carry: Any, y: Array) -> tuple[_State, Any]:
+    def advance(state: State, valid: Array | None, carry: Carry, y: Array) -> tuple[State, Results]:
         """Returns the state after a step, and what is returned of it."""
         if valid is not None:
             carry = jax.tree.map(functools.partial(where, valid), carry, state.carry)
             y = where(valid, y, jnp.zeros_like(y) if state.last is None else state.last)
         results = (y if every_output else None, carry if every_carry else None)
-        return _State(carry, None if state.last is None else y), results
+        return State(carry, None if state.last is None else y), results
 
-    def step(cell: nn.RNNCellBase, state: _State, step: Steps) -> tuple[_State, Any]:
+    def step(cell: nn.RNNCellBase, state: State, step: Steps) -> tuple[State, Results]:
         return advance(state, step.valid, *cell(state.carry, step.inputs))
 
     result = None
@@ -224,12 +219,13 @@ def _unroll(
             outputs = where(lengths > 0, outputs, last)
     elif last is not None:
         outputs = state.last
+    assert outputs is not None
     return Unrolled(outputs, carries if every_carry else state.carry)
 
 
 def _last_output(
     cell: nn.RNNCellBase,
-    carry: Any,
+    carry: Carry,
     inputs: Array,
     return_outputs: str,
     truncate_every: int | None,
