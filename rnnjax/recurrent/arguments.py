@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, Shaped
 
 from rnnjax.cells.types import Carry
 
@@ -41,6 +41,24 @@ def with_named_shapes(run: Callable[..., T]) -> Callable[..., T]:
             ) from error
 
     return run_named
+
+
+def with_time_first(
+    inputs: ArrayLike, num_feature_axes: int, time_major: bool
+) -> Shaped[Array, "T B ..."]:
+    """Returns inputs `[B, T, ...]`, or `[T, B, ...]` if `time_major`, checked, time first."""
+    inputs = jnp.asarray(inputs)
+    rank = 2 + num_feature_axes
+    if inputs.ndim != rank:
+        layout = "[T, B, ...]" if time_major else "[B, T, ...]"
+        raise ValueError(f"inputs must be {layout} with {rank} axes, got shape {inputs.shape}")
+    if not time_major:
+        inputs = jnp.swapaxes(inputs, 0, 1)
+    if inputs.shape[0] == 0:
+        raise ValueError(
+            f"inputs must have at least one step, got shape {inputs.shape}, time first"
+        )
+    return inputs
 
 
 def checked_lengths(

@@ -59,11 +59,10 @@ def factored_layers(cell: nn.RNNCellBase) -> tuple[nn.RNNCellBase, ...]:
     Empty for what is no stack, for one that drops between layers, and unless all layers are
     factored.
     """
-    if type(cell) is not Stack or cell.drops:
+    if type(cell) is not Stack:
         return ()
     try:
-        for layer in cell.cells:
-            _check_cell(without_idle_wrappers(layer))
+        _check_cell(cell)
     except UnavailableError:
         return ()
     return tuple(cell.cells)
@@ -113,10 +112,22 @@ def _check_cell(cell: nn.RNNCellBase) -> None:
         raise UnavailableError("flax's interceptors are to see each call of the cell")
     if settings.jax_disable_jit:  # a scan is a Python loop then, whose residuals do not stack
         raise UnavailableError("jax.disable_jit is on")
-    if not isinstance(cell, Cell):
+    if type(cell) is Stack:
+        _check_layers(cell)
+    elif not isinstance(cell, Cell):
         raise UnavailableError("it is no rnnjax.cells.Cell, which declares its products")
-    if not cell.is_factored:
+    elif not cell.is_factored:
         raise UnavailableError("its step is given as a whole, not as products and arithmetic")
+
+
+def _check_layers(stack: Stack) -> None:
+    if stack.drops:
+        raise UnavailableError("it drops between its layers")
+    for layer in stack.cells:
+        try:
+            _check_cell(without_idle_wrappers(layer))
+        except UnavailableError as error:
+            raise UnavailableError(f"of its layer {type(layer).__name__}: {error}") from error
 
 
 def _check_arrays(state: State, steps: Steps) -> None:

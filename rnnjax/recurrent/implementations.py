@@ -22,18 +22,8 @@ FASTEST: Final[Mapping[str, Mapping[type[nn.RNNCellBase], Implementation]]] = Ma
 )
 
 
-def candidates(implementation: Implementation, cell: nn.RNNCellBase) -> tuple[str, ...]:
-    """Returns what is to be tried for a cell, in this order; after it comes the scan."""
-    if implementation == "scan":
-        return ()
-    if implementation != "auto":
-        return (implementation,)
-    fastest = FASTEST.get(jax.default_backend(), {}).get(type(cell), "deferred")
-    return tuple(dict.fromkeys((fastest, "deferred")))
-
-
-def run(
-    implementation: str,
+def run_factored(
+    implementation: Implementation,
     cell: nn.RNNCellBase,
     advance: Advance,
     state: State,
@@ -42,11 +32,12 @@ def run(
     reverse: bool,
     unroll_factor: int,
     every_carry: bool,
-) -> tuple[State, Results]:
-    """Runs a factored cell over all of time.
+    in_chunks: bool,
+) -> tuple[State, Results] | None:
+    """Runs a factored cell over all of time, or returns None if the plain scan is to.
 
     Args:
-      implementation: "deferred", "cudnn" or "fused".
+      implementation: "auto" tries what is fastest on this backend, then "deferred".
       cell: bound to its parameters.
       advance: what is done with a step's carry and output.
       state: before the first step, leaves `[B, ...]`.
@@ -54,13 +45,45 @@ def run(
       reverse: go from the last step to the first.
       unroll_factor: steps in one iteration of a compiled loop.
       every_carry: whether the results of a step have its carry in them.
+      in_chunks: whether `remat` or `truncate_every` is asked for.
 
     Returns:
-      The last state and the results of all steps, leaves `[T, ...]`.
+      The last state and the results of all steps, leaves `[T, ...]`; None for "scan", and for
+      "auto" if nothing else can run this cell.
 
     Raises:
-      UnavailableError: if it cannot run this cell; saying why.
+      ValueError: if the implementation is not "auto", and cannot be had; saying why.
     """
+    if implementation == "scan":
+        return None
+    candidates = (implementation,)
+    if implementation == "auto":
+        fastest = FASTEST.get(jax.default_backend(), {}).get(type(cell), "deferred")
+        candidates = dict.fromkeys((fastest, "deferred"))
+    for name in candidates:
+        try:
+            if in_chunks:
+                raise UnavailableError("remat and truncate_every are the scan's alone")
+            return _run(name, cell, advance, state, steps, reverse, unroll_factor, every_carry)
+        except UnavailableError as error:
+            if implementation != "auto":
+                raise ValueError(
+                    f"implementation={name!r} cannot be had for {type(cell).__name__}: {error}"
+                ) from error
+    return None
+
+
+def _run(
+    implementation: Implementation,
+    cell: nn.RNNCellBase,
+    advance: Advance,
+    state: State,
+    steps: Steps,
+    reverse: bool,
+    unroll_factor: int,
+    every_carry: bool,
+) -> tuple[State, Results]:
+    """Runs a cell by one implementation, or raises an UnavailableError that says why not."""
     factored = factor(cell, advance, state, steps)
     if implementation == "deferred":
         return scan_deferred(

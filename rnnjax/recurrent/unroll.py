@@ -15,10 +15,11 @@ from rnnjax.recurrent.arguments import (
     check_count,
     check_initial_carry,
     checked_lengths,
+    with_time_first,
 )
 from rnnjax.recurrent.chunks import chunk_length, cut_into_chunks, scan_chunks, where
-from rnnjax.recurrent.factored import UnavailableError, factored_layers
-from rnnjax.recurrent.implementations import IMPLEMENTATIONS, Implementation, candidates, run
+from rnnjax.recurrent.factored import factored_layers
+from rnnjax.recurrent.implementations import IMPLEMENTATIONS, Implementation, run_factored
 from rnnjax.recurrent.outputs import output_source, output_struct
 from rnnjax.recurrent.state import Results, State, Steps
 
@@ -99,18 +100,8 @@ def unroll(
     check_count("unroll_factor", unroll_factor)
     if truncate_every is not None:
         check_count("truncate_every", truncate_every)
-    inputs = jnp.asarray(inputs)
-    rank = 2 + cell.num_feature_axes
-    if inputs.ndim != rank:
-        layout = "[T, B, ...]" if time_major else "[B, T, ...]"
-        raise ValueError(f"inputs must be {layout} with {rank} axes, got shape {inputs.shape}")
-    if not time_major:
-        inputs = jnp.swapaxes(inputs, 0, 1)
+    inputs = with_time_first(inputs, cell.num_feature_axes, time_major)
     num_steps, batch_size = inputs.shape[:2]
-    if num_steps == 0:
-        raise ValueError(
-            f"inputs must have at least one step, got shape {inputs.shape}, time first"
-        )
     if lengths is not None:
         lengths = checked_lengths(lengths, batch_size, num_steps)
     own_carry = cell.initialize_carry(jax.random.key(0), inputs.shape[1:])
@@ -178,27 +169,17 @@ def _unroll(
     def step(cell: nn.RNNCellBase, state: State, step: Steps) -> tuple[State, Results]:
         return advance(state, step.valid, *cell(state.carry, step.inputs))
 
-    result = None
-    for name in candidates(implementation, cell):
-        try:
-            if remat or truncate_every is not None:
-                raise UnavailableError("remat and truncate_every are the scan's alone")
-            result = run(
-                name,
-                cell,
-                advance,
-                state,
-                steps,
-                reverse=reverse,
-                unroll_factor=unroll_factor,
-                every_carry=every_carry,
-            )
-            break
-        except UnavailableError as error:
-            if implementation != "auto":
-                raise ValueError(
-                    f"implementation={name!r} cannot be had for {type(cell).__name__}: {error}"
-                ) from error
+    result = run_factored(
+        implementation,
+        cell,
+        advance,
+        state,
+        steps,
+        reverse=reverse,
+        unroll_factor=unroll_factor,
+        every_carry=every_carry,
+        in_chunks=remat or truncate_every is not None,
+    )
     state, (outputs, carries) = result or scan_chunks(
         step,
         cell,
