@@ -1,8 +1,9 @@
-"""Every setting of a run, once: its default (the seed tutorial's recipe), meaning and range.
+"""Every setting of a run, once: its default, its meaning and its range.
 
-An experiment file returns a `Config` from `get_config()`; any field can be overridden on the
-command line, `--config.model.hidden_size=512`. Nothing heavy is imported here, so that `--help`
-and a misspelt flag answer at once.
+The defaults are the recipe of the TensorFlow 1 tutorial that rnnjax started from. An experiment
+file returns a `Config` from `get_config()`; any field can be overridden on the command line,
+`--config.model.hidden_size=512`. Nothing heavy is imported here, so that `--help` and a misspelt
+flag answer at once.
 """
 
 import dataclasses

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rnnjax.runs.checkpoints import steps_in
-from rnnjax.runs.workdir import locked
+from rnnjax.runs.lock import locked
 from rnnjax.system.distributed import HEARTBEAT_SECONDS
 from tests.faults.bench import Bench, Case, Seen
 from tests.faults.outcome import Outcome, check_equal, outcome
@@ -68,14 +68,14 @@ def kept_out(workdir: Path) -> str:
     with locked(workdir):
         run = start(workdir)
         run[0].must_end(1, "is in use by")
-        run[1].must_end(1, "the first process of this run stopped")
+        run[1].must_end(1, "the primary process of this run stopped")
     return "workdir in use: both exit 1"
 
 
 def of_other_settings(workdir: Path) -> str:
     first, second = start(workdir, (), ("--config.seed=5",))
     first.must_end(2, "need the same settings")
-    second.must_end(2, "config.seed is 5, in the first process 0")
+    second.must_end(2, "config.seed is 5, in the primary process 0")
     assert not (workdir / "config.json").exists(), "something was written"
     return "other settings: both exit 2"
 

@@ -14,14 +14,14 @@ import tensorflow as tf
 
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, NonFiniteError
-from rnnjax.reporting.report import Result
 from rnnjax.runs.checkpoints import steps_in
+from rnnjax.runs.result import Result
 from rnnjax.training.train import train
 
-TAGS = {  # the seed's, and rnnjax's own
-    "train": {"cross_entropy", "accuracy", "readout/weight", "readout/bias", "last_hidden_state"}
+TAGS = {  # the TensorFlow 1 tutorial's, and rnnjax's own
+    "train": {"loss", "accuracy", "readout/weight", "readout/bias", "last_hidden_state"}
     | {"learning_rate", "steps_per_second", "gradient_norm", "epoch"},
-    "test": {"cross_entropy", "accuracy", "readout/weight", "readout/bias", "last_hidden_state"},
+    "test": {"loss", "accuracy", "readout/weight", "readout/bias", "last_hidden_state"},
 }
 
 
@@ -79,7 +79,7 @@ def test_a_run_leaves_its_result_and_summaries(
         for tag in tags:
             steps = [step for step, _ in found[tag]]
             assert steps == sorted(set(steps))
-        assert [step for step, _ in found["cross_entropy"]] == (
+        assert [step for step, _ in found["loss"]] == (
             [2, 4, 6, 8, 10, 12] if split == "train" else [4, 8, 12]
         )
         assert [step for step, _ in found["last_hidden_state"]] == [4, 8, 12]
@@ -190,7 +190,7 @@ def test_a_nan_loss_is_flushed_and_exits_with_1(tmp_path: Path, root: Path) -> N
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "step 3" in done.stderr
-    ((step, value),) = events(tmp_path / "run" / "train")["cross_entropy"]
+    ((step, value),) = events(tmp_path / "run" / "train")["loss"]
     assert step == 3
     assert not np.isfinite(tf.make_ndarray(value.tensor))
     assert not list((tmp_path / "run" / "checkpoints").glob("[0-9]*"))
