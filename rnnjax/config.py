@@ -9,7 +9,7 @@ flag answer at once.
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -156,7 +156,7 @@ def fields(config: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Fie
             yield prefix + field.name, field, value
 
 
-def validate(config: Any) -> None:
+def validate(config: object) -> None:
     """Checks types, ranges and choices.
 
     Raises:
@@ -212,19 +212,19 @@ def describe(config: Config) -> str:
     return "\n".join(lines)
 
 
-def to_dict(config: Config) -> dict[str, Any]:
+def to_dict(config: Config) -> dict[str, object]:
     """Returns the settings as {dotted name: value}, of JSON types only."""
     return {name: _plain(value) for name, _, value in fields(config)}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Returns a setting as JSON would give it back."""
     if isinstance(value, ConfigDict):
         return {key: _plain(option) for key, option in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 
-def from_dict(stored: dict[str, Any]) -> Config:
+def from_dict(stored: Mapping[str, object]) -> Config:
     """Returns the settings that `to_dict` has stored.
 
     Raises:

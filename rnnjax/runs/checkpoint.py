@@ -5,10 +5,11 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 
 from rnnjax.errors import RunError
 from rnnjax.runs import manifest
@@ -45,7 +46,7 @@ class DamagedCheckpointError(RunError):
     """A checkpoint is not as it was written."""
 
 
-def write(path: Path, step: int, state: Any, progress: Progress) -> None:
+def write(path: Path, step: int, state: PyTree, progress: Progress) -> None:
     """Writes a checkpoint into a folder, seals it and waits until it is on the disk.
 
     Args:
@@ -132,7 +133,7 @@ def read_metadata(path: Path) -> Metadata:
         ) from error
 
 
-def describe_arrays(state: Any) -> dict[str, str]:
+def describe_arrays(state: PyTree) -> dict[str, str]:
     """Returns {path: dtype and shape} of all arrays of a tree, or of its shapes alone."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {

@@ -8,10 +8,10 @@ import shutil
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from rnnjax.errors import ConfigError, NonFiniteError, RunError
 from rnnjax.runs.checkpoint import (
@@ -112,7 +112,7 @@ class Checkpoints:
             else:
                 old.rename(old.with_suffix(""))
 
-    def try_writing(self, state: Any) -> None:
+    def try_writing(self, state: PyTree) -> None:
         """Writes a state as a checkpoint would be, and removes it again.
 
         Raises:
@@ -145,7 +145,7 @@ class Checkpoints:
         """Returns the best validation accuracy of all checkpoints; 0 without any."""
         return max((self._accuracy(step) for step in steps_in(self._folder)), default=0.0)
 
-    def save(self, step: int, state: Any, progress: Progress) -> None:
+    def save(self, step: int, state: PyTree, progress: Progress) -> None:
         """Starts to write a tree of arrays; the next save waits for this one.
 
         Args:
@@ -157,7 +157,7 @@ class Checkpoints:
           NonFiniteError: if anything in the state is NaN or infinite; it is not saved.
           RunError: if this or the last save failed.
         """
-        host: Any = jax.device_get(state)
+        host: PyTree = jax.device_get(state)
         for path, leaf in jax.tree_util.tree_leaves_with_path(host):
             if not np.all(np.isfinite(leaf)):
                 name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -188,7 +188,7 @@ class Checkpoints:
         finally:
             self._writer.shutdown()
 
-    def _write(self, step: int, state: Any, progress: Progress) -> None:
+    def _write(self, step: int, state: PyTree, progress: Progress) -> None:
         target = self._folder / str(step)
         draft = target.with_suffix(".tmp")
         write(draft, step, state, progress)

@@ -5,7 +5,8 @@ Of several processes, the primary one does this for all.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from jaxtyping import PyTree
 
 from rnnjax import config as settings
 from rnnjax.config import Config
@@ -18,7 +19,7 @@ from rnnjax.system import distributed
 from rnnjax.system.files import write_json
 
 
-def finished(config: Config, folder: Path, create_state: Callable[[], Any]) -> Result | None:
+def finished(config: Config, folder: Path, create_state: Callable[[], PyTree]) -> Result | None:
     """Returns the result of a run that has no step left to take.
 
     Args:
@@ -85,7 +86,7 @@ def restore(
     return Restored(step, distributed.broadcast_arrays(restored.state), progress)
 
 
-def _check(config: Config, folder: Path, create_state: Callable[[], Any]) -> None:
+def _check(config: Config, folder: Path, create_state: Callable[[], PyTree]) -> None:
     workdir.check_same_run(config, folder, create_state)
     newest = max(steps_in(folder / workdir.CHECKPOINTS), default=0)
     stored = result.read(folder)

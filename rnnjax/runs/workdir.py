@@ -5,9 +5,9 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
+from jaxtyping import PyTree
 
 from rnnjax import config as settings
 from rnnjax.config import Config
@@ -90,7 +90,7 @@ def held(workdir: Path) -> Iterator[None]:
         yield
 
 
-def unresumable_changes(config: Config, stored: dict[str, Any]) -> list[str]:
+def unresumable_changes(config: Config, stored: dict[str, object]) -> list[str]:
     """Returns the settings that differ from the stored ones and that a state depends on."""
     bound = ("num_steps",) if config.optimizer.schedule != "constant" else ()
     stored = settings.to_dict(Config()) | stored  # a run may be older than a setting
@@ -101,7 +101,7 @@ def unresumable_changes(config: Config, stored: dict[str, Any]) -> list[str]:
     ]
 
 
-def check_same_run(config: Config, workdir: Path, create_state: Callable[[], Any]) -> None:
+def check_same_run(config: Config, workdir: Path, create_state: Callable[[], PyTree]) -> None:
     """Refuses to continue a run under settings that its state does not fit.
 
     Args:
@@ -147,7 +147,7 @@ def read_config(workdir: Path) -> Config:
     return settings.from_dict(_stored_settings(workdir))
 
 
-def _stored_settings(workdir: Path) -> dict[str, Any]:
+def _stored_settings(workdir: Path) -> dict[str, object]:
     """Returns what config.json holds, {dotted name: value}."""
     try:
         stored = json.loads((workdir / CONFIG).read_text())

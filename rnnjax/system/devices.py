@@ -7,12 +7,13 @@ split along it. Batch sizes elsewhere are global, over all devices of all proces
 import collections
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import jax_utils
+from jaxtyping import PyTree
 
 from rnnjax.errors import ConfigError
 
@@ -76,7 +77,7 @@ def replicate(tree: T) -> T:
     return jax.device_put(jax.tree.map(copies, tree), _sharding())
 
 
-def fits(arrays: Any) -> bool:
+def fits(arrays: PyTree) -> bool:
     """Whether each local device has room for a copy: a quarter of its memory, if it tells."""
     wanted = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
     stats = [device.memory_stats() or {} for device in jax.local_devices()]

@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
 
 from rnnjax.errors import RunError
 
@@ -39,7 +38,7 @@ class StopRequest:
         self.signal: signal.Signals | None = None  # as agreed at the last poll
         self._received = 0
         self._agree = agree
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     @property
     def requested(self) -> bool:

@@ -97,4 +97,4 @@ def told_to_stop(bench: Bench) -> Seen:
                 stopped_twice(bench, phase, second)
             )
     short = ("SIGTERM in save", "SIGINT in evaluation", "SIGTERM, then SIGTERM in compile")
-    return bench.each(bench.some(cases, *short))
+    return bench.each(bench.selected(cases, *short))

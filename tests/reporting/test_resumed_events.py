@@ -19,12 +19,12 @@ def write(folder: Path, steps: range) -> Path:
 
 
 def steps_in(folder: Path) -> list[int]:
-    found = []
+    actual = []
     for file in sorted(folder.glob("events*")):
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
             event = tf.compat.v1.Event.FromString(record)
-            found += [event.step for value in event.summary.value if value.tag == "loss"]
-    return found
+            actual += [event.step for value in event.summary.value if value.tag == "loss"]
+    return actual
 
 
 def test_files_become_one_without_what_is_written_again(tmp_path: Path) -> None:
@@ -51,9 +51,9 @@ def test_a_damaged_record_costs_itself_alone(
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     merge_events(tmp_path, range(20))
-    found = steps_in(tmp_path)
-    assert len(found) == 7
-    assert found == sorted(found)
+    actual = steps_in(tmp_path)
+    assert len(actual) == 7
+    assert actual == sorted(actual)
     (copy,) = tmp_path.glob("damaged.*")
     assert copy.read_bytes() == content
     assert f"{file} is damaged; copied to {copy.name}" in capsys.readouterr().err

@@ -51,9 +51,9 @@ def test_what_only_looks_like_a_step_costs_nothing(
         checkpoints.save(step, at(state, step), Progress())
     checkpoints.close()
     assert steps_in(tmp_path) == [41, 42, 43]
-    found = capsys.readouterr().err
+    actual = capsys.readouterr().err
     for name in ("1", "2"):
-        assert f"{tmp_path / name} is no folder; moved to {name}.damaged" in found
+        assert f"{tmp_path / name} is no folder; moved to {name}.damaged" in actual
     assert {"00040", "1.damaged", "2.damaged", "4\N{ARABIC-INDIC DIGIT ZERO}"} <= {
         path.name for path in tmp_path.iterdir()
     }

@@ -62,7 +62,7 @@ def test_evaluation_does_not_depend_on_its_batch_size(real: datasets.Dataset) ->
     task = build_task(config)
     state, compiled = task.create_state(), compile_eval_step(task)
     params = devices.replicate(state.params)
-    found = [
+    actual = [
         evaluate(compiled, params, device_batches(real.test, batch_size))
         for batch_size in (128, 1_000, 77)
     ]
@@ -72,7 +72,7 @@ def test_evaluation_does_not_depend_on_its_batch_size(real: datasets.Dataset) ->
     shifted = logits - logits.max(1, keepdims=True)
     log_softmax = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     expected_loss = -log_softmax[np.arange(10_000), real.test.labels].mean()
-    for evaluation in found:
+    for evaluation in actual:
         assert evaluation is not None
         assert evaluation.accuracy == np.mean(logits.argmax(1) == real.test.labels)
         assert evaluation.loss == pytest.approx(expected_loss, rel=1e-6)
@@ -130,8 +130,8 @@ def test_batch_sizes_and_devices() -> None:
 def test_prefetch_keeps_all_batches_in_order() -> None:
     batches = [np.full((8, 2), i, np.float32) for i in range(5)]
     for size in (1, 2, 9):
-        found = [np.asarray(batch).reshape(8, 2) for batch in devices.prefetch(batches, size=size)]
-        np.testing.assert_array_equal(found, batches)
+        actual = [np.asarray(batch).reshape(8, 2) for batch in devices.prefetch(batches, size=size)]
+        np.testing.assert_array_equal(actual, batches)
 
 
 @pytest.mark.parametrize(("free", "expected"), [([400, 400], True), ([400, 399], False)])

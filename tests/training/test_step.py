@@ -31,8 +31,8 @@ def test_loss(smoothing: float) -> None:
     softmax /= softmax.sum(1, keepdims=True)
     targets = np.eye(5)[labels] * (1 - smoothing) + smoothing / 5
     expected = -(targets * np.log(softmax)).sum(1)
-    found = loss(jnp.asarray(logits), labels, smoothing)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    actual = loss(jnp.asarray(logits), labels, smoothing)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
 def test_learning_rates() -> None:
@@ -63,11 +63,11 @@ def test_adam(clip_norm: float, weight_decay: float) -> None:
     mean, square = ({k: np.zeros(v) for k, v in shapes.items()} for _ in range(2))
     optimizer = adam(config, 10)
     state = optimizer.init(params)
-    found: Any = params
+    actual: Any = params
     for step in range(1, 6):
         gradients = {k: RNG.normal(size=v).astype(np.float32) for k, v in shapes.items()}
-        updates, state = optimizer.update({"layer": gradients}, state, found)
-        found = optax.apply_updates(found, updates)
+        updates, state = optimizer.update({"layer": gradients}, state, actual)
+        actual = optax.apply_updates(actual, updates)
         norm = np.sqrt(sum(np.square(g.astype(np.float64)).sum() for g in gradients.values()))
         scale = clip_norm / max(norm, clip_norm) if clip_norm else 1.0
         for k, g in gradients.items():
@@ -77,7 +77,7 @@ def test_adam(clip_norm: float, weight_decay: float) -> None:
             decay = weight_decay * expected[k] if k == "kernel" else 0.0
             expected[k] = expected[k] - 0.01 * (update + decay)
     for k in shapes:
-        np.testing.assert_allclose(found["layer"][k], expected[k], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(actual["layer"][k], expected[k], rtol=1e-5, atol=1e-6)
 
 
 def test_a_step_measures_and_moves() -> None:
