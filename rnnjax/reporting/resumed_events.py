@@ -9,8 +9,8 @@ from pathlib import Path
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
+from rnnjax.compat import masked_crc32c
 from rnnjax.reporting.summaries import writer_error_as_os_error
 from rnnjax.system.files import synchronise
 

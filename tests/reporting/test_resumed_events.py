@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from rnnjax.compat import masked_crc32c
 from rnnjax.reporting.resumed_events import MERGED, merge_events
 
 
@@ -61,8 +62,6 @@ def test_a_damaged_record_costs_itself_alone(
 
 def test_a_length_out_of_all_bounds_ends_the_file(tmp_path: Path) -> None:
     """TensorFlow's own reader would ask for that much memory."""
-    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
-
     file = write(tmp_path, range(3))
     length = (2**40).to_bytes(8, "little")
     with file.open("ab") as end:
