@@ -1,6 +1,7 @@
 """The model: stacked cells over time, and a readout of the last output."""
 
 import dataclasses
+import functools
 import math
 import typing
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.config import ModelConfig
 from rnnjax.errors import ConfigError, did_you_mean
 from rnnjax.recurrent.bidirectional import Bidirectional, StackedBidirectional
+from rnnjax.recurrent.implementations import Implementation
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import unroll
 
@@ -49,6 +51,7 @@ class Classifier(nn.Module):
       variational_dropout: the same masks at each step of a sequence.
       compute_dtype: of products and outputs.
       remat: compute most steps again for the gradient, which needs less memory and more time.
+      implementation: what runs the cells over time, as `unroll` describes it.
       readout_stddev: of the readout's truncated normal weights.
       readout_bias: initial bias of the readout.
     """
@@ -65,6 +68,7 @@ class Classifier(nn.Module):
     variational_dropout: bool
     compute_dtype: str
     remat: bool
+    implementation: Implementation
     readout_stddev: float
     readout_bias: float
 
@@ -88,7 +92,12 @@ class Classifier(nn.Module):
         if space:
             inputs = inputs.reshape(*inputs.shape[:-1], *space, 1)
         layers = [self._layer(f"layer_{n}", space, train) for n in range(self.num_layers)]
-        options: Any = {"lengths": lengths, "return_outputs": "last", "remat": self.remat}
+        options: Any = {
+            "lengths": lengths,
+            "return_outputs": "last",
+            "remat": self.remat,
+            "implementation": self.implementation,
+        }
         if self.bidirectional:
             back = [self._layer(f"layer_{n}_back", space, train) for n in range(self.num_layers)]
             pairs = [Bidirectional(*pair) for pair in zip(layers, back, strict=True)]
@@ -152,10 +161,19 @@ def classify(
     Returns:
       The logits, `[B, K]`, and the last hidden states, `[B, H]`, both float32.
     """
-    rngs = None
-    if dropout_key is not None:
-        rngs = {"dropout": dropout_key, VARIATIONAL: jax.random.fold_in(dropout_key, 1)}
+    rngs = None if dropout_key is None else _rngs(dropout_key)
     return typing.cast(Classified, model.apply({"params": params}, inputs, train=train, rngs=rngs))
+
+
+def _rngs(key: PRNGKeyArray) -> dict[str, PRNGKeyArray]:
+    """Returns the random streams of dropout."""
+    return {"dropout": key, VARIATIONAL: jax.random.fold_in(key, 1)}
+
+
+def _init_for_training(model: Classifier, num_features: int) -> Mapping[str, Params]:
+    key = jax.random.key(0)
+    inputs = jnp.zeros((1, 1, num_features))
+    return model.init({"params": key, **_rngs(key)}, inputs, train=True)
 
 
 def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifier:
@@ -203,11 +221,12 @@ def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifie
         variational_dropout=config.variational_dropout,
         compute_dtype=config.compute_dtype,
         remat=config.remat,
+        implementation=typing.cast(Implementation, config.implementation),
         readout_stddev=config.readout_stddev,
         readout_bias=config.readout_bias,
     )
-    try:
-        jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 1, num_features))))
+    try:  # in training, where dropout leaves less choice of implementations
+        jax.eval_shape(functools.partial(_init_for_training, model, num_features))
     except (ValueError, TypeError, OverflowError) as error:  # a cell has refused its options
         raise ConfigError(f"config.model: {error}") from error
     return model

@@ -78,6 +78,11 @@ class ModelConfig:
         choices=("float32", "bfloat16"),
     )
     remat: bool = option(False, "compute most steps again for the gradient: less memory, more time")
+    implementation: str = option(
+        "auto",
+        "what runs the cells over time; 'auto': the fastest measured on this kind of device",
+        choices=("auto", "scan", "deferred", "cudnn", "fused"),
+    )
     readout_stddev: float = option(0.1, "of the readout's truncated normal weights", at_least=0)
     readout_bias: float = option(0.1, "initial bias of the readout")
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from rnnjax.config import Config
+from rnnjax.data.batches import Batch
 from rnnjax.errors import ConfigError
+from rnnjax.training.state import TrainState
 from rnnjax.training.task import Task, build_task
 
 
@@ -69,8 +71,38 @@ def test_images_become_the_sequences_of_the_settings(kind: str, shape: tuple[int
     assert build_task(config).to_sequences(np.zeros((2, 28, 28), np.uint8)).shape == shape
 
 
-def test_a_wrong_model_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cell": "lsmt"}, "did you mean 'lstm'"),
+        ({"cell": "gru", "implementation": "deferred"}, "'deferred' cannot be had"),
+        ({"output_keep_prob": 0.5, "implementation": "deferred"}, "'deferred' cannot be had"),
+        ({"remat": True, "implementation": "deferred"}, "'deferred' cannot be had"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused(settings: dict[str, Any], message: str) -> None:
     config = small()
-    config.model.cell = "lsmt"
-    with pytest.raises(ConfigError, match="did you mean 'lstm'"):
+    for name, value in settings.items():
+        setattr(config.model, name, value)
+    with pytest.raises(ConfigError, match=message):
         build_task(config)
+
+
+def test_the_implementation_is_that_of_the_settings() -> None:
+    """The same step, by another program."""
+    images = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)
+    batch = Batch(images, np.arange(4, dtype=np.int32))
+
+    def step(implementation: str) -> tuple[str, TrainState]:
+        config = small()
+        config.model.implementation = implementation
+        task = build_task(config)
+        state, key = task.create_state(), jax.random.key(1)
+        program = str(jax.make_jaxpr(task.train_step)(state, batch, key))
+        return program, jax.jit(task.train_step)(state, batch, key)[0]
+
+    program, deferred = step("deferred")
+    other_program, scanned = step("scan")
+    assert program != other_program
+    for a, b in zip(jax.tree.leaves(deferred), jax.tree.leaves(scanned), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
