@@ -6,14 +6,10 @@ import time
 import jax
 import numpy as np
 
-from rnnjax import classifier
 from rnnjax.config import Config
 from rnnjax.data.batches import Batch
-from rnnjax.data.sequences import to_sequences
 from rnnjax.system import devices
-from rnnjax.training import state as train_state
-from rnnjax.training.optimizer import adam
-from rnnjax.training.step import train_step
+from rnnjax.training.task import build_task
 
 
 class BareStep:
@@ -23,15 +19,11 @@ class BareStep:
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (config.batch_size, 28, 28), np.uint8)
         labels = rng.integers(0, 10, config.batch_size, np.int32)
-        model = classifier.build(config.model, 10, 28)
-        optimizer = adam(config.optimizer, config.num_steps)
-        read = functools.partial(to_sequences, kind="rows", permutation_seed=0)
-        step = functools.partial(
-            train_step, model=model, optimizer=optimizer, read=read, axis_name=devices.AXIS
-        )
+        task = build_task(config)
+        step = functools.partial(task.train_step, axis_name=devices.AXIS)
         self._step = devices.compile_step(step, donate_argnums=(0,))
         key = jax.random.key(0)
-        state = train_state.create(model, optimizer, key, read(images[:1]))
+        state = task.create_state()
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
         self.state = devices.replicate(state)
         self._batch, self._key = devices.shard(Batch(images, labels)), devices.replicate(key)

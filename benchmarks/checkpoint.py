@@ -50,7 +50,8 @@ def main() -> None:
         def stretch(save: bool) -> float:
             start = time.monotonic()
             if save:
-                checkpoints.save(devices.unreplicate(bare.state), Progress())
+                state = devices.unreplicate(bare.state)
+                checkpoints.save(int(state.step), state, Progress())
             bare.seconds(steps)
             return time.monotonic() - start
 

@@ -2,9 +2,10 @@
 
     python -m benchmarks.recipe [--steps 2000] [--repeats 3]
 
-Both train the seed's LSTM on Fashion-MNIST with Adam and evaluate all test images every 100 steps.
-rnnjax also writes summaries and checkpoints, torch does not. They alternate, and a first short run
-of each, which is not counted, fills the file caches and rnnjax's cache of compiled programs.
+Both train the LSTM of the TensorFlow 1 tutorial on Fashion-MNIST with Adam and evaluate all test
+images every 100 steps. rnnjax also writes summaries and checkpoints, torch does not. They
+alternate, and a first short run of each, which is not counted, fills the file caches and rnnjax's
+cache of compiled programs.
 """
 
 import argparse

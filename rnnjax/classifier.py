@@ -1,6 +1,7 @@
 """The model: stacked cells over time, and a readout of the last output."""
 
 import dataclasses
+import functools
 import math
 import typing
 from collections.abc import Mapping
@@ -9,12 +10,14 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int, PRNGKeyArray
 
 from rnnjax.cells import CELLS, DropoutCell
 from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.config import ModelConfig
 from rnnjax.errors import ConfigError, did_you_mean
 from rnnjax.recurrent.bidirectional import Bidirectional, StackedBidirectional
+from rnnjax.recurrent.implementations import Implementation
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import unroll
 
@@ -22,8 +25,10 @@ Params = Mapping[str, Any]  # a tree of arrays, as flax makes it
 
 
 class Classified(NamedTuple):
-    logits: jax.Array  # [B, K]
-    last_hidden: jax.Array  # [B, H], the output that the readout saw
+    """What a classifier says of sequences."""
+
+    logits: Float32[Array, "B K"]
+    last_hidden: Float32[Array, "B H"]  # the output that the readout saw
 
 
 class Classifier(nn.Module):
@@ -40,18 +45,19 @@ class Classifier(nn.Module):
       num_layers: cells in the stack.
       bidirectional: whether each layer has a second cell that goes backwards.
       num_classes: classes K.
-      input_keep_prob: of each layer's `DropoutCell`, in training; so are the next two.
-      output_keep_prob: see there.
-      state_keep_prob: see there.
-      variational_dropout: the same masks at each step.
+      input_keep_prob: probability that an input of a layer is not dropped, in training.
+      output_keep_prob: the same for an output of a layer.
+      state_keep_prob: the same for a hidden state on its way to the next step.
+      variational_dropout: the same masks at each step of a sequence.
       compute_dtype: of products and outputs.
-      remat: see `unroll`.
+      remat: compute most steps again for the gradient, which needs less memory and more time.
+      implementation: what runs the cells over time, as `unroll` describes it.
       readout_stddev: of the readout's truncated normal weights.
       readout_bias: initial bias of the readout.
     """
 
     cell: str
-    cell_options: Any
+    cell_options: Mapping[str, Any]
     hidden_size: int
     num_layers: int
     bidirectional: bool
@@ -62,20 +68,36 @@ class Classifier(nn.Module):
     variational_dropout: bool
     compute_dtype: str
     remat: bool
+    implementation: Implementation
     readout_stddev: float
     readout_bias: float
 
     @nn.compact
     def __call__(
-        self, inputs: jax.Array, lengths: jax.Array | None = None, *, train: bool = False
+        self,
+        inputs: Float[Array, "B T F"],
+        lengths: Int[Array, " B"] | None = None,
+        *,
+        train: bool = False,
     ) -> Classified:
-        """Returns the logits of sequences `[B, T, F]`; `train` switches dropout on."""
+        """Returns the logits, `[B, K]`, of sequences, and their last hidden states, `[B, H]`.
+
+        Args:
+          inputs: `[B, T, F]`.
+          lengths: `[B]`, the steps of each sequence that count; None: all.
+          train: whether dropout is on.
+        """
         cell = CELLS[self.cell](1, parent=None)
         space = fold(inputs.shape[-1], cell.num_feature_axes - 1)
         if space:
             inputs = inputs.reshape(*inputs.shape[:-1], *space, 1)
         layers = [self._layer(f"layer_{n}", space, train) for n in range(self.num_layers)]
-        options: Any = {"lengths": lengths, "return_outputs": "last", "remat": self.remat}
+        options: Any = {
+            "lengths": lengths,
+            "return_outputs": "last",
+            "remat": self.remat,
+            "implementation": self.implementation,
+        }
         if self.bidirectional:
             back = [self._layer(f"layer_{n}_back", space, train) for n in range(self.num_layers)]
             pairs = [Bidirectional(*pair) for pair in zip(layers, back, strict=True)]
@@ -94,7 +116,7 @@ class Classifier(nn.Module):
     def _layer(self, name: str, space: tuple[int, ...], train: bool) -> nn.RNNCellBase:
         features = max(1, self.hidden_size // math.prod(space))
         fields: dict[str, Any] = {"dtype": self.compute_dtype, "name": name}
-        if space:  # the usual kernel, as far as it fits
+        if space:  # the usual kernel of 3 positions, where there are so many
             fields["kernel_shape"] = tuple(min(3, extent) for extent in space)
         return DropoutCell(
             CELLS[self.cell](features, **{**fields, **self.cell_options}),
@@ -122,20 +144,45 @@ def fold(features: int, axes: int) -> tuple[int, ...]:
 def classify(
     model: Classifier,
     params: Params,
-    inputs: jax.Array,
+    inputs: Float[Array, "B T F"],
     *,
     train: bool = False,
-    dropout_key: jax.Array | None = None,
+    dropout_key: PRNGKeyArray | None = None,
 ) -> Classified:
-    """Applies the model to sequences `[B, T, F]`; the key is for dropout in training."""
-    rngs = None
-    if dropout_key is not None:
-        rngs = {"dropout": dropout_key, VARIATIONAL: jax.random.fold_in(dropout_key, 1)}
+    """Applies a model to sequences.
+
+    Args:
+      model: the classifier.
+      params: its parameters.
+      inputs: `[B, T, F]`.
+      train: whether dropout is on.
+      dropout_key: for dropout in training.
+
+    Returns:
+      The logits, `[B, K]`, and the last hidden states, `[B, H]`, both float32.
+    """
+    rngs = None if dropout_key is None else _rngs(dropout_key)
     return typing.cast(Classified, model.apply({"params": params}, inputs, train=train, rngs=rngs))
 
 
+def _rngs(key: PRNGKeyArray) -> dict[str, PRNGKeyArray]:
+    """Returns the random streams of dropout."""
+    return {"dropout": key, VARIATIONAL: jax.random.fold_in(key, 1)}
+
+
+def _init_for_training(model: Classifier, num_features: int) -> Mapping[str, Params]:
+    key = jax.random.key(0)
+    inputs = jnp.zeros((1, 1, num_features))
+    return model.init({"params": key, **_rngs(key)}, inputs, train=True)
+
+
 def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifier:
-    """Returns the classifier that the settings describe, for sequences of so many features.
+    """Returns the classifier that the settings describe. Nothing is compiled.
+
+    Args:
+      config: the settings.
+      num_classes: classes K.
+      num_features: features F of a step.
 
     Raises:
       ConfigError: for an unknown cell, an option that the cell does not have, or a wrong value.
@@ -174,17 +221,18 @@ def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifie
         variational_dropout=config.variational_dropout,
         compute_dtype=config.compute_dtype,
         remat=config.remat,
+        implementation=typing.cast(Implementation, config.implementation),
         readout_stddev=config.readout_stddev,
         readout_bias=config.readout_bias,
     )
-    try:
-        jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 1, num_features))))
+    try:  # in training, where dropout leaves less choice of implementations
+        jax.eval_shape(functools.partial(_init_for_training, model, num_features))
     except (ValueError, TypeError, OverflowError) as error:  # a cell has refused its options
         raise ConfigError(f"config.model: {error}") from error
     return model
 
 
-# The types of cell fields that a config can hold, and of their values.
+# For each type of a cell's field that a config can set: the types that its values may have.
 _SETTABLE: dict[Any, tuple[type, ...]] = {
     bool: (bool,),
     int: (int,),

@@ -20,6 +20,17 @@ def has_interceptors() -> bool:
     return bool(_global_interceptor_stack)
 
 
+def masked_crc32c(content: bytes) -> int:
+    """Returns the checksum of the records of TensorFlow's event files.
+
+    TensorBoard has it in a stub of TensorFlow. Without it, the event files of a run that is resumed
+    could not be merged record by record, so that a damaged one would cost the rest of its file.
+    """
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
+    return masked_crc32c(content)
+
+
 def varies_over_devices(tree: Any) -> bool:
     """Whether an array differs between the devices of a `shard_map` that checks this.
 

@@ -1,14 +1,15 @@
-"""Every setting of a run, once: its default (the seed tutorial's recipe), meaning and range.
+"""Every setting of a run, once: its default, its meaning and its range.
 
-An experiment file returns a `Config` from `get_config()`; any field can be overridden on the
-command line, `--config.model.hidden_size=512`. Nothing heavy is imported here, so that `--help`
-and a misspelt flag answer at once.
+The defaults are the recipe of the TensorFlow 1 tutorial that rnnjax started from. An experiment
+file returns a `Config` from `get_config()`; any field can be overridden on the command line,
+`--config.model.hidden_size=512`. Nothing heavy is imported here, so that `--help` and a misspelt
+flag answer at once.
 """
 
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -77,6 +78,11 @@ class ModelConfig:
         choices=("float32", "bfloat16"),
     )
     remat: bool = option(False, "compute most steps again for the gradient: less memory, more time")
+    implementation: str = option(
+        "auto",
+        "what runs the cells over time; 'auto': the fastest measured on this kind of device",
+        choices=("auto", "scan", "deferred", "cudnn", "fused"),
+    )
     readout_stddev: float = option(0.1, "of the readout's truncated normal weights", at_least=0)
     readout_bias: float = option(0.1, "initial bias of the readout")
 
@@ -155,7 +161,7 @@ def fields(config: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Fie
             yield prefix + field.name, field, value
 
 
-def validate(config: Any) -> None:
+def validate(config: object) -> None:
     """Checks types, ranges and choices.
 
     Raises:
@@ -211,19 +217,19 @@ def describe(config: Config) -> str:
     return "\n".join(lines)
 
 
-def to_dict(config: Config) -> dict[str, Any]:
+def to_dict(config: Config) -> dict[str, object]:
     """Returns the settings as {dotted name: value}, of JSON types only."""
     return {name: _plain(value) for name, _, value in fields(config)}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Returns a setting as JSON would give it back."""
     if isinstance(value, ConfigDict):
         return {key: _plain(option) for key, option in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 
-def from_dict(stored: dict[str, Any]) -> Config:
+def from_dict(stored: Mapping[str, object]) -> Config:
     """Returns the settings that `to_dict` has stored.
 
     Raises:

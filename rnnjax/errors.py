@@ -23,7 +23,19 @@ class DataError(RunError):
 
 
 class NonFiniteError(RunError):
-    """The loss or a parameter became NaN or infinite."""
+    """The loss or a parameter became NaN or infinite.
+
+    Args:
+      message: what became so, and at which step; what may help is added to it.
+      skipping_helps: whether `config.on_nan=skip` would have let the run go on.
+    """
+
+    def __init__(self, message: str, *, skipping_helps: bool = True) -> None:
+        skipping = "--config.on_nan=skip leaves such steps out; " if skipping_helps else ""
+        super().__init__(
+            f"{message}; {skipping}config.optimizer.clip_norm=1 or a lower learning_rate in a new "
+            "--workdir may help"
+        )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

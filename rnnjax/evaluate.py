@@ -21,17 +21,17 @@ def main() -> None:
     parser.add_argument("--version", action="version", version=f"rnnjax {__version__}")
     arguments = parser.parse_args()
     logging.getLogger("absl").setLevel(logging.ERROR)
-    from rnnjax.system.distributed import print_first
+    from rnnjax.system.distributed import print_on_primary
     from rnnjax.training.evaluation import evaluate_checkpoint
 
     try:
-        step, name, found = evaluate_checkpoint(arguments.workdir, arguments.step)
-        print_first(
-            f"step {step:6d}  test accuracy {found.accuracy:.4f}  loss {found.cross_entropy:.4f}  "
-            f"({name})"
+        step, dataset, evaluation = evaluate_checkpoint(arguments.workdir, arguments.step)
+        print_on_primary(
+            f"step {step:6d}  test accuracy {evaluation.accuracy:.4f}  "
+            f"loss {evaluation.loss:.4f}  ({dataset})"
         )
     except Exception as error:
-        sys.exit(command_line.explain(error, debug=arguments.debug))
+        sys.exit(command_line.report_error(error, debug=arguments.debug))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ _DISTRIBUTED = flags.DEFINE_string(
     "distributed",
     "",
     "train in several processes: 'auto' (SLURM, Open MPI, TPU pods, Kubernetes), or "
-    "HOST:PORT,PROCESSES,INDEX: where the first listens, how many there are, which this is",
+    "HOST:PORT,PROCESSES,INDEX: where process 0 listens, how many there are, which this is",
 )
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -34,7 +34,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 
 
 def check_config_arguments(argv: Sequence[str]) -> None:
-    """Finds a missing config file and misspelt settings, of which the flag parser says less.
+    """Refuses a missing config file and misspelt settings, of which the flag parser says less.
 
     Raises:
       ConfigError: naming the file or the setting.
@@ -74,22 +74,22 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
             )
         validate(_CONFIG.value)
     except RunError as error:
-        stop(error)
+        exit_with(error)
     except flags.Error as error:
-        stop(ConfigError(str(error)))
+        exit_with(ConfigError(str(error)))
     except Exception as error:  # whatever a config file, which is code, may raise
-        stop(ConfigError(f"the config file failed: {type(error).__name__}: {error}"))
+        exit_with(ConfigError(f"the config file failed: {type(error).__name__}: {error}"))
     return positional
 
 
-def stop(error: RunError) -> NoReturn:
-    command_line.say(error)
+def exit_with(error: RunError) -> NoReturn:
+    command_line.print_error(error)
     sys.exit(error.exit_code)
 
 
 def main(argv: Sequence[str]) -> None:
     del argv  # all in flags
-    # Orbax would announce all files that it writes, CLU show a traceback of what is raised as well.
+    # Orbax would log all files that it writes, CLU a traceback of each error that it raises.
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.FATAL)
     # These import JAX and TensorFlow: not before --help has answered.
@@ -100,11 +100,11 @@ def main(argv: Sequence[str]) -> None:
     process.keep_compiled_programs()
     try:
         if _DISTRIBUTED.value:
-            distributed.meet(_DISTRIBUTED.value)
-        with distributed.explained():
-            train(_CONFIG.value, Path(_WORKDIR.value))
+            distributed.initialize(_DISTRIBUTED.value)
+        with distributed.lost_process_as_run_error():
+            train(_CONFIG.value, _WORKDIR.value)
     except Exception as error:
-        distributed.leave(command_line.explain(error, debug=_DEBUG.value))
+        distributed.exit_process(command_line.report_error(error, debug=_DEBUG.value))
 
 
 def run() -> None:

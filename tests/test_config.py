@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 from rnnjax import config as settings
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, did_you_mean
-from rnnjax.runs.workdir import check_same_run, unresumable_changes, write_json
+from rnnjax.runs.workdir import check_same_run, unresumable_changes
+from rnnjax.system.files import write_json
 from rnnjax.training.train import train
 
 SECTIONS = {"data", "model", "optimizer", "checkpoint"}

@@ -2,22 +2,31 @@
 
 import itertools
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import jax
 import numpy as np
+from jaxtyping import Array, Bool, Int32, UInt8
 
 from rnnjax.data.datasets import Split
 from rnnjax.data.shuffle import batch_indices
 
-PREFETCHED_BATCHES = 8  # made ahead on the host
-STRETCH = 1_000  # dispatches whose order is made at once
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+PREFETCHED_BATCHES = 8  # made on the host before they are asked for
+DISPATCHES_PER_DATASET = 1_000  # whose rows are given to tf.data at once
+
+
+# Which images of a split the batches of S steps hold; D: the local devices.
+Rows = Int32[np.ndarray | Array, "*D S B"]
 
 
 class Batch(NamedTuple):
-    images: np.ndarray | jax.Array  # [B, 28, 28], uint8
-    labels: np.ndarray | jax.Array  # [B], int32
-    mask: np.ndarray | jax.Array | None = None  # [B], bool, False: padding; None: all count
+    """Images and their labels; before B there may be the axes of steps and of devices."""
+
+    images: UInt8[np.ndarray | Array, "*S B 28 28"]
+    labels: Int32[np.ndarray | Array, "*S B"]
+    mask: Bool[np.ndarray | Array, "*S B"] | None = None  # False: padding; None: all count
 
 
 def train_rows(
@@ -28,28 +37,28 @@ def train_rows(
     steps_per_dispatch: int,
     process: int,
     num_processes: int,
-) -> Iterator[np.ndarray]:
-    """Yields which images this process's share of the batches holds, `[K, B]`, int32.
+) -> Iterator[Int32[np.ndarray, "S B"]]:
+    """Yields which images this process's share of the batches holds, `[S, B]`, int32.
 
     Args:
       size: of the training split.
       seed: of the images' order.
       batch_size: images a step over all processes; a multiple of `num_processes`.
-      steps: the steps to choose for; a multiple of K.
-      steps_per_dispatch: K, the steps of one item.
+      steps: the steps to choose for; a multiple of S.
+      steps_per_dispatch: S, the steps of one item.
       process: index of this process.
       num_processes: how many share a batch.
     """
     share = batch_size // num_processes
-    mine = slice(process * share, (process + 1) * share)
+    own = slice(process * share, (process + 1) * share)
     for first in steps[::steps_per_dispatch]:
-        together = range(first, first + steps_per_dispatch)
-        rows = [batch_indices(seed, step, batch_size, size)[mine] for step in together]
+        dispatch = range(first, first + steps_per_dispatch)
+        rows = [batch_indices(seed, step, batch_size, size)[own] for step in dispatch]
         yield np.stack(rows).astype(np.int32)
 
 
-def stream(split: Split, rows: Iterator[np.ndarray]) -> Iterator[Batch]:
-    """Fetches the images of `train_rows` with tf.data: leaves `[K, B, ...]`."""
+def stream(split: Split, rows: Iterator[Int32[np.ndarray, "S B"]]) -> Iterator[Batch]:
+    """Fetches the images of `train_rows`, `[S, B]`, with tf.data: leaves `[S, B, ...]`."""
     import tensorflow as tf  # takes seconds: not before there is a run
 
     images, labels = tf.constant(split.images), tf.constant(split.labels)
@@ -57,13 +66,13 @@ def stream(split: Split, rows: Iterator[np.ndarray]) -> Iterator[Batch]:
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread holds up the end of the data for seconds
 
-    def gather(rows: Any) -> tuple[Any, Any]:
+    def gather(rows: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
         return tf.gather(images, rows), tf.gather(labels, rows)
 
-    # The order is made a stretch at a time, so that no Python runs in tf.data's threads: a
+    # The rows of many dispatches are arrays, so that no Python runs in tf.data's threads: a
     # generator there took a tenth of the training's speed.
-    while stretch := list(itertools.islice(rows, STRETCH)):
-        dataset = tf.data.Dataset.from_tensor_slices(np.stack(stretch)).map(gather)
+    while dispatches := list(itertools.islice(rows, DISPATCHES_PER_DATASET)):
+        dataset = tf.data.Dataset.from_tensor_slices(np.stack(dispatches)).map(gather)
         dataset = dataset.prefetch(PREFETCHED_BATCHES).with_options(options)
         for batch in dataset.as_numpy_iterator():
             yield Batch(*batch)

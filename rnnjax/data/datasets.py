@@ -3,18 +3,21 @@
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int32, UInt8
 
 from rnnjax.config import DataConfig
 from rnnjax.data import drawn_garments, fashion_mnist
 from rnnjax.errors import ConfigError
 
-NUM_CLASSES = 10  # of every data set here
+NUM_CLASSES, IMAGE_SHAPE = 10, (28, 28)  # of every data set here
 GARMENTS_TRAIN, GARMENTS_TEST = 20_000, 2_000
 
 
 class Split(NamedTuple):
-    images: np.ndarray  # [N, 28, 28], uint8
-    labels: np.ndarray  # [N], int32
+    """Images and their labels, on the host; `devices.replicate` copies them to devices."""
+
+    images: UInt8[np.ndarray, "N 28 28"]
+    labels: Int32[np.ndarray, " N"]
 
 
 class Dataset(NamedTuple):
@@ -43,17 +46,17 @@ def load(config: DataConfig) -> Dataset:
     else:
         class_names, *splits = fashion_mnist.load(config.data_dir, config.idx_dir)
         train, test = (Split(*split) for split in splits)
-    kept = len(train.labels) - config.validation_size
-    if kept < 1:
+    num_train = len(train.labels) - config.validation_size
+    if num_train < 1:
         raise ConfigError(
             f"config.data.validation_size={config.validation_size} leaves no training image of "
             f"{len(train.labels)}"
         )
-    validation = Split(train.images[kept:], train.labels[kept:])
+    validation = Split(train.images[num_train:], train.labels[num_train:])
     return Dataset(
         name=config.name,
         class_names=class_names,
-        train=Split(train.images[:kept], train.labels[:kept]),
+        train=Split(train.images[:num_train], train.labels[:num_train]),
         test=test,
         validation=validation if config.validation_size else None,
     )

@@ -47,7 +47,7 @@ def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
       idx_dir: folder of the four original files; empty: where Debian's package puts them.
 
     Raises:
-      DataError: if there is no way to the data, or what was found is not the original.
+      DataError: if there is no data to be had, or it is not the original.
     """
     import tensorflow_datasets as tfds  # takes seconds: not before there is a run
     from tensorflow_datasets.core.constants import DATA_DIR
@@ -76,7 +76,7 @@ def _load(root: Path, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
     builder = _builder(root)
     if not builder.is_prepared():
         prepare(builder, Path(idx_dir) if idx_dir else None)
-        builder = _builder(root)  # another run may have done it, of which the first knows nothing
+        builder = _builder(root)  # a builder does not notice that another run has prepared it
     class_names = tuple(builder.info.features["label"].names)
     return class_names, _read(builder, "train"), _read(builder, "test")
 
@@ -97,7 +97,7 @@ def _identity(folder: Path) -> int | None:
 
 
 def _move_aside(folder: Path, before: int | None, error: DamagedError) -> None:
-    """Gives a folder of damaged records another name; not if it is a new one meanwhile."""
+    """Gives a folder of damaged records another name, unless it is a new one meanwhile."""
     with _locked(folder.parents[1] / "fashion_mnist.lock"):
         if _identity(folder) != before:
             return
@@ -116,8 +116,8 @@ def _move_aside(folder: Path, before: int | None, error: DamagedError) -> None:
 def _read(builder: Any, split: str) -> Arrays:
     """Decodes a whole split, 47 MB at the most, in the order of its records.
 
-    Records are parsed a thousand at a time: TFDS's own reader, one at a time, takes thrice as long,
-    which is most of what a run waits for at its start.
+    Records are parsed a thousand at a time: TFDS's own reader parses one at a time and takes thrice
+    as long, which is most of what a run waits for at its start.
     """
     import tensorflow as tf
 
@@ -142,9 +142,9 @@ def _read(builder: Any, split: str) -> Arrays:
         read = list(batches.as_numpy_iterator())
     except tf.errors.OpError as error:
         raise DamagedError(f"{names}: {error.message.split('[[')[0].strip()}") from error
-    found = sum(len(labels) for _, labels in read)
-    if found != info.num_examples:
-        raise DamagedError(f"{names}: {found} images instead of {info.num_examples}")
+    count = sum(len(labels) for _, labels in read)
+    if count != info.num_examples:
+        raise DamagedError(f"{names}: {count} images instead of {info.num_examples}")
     images, labels = zip(*read, strict=True)
     return np.concatenate(images)[..., 0], np.concatenate(labels).astype(np.int32)
 
@@ -172,10 +172,10 @@ def prepare(builder: Any, idx_dir: Path | None) -> None:
                 download_dir=originals / "downloads", download_config=download
             )
         except Exception as error:  # the downloader raises what its libraries raise
-            raise DataError(f"preparing Fashion-MNIST failed: {error}; {WAYS_ON}") from error
+            raise DataError(f"preparing Fashion-MNIST failed: {error}; {REMEDIES}") from error
 
 
-WAYS_ON = (
+REMEDIES = (
     "there are three ways on: install Debian's package (apt-get install dataset-fashion-mnist); or "
     "put the four original .gz files into a folder and name it, --config.data.idx_dir=DIR; or run "
     "once with a network, or with --config.data.data_dir=DIR where TFDS has prepared it"
@@ -187,7 +187,7 @@ def _complete(folder: Path) -> bool:
 
 
 def restore_originals(folder: Path, builder: Any, target: Path) -> None:
-    """Copies the four files, each with its original bytes, to where the builder will take them.
+    """Copies the four files, each with its original bytes, to where the builder looks for them.
 
     Raises:
       DataError: naming a file that is missing, or whose checksum is not the registered one.
@@ -196,19 +196,19 @@ def restore_originals(folder: Path, builder: Any, target: Path) -> None:
     for name in ORIGINAL_TIMES:
         path = folder / name
         if not path.is_file():
-            raise DataError(f"{path} is missing; {WAYS_ON}")
+            raise DataError(f"{path} is missing; {REMEDIES}")
         try:
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from error
         original = with_original_header(content, name)
-        found = [hashlib.sha256(c).hexdigest() for c in (content, original)]
-        if registered[name] not in found:
+        digest, original_digest = (hashlib.sha256(c).hexdigest() for c in (content, original))
+        if registered[name] not in (digest, original_digest):
             raise DataError(
-                f"{path} is truncated or altered: its sha256 is {found[0]}, of the original it is "
+                f"{path} is truncated or altered: its sha256 is {digest}, of the original it is "
                 f"{registered[name]}; fetch the file again"
             )
-        (target / name).write_bytes(content if found[0] == registered[name] else original)
+        (target / name).write_bytes(content if digest == registered[name] else original)
 
 
 def with_original_header(content: bytes, name: str) -> bytes:
@@ -247,4 +247,4 @@ def check_network(builder: Any) -> None:
     thread.join(PROBE_SECONDS)
     if thread.is_alive() or failures:
         reason = failures[0] if failures else f"no answer within {PROBE_SECONDS} s"
-        raise DataError(f"no Fashion-MNIST on this machine, and no download ({reason}); {WAYS_ON}")
+        raise DataError(f"no Fashion-MNIST on this machine, and no download ({reason}); {REMEDIES}")

@@ -1,10 +1,15 @@
 """From an image to a sequence, on the device."""
 
-import jax
+from collections.abc import Callable
+
 import jax.numpy as jnp
-from jax.typing import ArrayLike
+import numpy as np
+from jaxtyping import Array, Float32, UInt8
 
 from rnnjax.data.shuffle import permutation
+
+Images = UInt8[np.ndarray | Array, "B 28 28"]
+ToSequences = Callable[[Images], Float32[Array, "B T F"]]  # `to_sequences` with its options
 
 
 def num_features(kind: str) -> int:
@@ -12,11 +17,11 @@ def num_features(kind: str) -> int:
     return 1 if kind.endswith("pixels") else 28
 
 
-def to_sequences(images: ArrayLike, kind: str, permutation_seed: int) -> jax.Array:
+def to_sequences(images: Images, kind: str, permutation_seed: int) -> Float32[Array, "B T F"]:
     """Scales uint8 images `[B, 28, 28]` to float32 in [0, 1] and reads them as sequences.
 
     Args:
-      images: the images.
+      images: `[B, 28, 28]`, uint8.
       kind: `rows` or `columns` (`[B, 28, 28]`), `pixels` (row by row, `[B, 784, 1]`), or
         `permuted_pixels` (the same in one fixed random order; Le, Jaitly & Hinton, 2015).
       permutation_seed: chooses the order of `permuted_pixels`.

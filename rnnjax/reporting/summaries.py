@@ -1,66 +1,126 @@
-"""What TensorBoard shows of a run, one folder for each split."""
+"""What TensorBoard shows of a run, one folder for each split: scalars, histograms, images, text."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from clu import metric_writers
+from clu.asynclib import AsyncError
+from clu.metric_writers import MetricWriter
 
-from rnnjax.data.datasets import Dataset
 from rnnjax.system import distributed
 
 NUM_IMAGES = 10
 
 
 @contextlib.contextmanager
-def open_writers(
-    workdir: Path, splits: tuple[str, ...]
-) -> Iterator[dict[str, metric_writers.MetricWriter]]:
+def writer_error_as_os_error() -> Iterator[None]:
+    """Turns what TensorFlow and CLU raise when a file cannot be written into an OSError.
+
+    It decorates functions too.
+
+    Raises:
+      OSError: with the reason alone.
+    """
+    try:
+        yield
+    except (tf.errors.OpError, AsyncError) as error:
+        cause = error.__cause__ if isinstance(error, AsyncError) else error
+        # TensorFlow names its own function before the reason and repeats it on further lines.
+        lines = str(cause).split("}} ")[-1].splitlines()
+        raise OSError(lines[0] if lines else type(cause).__name__) from error
+
+
+@contextlib.contextmanager
+def open_writers(workdir: Path, splits: Sequence[str]) -> Iterator[dict[str, MetricWriter]]:
     """Yields a writer for each split, and closes them all whatever happens.
 
-    They write in threads of their own, so that training does not wait; what fails there is raised
-    by the next call or at the end. In all processes but the first, nothing is written.
+    They write in threads of their own, so that training does not wait; an error there is raised by
+    the next call or at the end. In all processes but the primary one, nothing is written.
+
+    Raises:
+      OSError: if the files cannot be made or written.
     """
-    if not distributed.is_first():
+    if not distributed.is_primary():
         yield {split: metric_writers.MultiWriter([]) for split in splits}
         return
     with contextlib.ExitStack() as stack:
-        writers: dict[str, metric_writers.MetricWriter] = {}
+        writers: dict[str, MetricWriter] = {}
         for split in splits:
-            # CLU's default would also print everything, and fails on constant histograms there.
-            writer = metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(workdir / split)))
-            stack.callback(writer.close)
-            stack.callback(writer.flush)
-            writers[split] = writer
+            writers[split] = _open_writer(workdir / split)
+            stack.callback(writer_error_as_os_error()(writers[split].close))
+            stack.callback(writer_error_as_os_error()(writers[split].flush))
         yield writers
 
 
+@writer_error_as_os_error()
+def _open_writer(folder: Path) -> MetricWriter:
+    # CLU's default would also print everything, and fails on constant histograms there.
+    return metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder)))
+
+
+@writer_error_as_os_error()
 def write_start(
-    writers: dict[str, metric_writers.MetricWriter], hparams: dict[str, Any], dataset: Dataset
+    writers: Mapping[str, MetricWriter],
+    hparams: Mapping[str, object],
+    dataset: str,
+    class_names: Sequence[str],
+    images: np.ndarray,
 ) -> None:
-    """Writes what is true of the whole run: settings, the data set's name, some input images."""
+    """Writes what is true of the whole run.
+
+    Args:
+      writers: by split; there is one of `train`.
+      hparams: the settings, by name.
+      dataset: the name of the data set.
+      class_names: of its labels.
+      images: `[N, 28, 28]`, uint8, of which the first are shown.
+    """
     plain = (bool, int, float, str)
-    shown = {k: v if isinstance(v, plain) else repr(v) for k, v in hparams.items()}
-    classes = ", ".join(dataset.class_names)
-    images = dataset.train.images[:NUM_IMAGES, :, :, None]
     for writer in writers.values():
-        writer.write_texts(0, {"dataset": f"{dataset.name}: {classes}"})
-    writers["train"].write_hparams(shown)
-    writers["train"].write_images(0, {f"images/{dataset.name}": images})
+        writer.write_texts(0, {"dataset": f"{dataset}: {', '.join(class_names)}"})
+    writers["train"].write_hparams(
+        {k: v if isinstance(v, plain) else repr(v) for k, v in hparams.items()}
+    )
+    writers["train"].write_images(0, {f"images/{dataset}": images[:NUM_IMAGES, :, :, None]})
 
 
+@writer_error_as_os_error()
+def write_scalars(writer: MetricWriter, step: int, scalars: Mapping[str, float]) -> None:
+    """Writes figures of a step, by tag."""
+    writer.write_scalars(step, scalars)
+
+
+@writer_error_as_os_error()
 def write_histograms(
-    writer: metric_writers.MetricWriter,
+    writer: MetricWriter,
     step: int,
-    readout: dict[str, np.ndarray],
+    *,
+    readout_weight: np.ndarray,
+    readout_bias: np.ndarray,
     last_hidden: np.ndarray,
 ) -> None:
-    """Writes the histograms of the seed: the readout's parameters, the last hidden states."""
+    """Writes the histograms of the TensorFlow 1 tutorial.
+
+    Args:
+      writer: of a split.
+      step: the steps taken.
+      readout_weight: `[H, K]`.
+      readout_bias: `[K]`.
+      last_hidden: `[B, H]`, the last hidden states of a batch.
+    """
     arrays = {
-        "readout/weight": readout["kernel"],
-        "readout/bias": readout["bias"],
+        "readout/weight": readout_weight,
+        "readout/bias": readout_bias,
         "last_hidden_state": last_hidden,
     }
     writer.write_histograms(step, arrays)
+
+
+@writer_error_as_os_error()
+def flush(writers: Mapping[str, MetricWriter]) -> None:
+    """Waits until all that was written is in the files."""
+    for writer in writers.values():
+        writer.flush()

@@ -1,4 +1,4 @@
-"""What the person at the terminal sees while a run goes on."""
+"""Lines, a progress bar, and the speed that they show."""
 
 import contextlib
 import sys
@@ -12,7 +12,12 @@ from rnnjax.system import distributed
 
 
 class Display:
-    """Lines on standard output, of the first process; on a terminal also a bar."""
+    """Lines on standard output, of the primary process; on a terminal also a bar.
+
+    Args:
+      first_step: where the bar starts.
+      num_steps: where it ends.
+    """
 
     def __init__(self, first_step: int, num_steps: int) -> None:
         # Without a terminal tqdm is silent and the lines stay plain.
@@ -21,7 +26,7 @@ class Display:
             initial=first_step,
             unit="step",
             file=sys.stdout,
-            disable=not (sys.stdout.isatty() and distributed.is_first()),
+            disable=not (sys.stdout.isatty() and distributed.is_primary()),
             dynamic_ncols=True,
         )
 
@@ -30,7 +35,7 @@ class Display:
 
     def line(self, text: str) -> None:
         if self._bar.disable:
-            distributed.print_first(text)
+            distributed.print_on_primary(text)
         else:
             self._bar.write(text, file=sys.stdout)
 
@@ -47,7 +52,7 @@ class Display:
 
 
 class Stopwatch:
-    """Measures the steps a second since it was last asked, without what happens in `paused`."""
+    """Measures the steps per second since it was last read, without the time spent in `paused`."""
 
     def __init__(self, step: int) -> None:
         self.restart(step)

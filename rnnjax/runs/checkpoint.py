@@ -1,38 +1,44 @@
-"""A checkpoint: a folder written by Orbax, sealed, and checked to the last byte when read."""
+"""One checkpoint: a folder written by Orbax, sealed, and checked to the last byte when read."""
 
+import dataclasses
 import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 
 from rnnjax.errors import RunError
 from rnnjax.runs import manifest
-from rnnjax.training.state import TrainState
 
-RUN_FILE = "run.json"
+METADATA_FILE = "run.json"
+State = TypeVar("State")  # any tree of arrays
 
 
 class Progress(NamedTuple):
     """What a checkpoint says of the run beside its state."""
 
     seconds: float = 0.0  # spent in the processes that took these steps
-    evaluated: bool = True  # whether an evaluation that was due at this step has been reported
     validation_accuracy: float | None = None  # at this step, if it was evaluated on held-out images
 
 
-class Run(NamedTuple):
-    """What `RUN_FILE` holds."""
+class Metadata(NamedTuple):
+    """What `METADATA_FILE` holds."""
 
-    arrays: dict[str, str]  # `arrays_of` the state
+    step: int
+    arrays: dict[str, str]  # `describe_arrays` of the state
     progress: Progress
 
 
-class Restored(NamedTuple):
-    state: TrainState  # on the host
+@dataclasses.dataclass(frozen=True)
+class Restored(Generic[State]):
+    """What a checkpoint holds."""
+
+    step: int
+    state: State  # on the host
     progress: Progress
 
 
@@ -40,8 +46,14 @@ class DamagedCheckpointError(RunError):
     """A checkpoint is not as it was written."""
 
 
-def write(path: Path, state: TrainState, progress: Progress) -> None:
+def write(path: Path, step: int, state: PyTree, progress: Progress) -> None:
     """Writes a checkpoint into a folder, seals it and waits until it is on the disk.
+
+    Args:
+      path: the folder, which is made.
+      step: the steps taken.
+      state: a tree of arrays on the host.
+      progress: what else is to be known of the run.
 
     Raises:
       RunError: if that fails; nothing is left of it.
@@ -50,8 +62,12 @@ def write(path: Path, state: TrainState, progress: Progress) -> None:
         _checkpointer().save(
             path.absolute() / "state", args=ocp.args.StandardSave(state), force=True
         )
-        run = {"arrays": arrays_of(state), "progress": progress._asdict()}
-        (path / RUN_FILE).write_text(json.dumps(run, indent=2) + "\n")
+        metadata = {
+            "step": step,
+            "arrays": describe_arrays(state),
+            "progress": progress._asdict(),
+        }
+        (path / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n")
         manifest.seal(path)
     except Exception as error:  # Orbax raises what its storage libraries raise
         shutil.rmtree(path, ignore_errors=True)  # the disk may be full
@@ -62,12 +78,12 @@ def write(path: Path, state: TrainState, progress: Progress) -> None:
         ) from error
 
 
-def read(path: Path, like: TrainState) -> Restored:
+def read(path: Path, template: State) -> Restored[State]:
     """Returns a checkpoint, after every byte of it has been checked. Nothing in it is executed.
 
     Args:
-      path: its folder.
-      like: a state of the same shapes.
+      path: its folder, named by its step.
+      template: a tree of arrays of the same structure, shapes and dtypes.
 
     Raises:
       DamagedCheckpointError: if it is not as it was written.
@@ -77,26 +93,26 @@ def read(path: Path, like: TrainState) -> Restored:
     if reason := manifest.damage(path):
         raise DamagedCheckpointError(f"the checkpoint {path} is damaged: {reason}")
     try:
-        run = read_run(path)
-        if differences := differing(run.arrays, arrays_of(like)):
+        metadata = read_metadata(path)
+        if differences := array_differences(metadata.arrays, describe_arrays(template)):
             raise RunError(f"the checkpoint {path} is of another state: {'; '.join(differences)}")
-        state = _checkpointer().restore(
-            path.absolute() / "state", args=ocp.args.StandardRestore(jax.device_get(like))
-        )
-        if str(state.step) != path.name:
+        if str(metadata.step) != path.name:
             raise DamagedCheckpointError(
-                f"the checkpoint {path} is damaged: it is of step {state.step}"
+                f"the checkpoint {path} is damaged: it is of step {metadata.step}"
             )
-        return Restored(state, run.progress)
+        state = _checkpointer().restore(
+            path.absolute() / "state", args=ocp.args.StandardRestore(jax.device_get(template))
+        )
+        return Restored(metadata.step, state, metadata.progress)
     except (RunError, OSError, MemoryError):
         raise
-    except Exception as error:  # somebody sealed what is no checkpoint; Orbax raises all there is
+    except Exception as error:  # a seal around what is no checkpoint makes Orbax raise anything
         raise DamagedCheckpointError(
             f"the checkpoint {path} is damaged: it cannot be read ({type(error).__name__})"
         ) from error
 
 
-def read_run(path: Path) -> Run:
+def read_metadata(path: Path) -> Metadata:
     """Returns what a checkpoint says beside its state, unchecked by the seal.
 
     Raises:
@@ -104,20 +120,21 @@ def read_run(path: Path) -> Run:
       OSError: if it cannot be read.
     """
     try:
-        run = json.loads((path / RUN_FILE).read_text())
-        progress = Progress(**run["progress"])
+        stored = json.loads((path / METADATA_FILE).read_text())
+        progress = Progress(**stored["progress"])
         figures = float(progress.seconds) + float(progress.validation_accuracy or 0)
-        if not math.isfinite(figures) or type(progress.evaluated) is not bool:
-            raise ValueError(progress)
-        return Run({name: str(array) for name, array in run["arrays"].items()}, progress)
+        if not math.isfinite(figures) or type(stored["step"]) is not int:
+            raise ValueError(stored)
+        arrays = {name: str(array) for name, array in stored["arrays"].items()}
+        return Metadata(stored["step"], arrays, progress)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedCheckpointError(
-            f"the checkpoint {path} is damaged: {RUN_FILE} makes no sense"
+            f"the checkpoint {path} is damaged: {METADATA_FILE} makes no sense"
         ) from error
 
 
-def arrays_of(state: Any) -> dict[str, str]:
-    """Returns {path: dtype and shape} of all arrays of a state."""
+def describe_arrays(state: PyTree) -> dict[str, str]:
+    """Returns {path: dtype and shape} of all arrays of a tree, or of its shapes alone."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{[*leaf.shape]}"
@@ -125,8 +142,8 @@ def arrays_of(state: Any) -> dict[str, str]:
     }
 
 
-def differing(stored: dict[str, str], wanted: dict[str, str]) -> list[str]:
-    """Returns a line for each array that two states do not have alike."""
+def array_differences(stored: dict[str, str], wanted: dict[str, str]) -> list[str]:
+    """Returns a line for each array that two described trees do not have alike."""
     names = [*stored, *(name for name in wanted if name not in stored)]
     return [
         f"{name} was {stored.get(name, 'absent')} and is now {wanted.get(name, 'absent')}"
@@ -136,9 +153,9 @@ def differing(stored: dict[str, str], wanted: dict[str, str]) -> list[str]:
 
 
 def _checkpointer() -> ocp.Checkpointer:
-    # Of several processes only the first comes here: it must not wait for the others.
+    # Only the primary process comes here: it must not wait for the others.
     alone = ocp.options.MultiprocessingOptions(
-        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first"
+        primary_host=0, active_processes={0}, barrier_sync_key_prefix="primary"
     )
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
     return ocp.Checkpointer(handler, multiprocessing_options=alone)

@@ -1,8 +1,10 @@
-"""A list of the sha256 of every file in a folder, which seals it: `sha256sum -c` reads it too."""
+"""A checkpoint's list of the sha256 of all its files, which `sha256sum -c` reads too."""
 
 import hashlib
 import os
 from pathlib import Path
+
+from rnnjax.system.files import synchronise
 
 NAME = "manifest.sha256"
 
@@ -35,10 +37,10 @@ def damage(folder: Path) -> str | None:
     if not (folder / NAME).is_file():
         return f"{NAME} is missing"
     try:
-        body, _, end = (folder / NAME).read_text().removesuffix("\n").rpartition("\n")
+        body, _, last = (folder / NAME).read_text().removesuffix("\n").rpartition("\n")
     except UnicodeDecodeError:
         return f"{NAME} is damaged"
-    if end != f"{_digest_of(body + chr(10))}  -":
+    if last != f"{_digest_of(body + chr(10))}  -":
         return f"{NAME} is damaged"
     listed = {
         name: digest for digest, _, name in (line.partition("  ") for line in body.split("\n"))
@@ -71,12 +73,3 @@ def _digest(path: Path) -> str:
 
 def _digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def synchronise(path: Path) -> None:
-    """Waits until a file, or the list of what is in a folder, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,34 +10,34 @@ from rnnjax.errors import RunError
 
 def prepare() -> None:
     """Sets up the process, before JAX and TensorFlow are imported."""
-    # Until training takes them over. Not by an exception, which would come up in the middle of an
-    # import: some compiled modules crash at that.
+    # These handlers hold until training installs its own. They raise no exception, which would come
+    # up in the middle of an import: some compiled modules crash at that.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: os._exit(128 + number))
     # TensorFlow, which only reads and writes files here, would announce its kernels on stderr.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     sys.unraisablehook = _report_unraisable
-    if sys.stdout is None:  # closed by who started this
+    if sys.stdout is None:  # the parent process has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- for the life of the process
 
 
 def _report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
-    # When a save fails, threads of Orbax's storage still answer to the event loop it has closed;
-    # what failed is told by the save.
+    # When a save fails, threads of Orbax's storage still answer to the event loop it has closed.
+    # The save itself raises what failed.
     if str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 
 
-def say(error: RunError) -> None:
+def print_error(error: RunError) -> None:
     """Prints an error as one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # An error inside a config file arrives with its whole traceback as text: its end tells.
+    # An error inside a config file arrives with its whole traceback as text, the error at its end.
     message = f"{lines[0]} {lines[-1]}" if "Traceback" in str(error) else " ".join(lines)
     print(f"rnnjax: {message}", file=sys.stderr, flush=True)
 
 
-def explain(error: Exception, *, debug: bool) -> int:
+def report_error(error: Exception, *, debug: bool) -> int:
     """Prints what went wrong, and returns the exit code.
 
     Args:
@@ -52,5 +52,5 @@ def explain(error: Exception, *, debug: bool) -> int:
         first = first.__context__
     if first is None:
         first = RunError(f"{type(error).__name__}: {error} (--debug shows where)")
-    say(first)
+    print_error(first)
     return first.exit_code

@@ -7,12 +7,13 @@ split along it. Batch sizes elsewhere are global, over all devices of all proces
 import collections
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import jax_utils
+from jaxtyping import PyTree
 
 from rnnjax.errors import ConfigError
 
@@ -34,22 +35,28 @@ def round_up_to_devices(batch_size: int) -> int:
 
 
 def compile_step(step: Callable[..., T], donate_argnums: tuple[int, ...]) -> Callable[..., T]:
-    """Maps a step over all devices, compiled once; the arguments named are reused for results."""
+    """Maps a step over all devices; it is compiled when it is first called.
+
+    Args:
+      step: a function of arrays; inside it the devices are the mapped axis `AXIS`.
+      donate_argnums: positions of the arguments whose memory may be reused for the results.
+    """
     compiled = jax.pmap(step, axis_name=AXIS, donate_argnums=donate_argnums)
     if jax.default_backend() != "cpu" or jax.local_device_count() == 1:
         return compiled
-    # Several host devices share few threads. With a second program under way, some of them wait in
-    # its collectives for devices that are still in the first, whose threads they hold, for ever.
+    # Several host devices share few threads. With a second program under way, some devices wait in
+    # its collectives for ever: those that they wait for are still in the first program, and have no
+    # thread to finish it.
     return lambda *arguments: jax.block_until_ready(compiled(*arguments))
 
 
 def mean(tree: T, axis_name: str | None) -> T:
-    """Averages over all devices; None: there is one."""
+    """Averages over the mapped devices; `axis_name` None: there is one."""
     return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
 
 def total(tree: T, axis_name: str | None) -> T:
-    """Adds up over all devices; None: there is one."""
+    """Adds up over the mapped devices; `axis_name` None: there is one."""
     return tree if axis_name is None else jax.lax.psum(tree, axis_name)
 
 
@@ -62,7 +69,7 @@ def replicate(tree: T) -> T:
     """Copies a tree to all local devices."""
     count = jax.local_device_count()
 
-    def copies(x: jax.Array) -> Any:
+    def copies(x: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
         if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             return jnp.stack([x] * count)
         return np.broadcast_to(np.asarray(x), (count, *x.shape))
@@ -70,11 +77,11 @@ def replicate(tree: T) -> T:
     return jax.device_put(jax.tree.map(copies, tree), _sharding())
 
 
-def fits(arrays: Any) -> bool:
+def fits(arrays: PyTree) -> bool:
     """Whether each local device has room for a copy: a quarter of its memory, if it tells."""
     wanted = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
-    return all(4 * wanted <= found.get("bytes_limit", 4 * wanted) for found in stats)
+    return all(4 * wanted <= device.get("bytes_limit", 4 * wanted) for device in stats)
 
 
 def unreplicate(tree: T) -> T:
@@ -93,31 +100,37 @@ def shard(batch: T, axis: int = 0) -> T:
     return jax.device_put(jax.tree.map(split, batch), _sharding())
 
 
-class Largest:
-    """The largest of the numbers that all processes give, which all have to ask equally often.
+class MaxOverProcesses:
+    """The maximum of a number over all processes, which all have to ask for equally often.
 
-    Of several, each learns what the last question's answer is: waiting for this one's would keep
-    the devices waiting too.
+    With several processes, each call returns the maximum of the call before it: to wait for its own
+    would keep the devices waiting too.
     """
 
     def __init__(self) -> None:
-        self._asked: jax.Array | None = None
-        self._largest = compile_step(lambda number: jax.lax.pmax(number, AXIS), ())
+        self._previous: jax.Array | None = None
+        self._maximum = compile_step(lambda number: jax.lax.pmax(number, AXIS), ())
 
     def __call__(self, number: int) -> int:
         if jax.process_count() == 1:
             return number
-        answer, self._asked = self._asked, self._largest(replicate(np.int32(number)))
-        return 0 if answer is None else int(unreplicate(answer))
+        previous, self._previous = self._previous, self._maximum(replicate(np.int32(number)))
+        return 0 if previous is None else int(unreplicate(previous))
 
 
 def _sharding() -> jax.sharding.Sharding:
-    # As pmap's own results are laid out: with any other, its second call would compile again.
+    # The layout of pmap's own results: with any other, its second call would compile again.
     return jax.NamedSharding(jax.sharding.Mesh(jax.local_devices(), (AXIS,)), jax.P(AXIS))
 
 
 def prefetch(batches: Iterable[T], axis: int = 0, size: int = 2) -> Iterator[T]:
-    """Shards batches `size` ahead of their use, so that transfers overlap with computation."""
+    """Shards each batch `size` batches before its use, so that transfers overlap with computation.
+
+    Args:
+      batches: arrays on the host.
+      axis: of theirs, which is split over the devices.
+      size: batches on the devices that are not yet used.
+    """
     iterator = (shard(batch, axis) for batch in batches)
     queue = collections.deque(itertools.islice(iterator, size))
     while queue:

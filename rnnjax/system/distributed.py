@@ -1,4 +1,4 @@
-"""Several processes that are one run: how they meet, and what the first does for all."""
+"""Several processes that are one run: they find each other, and the primary one acts for all."""
 
 import contextlib
 import os
@@ -15,60 +15,62 @@ from jax.experimental.multihost_utils import broadcast_one_to_all, process_allga
 from rnnjax.config import Config, to_dict
 from rnnjax.errors import ConfigError, RunError
 
-MEETING_SECONDS = 120  # that a process waits for the others at the start
+INITIALIZATION_SECONDS = 120  # that a process waits for the others at the start
 HEARTBEAT_SECONDS = 10  # of silence, after which a process counts as dead and its run ends
 T = TypeVar("T")
 
 
-def meet(how: str) -> None:
+def initialize(cluster: str) -> None:
     """Waits for the other processes of this run.
 
     Args:
-      how: `auto`: as SLURM, Open MPI, a TPU pod or Kubernetes say; elsewhere
-        `HOST:PORT,PROCESSES,INDEX`: where the first process listens, how many there are, which
-        this is.
+      cluster: `auto`: as SLURM, Open MPI, a TPU pod or Kubernetes say; elsewhere
+        `HOST:PORT,PROCESSES,INDEX`: where the primary process listens, how many there are, which
+        this is; the primary one is 0.
 
     Raises:
       ConfigError: if INDEX is not below PROCESSES, or there is no cluster to ask.
       RunError: if the others do not come.
     """
-    where: tuple[str | None, int | None, int | None] = (None, None, None)
-    if how != "auto":
-        address, count, index = how.split(",")
-        where = (address, int(count), int(index))
+    address, count, index = None, None, None
+    if cluster != "auto":
+        address, *numbers = cluster.split(",")
+        count, index = map(int, numbers)
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
     try:
         jax.distributed.initialize(
-            *where,
-            cluster_detection_method=None if how == "auto" else "deactivate",
-            initialization_timeout=MEETING_SECONDS,
+            address,
+            count,
+            index,
+            cluster_detection_method=None if cluster == "auto" else "deactivate",
+            initialization_timeout=INITIALIZATION_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except ValueError as error:
         raise ConfigError(
-            f"--distributed={how}: {str(error).splitlines()[0]} -- 'auto' needs SLURM, Open MPI, a "
-            "TPU pod or Kubernetes; an INDEX is from 0 to PROCESSES - 1"
+            f"--distributed={cluster}: {str(error).splitlines()[0]} -- 'auto' needs SLURM, Open "
+            "MPI, a TPU pod or Kubernetes; an INDEX is from 0 to PROCESSES - 1"
         ) from error
     except RuntimeError as error:
         raise RunError(
-            f"the processes of --distributed={how} did not meet within {MEETING_SECONDS} s: "
-            f"{str(error).splitlines()[0]}"
+            f"the processes of --distributed={cluster} did not all come within "
+            f"{INITIALIZATION_SECONDS} s: {str(error).splitlines()[0]}"
         ) from error
 
 
-def is_first() -> bool:
+def is_primary() -> bool:
     """Whether this process is the one that prints, and reads and writes the workdir."""
     return jax.process_index() == 0
 
 
-def print_first(text: str) -> None:
+def print_on_primary(text: str) -> None:
     """Prints a line, once for all processes.
 
     Raises:
-      RunError: if standard output takes none.
+      RunError: if standard output cannot be written.
     """
-    if is_first():
+    if is_primary():
         try:
             print(text, flush=True)
         except OSError as error:
@@ -78,53 +80,53 @@ def print_first(text: str) -> None:
             ) from error
 
 
-def on_first(action: Callable[[], T]) -> T:
-    """Returns, in all processes, what a function returns in the first, where alone it runs.
+def broadcast_from_primary(action: Callable[[], T]) -> T:
+    """Returns, in all processes, what a function returns in the primary one, where alone it runs.
 
-    For what is small; arrays go by `share`.
+    For what is small; arrays go by `broadcast_arrays`.
 
     Raises:
-      Exception: what the function raises, in the first process; a RunError in all others.
+      Exception: what the function raises, in the primary process; a RunError in all others.
     """
     if jax.process_count() == 1:
         return action()
     error, message = None, (None, 0)
-    if is_first():
+    if is_primary():
         try:
             message = (action(), 0)
         except Exception as raised:
             error = raised
             message = (None, getattr(raised, "exit_code", RunError.exit_code))
-    # Between the processes of one run: from no file, and from nobody else.
-    result, exit_code = pickle.loads(_broadcast(pickle.dumps(message)))
+    # Unpickling is safe here: the bytes come from a process of this run, never from a file.
+    result, exit_code = pickle.loads(_broadcast_bytes(pickle.dumps(message)))
     if error is not None:
         raise error
     if exit_code:
-        raise FirstProcessError(exit_code)
+        raise PrimaryProcessError(exit_code)
     return result
 
 
-class FirstProcessError(RunError):
-    """The first process could not go on."""
+class PrimaryProcessError(RunError):
+    """The primary process could not go on."""
 
     def __init__(self, exit_code: int) -> None:
-        super().__init__("the first process of this run stopped; what it printed says why")
+        super().__init__("the primary process of this run stopped; what it printed says why")
         self.exit_code = exit_code
 
 
-def share(tree: T) -> T:
-    """Returns, in all processes, the first's arrays; `tree` has the same shapes in all."""
+def broadcast_arrays(tree: T) -> T:
+    """Returns, in all processes, the primary one's arrays; the shapes are the same in all."""
     return tree if jax.process_count() == 1 else jax.tree.map(broadcast_one_to_all, tree)
 
 
 def check_same_settings(config: Config) -> None:
-    """Raises a ConfigError, in all processes, unless all have the first's settings."""
+    """Raises a ConfigError, in all processes, unless all have the primary one's settings."""
     own = to_dict(config)
-    first = on_first(lambda: own)
+    primary = broadcast_from_primary(lambda: own)
     differing = [
-        f"config.{name} is {own[name]!r}, in the first process {first[name]!r}"
+        f"config.{name} is {own[name]!r}, in the primary process {primary[name]!r}"
         for name in own
-        if own[name] != first[name] and name not in ("data.data_dir", "data.idx_dir")
+        if own[name] != primary[name] and name not in ("data.data_dir", "data.idx_dir")
     ]
     if np.any(process_allgather(np.int32(len(differing)))):
         raise ConfigError(
@@ -133,15 +135,15 @@ def check_same_settings(config: Config) -> None:
         )
 
 
-def _broadcast(message: bytes) -> bytes:
+def _broadcast_bytes(message: bytes) -> bytes:
     size = int(broadcast_one_to_all(np.int32(len(message))))
     padded = np.frombuffer(message[:size].ljust(size), np.uint8)
     return np.asarray(broadcast_one_to_all(padded)).tobytes()
 
 
 @contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Turns what JAX raises when another process is gone into an error for people.
+def lost_process_as_run_error() -> Iterator[None]:
+    """Turns what JAX raises when another process is gone into one line for people.
 
     Raises:
       RunError: instead.
@@ -149,7 +151,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except (jax.errors.JaxRuntimeError, ValueError) as error:
-        # The collectives of CPUs, Gloo, fail with either.
+        # Gloo, which has the collectives of CPUs, fails with either.
         lost = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
         if jax.process_count() == 1 or not lost:
             raise
@@ -159,13 +161,13 @@ def explained() -> Iterator[None]:
         ) from error
 
 
-def leave(exit_code: int) -> NoReturn:
+def exit_process(exit_code: int) -> NoReturn:
     """Ends this process after an error, and does not wait long for others that may not know."""
     if jax.process_count() > 1:
-        # In a thread: others that wait for this one in a collective never come.
-        farewell = threading.Thread(target=jax.distributed.shutdown, daemon=True)
-        farewell.start()
-        farewell.join(HEARTBEAT_SECONDS / 2)
+        # In a thread, since others that wait for this one in a collective never come to shut down.
+        shutdown = threading.Thread(target=jax.distributed.shutdown, daemon=True)
+        shutdown.start()
+        shutdown.join(HEARTBEAT_SECONDS / 2)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(exit_code)

@@ -1,17 +1,16 @@
-"""Being told to stop: by a cluster (SIGTERM), by Ctrl-C (SIGINT)."""
+"""What happens at SIGTERM, of a cluster, and at SIGINT, of Ctrl-C: a run is asked to stop."""
 
 import os
 import signal
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
 
 from rnnjax.errors import RunError
 
 
 class StoppedError(RunError):
-    """A run was told to stop, and has saved what it had."""
+    """A run was asked to stop, and has saved what it had."""
 
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)
@@ -24,7 +23,7 @@ def exit_code(number: int) -> int:
 
 
 class StopRequest:
-    """Remembers the first SIGTERM or SIGINT for who looks at it; the second ends the process.
+    """Remembers the first SIGTERM or SIGINT until it is polled; the second ends the process.
 
     The second does so at once: in a thread, since Python's handlers wait for the end of a call such
     as a compilation. A context manager: outside of it, signals do what they did before. Off the
@@ -32,19 +31,31 @@ class StopRequest:
 
     Args:
       agree: returns the largest of the numbers that all processes of a run call it with, so that a
-        signal to one of them stops all after the same step. All have to look equally often.
+        signal to one of them stops all after the same step.
     """
 
     def __init__(self, agree: Callable[[int], int]) -> None:
-        self.signal: signal.Signals | None = None  # as agreed when it was looked at last
+        self.signal: signal.Signals | None = None  # as agreed at the last poll
         self._received = 0
         self._agree = agree
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
-    def __bool__(self) -> bool:
+    @property
+    def requested(self) -> bool:
+        """Whether the run was asked to stop, as of the last poll."""
+        return self.signal is not None
+
+    def poll(self) -> bool:
+        """Asks all processes of the run whether one of them has received a signal.
+
+        With several processes this is a collective: all have to call it equally often.
+
+        Returns:
+          What `requested` is from here on.
+        """
         if self.signal is None and (number := self._agree(self._received)):
             self.signal = signal.Signals(number)
-        return self.signal is not None
+        return self.requested
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():

@@ -2,11 +2,14 @@
 
 import jax
 import optax
-from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
+from numpy import ndarray
 
 
-def cross_entropy(logits: jax.Array, labels: ArrayLike, smoothing: float = 0.0) -> jax.Array:
-    """Returns the softmax cross-entropy of each example, `[B]`, in nats.
+def loss(
+    logits: Float[Array, "B K"], labels: Int[Array | ndarray, " B"], smoothing: float = 0.0
+) -> Float[Array, " B"]:
+    """Returns the softmax cross-entropy of each example, in nats.
 
     Args:
       logits: `[B, K]`; the softmax is applied here, once.

@@ -1,6 +1,4 @@
-"""Adam, and the course of its learning rate."""
-
-from typing import Any
+"""Adam, and the course of its learning rate: what `config.OptimizerConfig` asks for."""
 
 import jax
 import optax
@@ -9,7 +7,12 @@ from rnnjax.config import OptimizerConfig
 
 
 def learning_rate(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
-    """Returns the learning rate as a function of the step, counted from 0."""
+    """Returns the learning rate as a function of the step, counted from 0.
+
+    Args:
+      config: the highest rate, its warm-up and its course after it.
+      num_steps: of the whole run, at whose end the course ends.
+    """
     decay_steps = max(num_steps - config.warmup_steps, 1)
     if config.schedule == "cosine":
         decay = optax.cosine_decay_schedule(config.learning_rate, decay_steps)
@@ -19,28 +22,34 @@ def learning_rate(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
         decay = optax.constant_schedule(config.learning_rate)
     if config.warmup_steps == 0:
         return decay
-    # The rise ends at the full rate, and the first step already moves.
+    # The first rate is not 0, which would waste a step, and the last one is the full rate.
     first = config.learning_rate / config.warmup_steps
-    rise = optax.linear_schedule(first, config.learning_rate, config.warmup_steps - 1)
-    return optax.join_schedules([rise, decay], [config.warmup_steps])
+    warmup = optax.linear_schedule(first, config.learning_rate, config.warmup_steps - 1)
+    return optax.join_schedules([warmup, decay], [config.warmup_steps])
 
 
 def adam(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:
     """Returns Adam (Kingma & Ba, 2015), with clipping and decoupled decay if they are set.
 
     The weight decay (AdamW; Loshchilov & Hutter, 2019) applies to matrices, not to biases and
-    peepholes, which have no scale to keep down.
-    """
-    steps = []
-    if config.clip_norm > 0:
-        steps.append(optax.clip_by_global_norm(config.clip_norm))
-    steps.append(optax.scale_by_adam(config.beta1, config.beta2, config.epsilon))
-    if config.weight_decay > 0:
-        steps.append(optax.add_decayed_weights(config.weight_decay, mask=_matrices))
-    steps.append(optax.scale_by_learning_rate(learning_rate(config, num_steps)))
-    chain = optax.chain(*steps)
+    peepholes, which have no scale to hold down.
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    Args:
+      config: all of its settings but `label_smoothing`, which is of the loss.
+      num_steps: of the whole run.
+    """
+    transforms = []
+    if config.clip_norm > 0:
+        transforms.append(optax.clip_by_global_norm(config.clip_norm))
+    transforms.append(optax.scale_by_adam(config.beta1, config.beta2, config.epsilon))
+    if config.weight_decay > 0:
+        transforms.append(optax.add_decayed_weights(config.weight_decay, mask=_matrices))
+    transforms.append(optax.scale_by_learning_rate(learning_rate(config, num_steps)))
+    chain = optax.chain(*transforms)
+
+    def update(
+        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.OptState]:
         # Optax takes powers of floats by integer counts. A program under strict promotion, as the
         # tests are, could not use it otherwise.
         with jax.numpy_dtype_promotion("standard"):

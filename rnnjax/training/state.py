@@ -1,26 +1,45 @@
 """All that a run carries from step to step, and all that a checkpoint holds."""
 
+from typing import TYPE_CHECKING, Any
+
 import jax
 import jax.numpy as jnp
 import optax
 from clu.metrics import Collection
 from flax import struct
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnnjax.classifier import Classifier, Params
 from rnnjax.training.metrics import TrainMetrics
 
+if TYPE_CHECKING:
+    Leaf = jax.Array
+else:  # JAX builds states of shapes and shardings too, which a check at run time would refuse
+    Leaf = Any
+
 
 @struct.dataclass
 class TrainState:
-    step: jax.Array  # int32, steps taken
+    """The state of training; replicated over D devices, all its leaves are `[D, ...]`."""
+
+    step: Leaf  # int32, steps taken
     params: Params
     opt_state: optax.OptState
     metrics: Collection  # sums since the last report
-    skipped: jax.Array  # int32, steps left out because their loss or gradient was not finite
+    skipped: Leaf  # int32, steps left out because their loss or gradient was not finite
+
+
+def keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    """Returns the random keys of a run: of its initial parameters, and of its dropout."""
+    params_key, dropout_key = jax.random.split(jax.random.key(seed))
+    return params_key, dropout_key
 
 
 def create(
-    model: Classifier, optimizer: optax.GradientTransformation, key: jax.Array, inputs: jax.Array
+    model: Classifier,
+    optimizer: optax.GradientTransformation,
+    key: PRNGKeyArray,
+    inputs: Float[Array, "B T F"],
 ) -> TrainState:
     """Returns the state before the first step.
 

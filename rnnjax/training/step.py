@@ -4,57 +4,59 @@ import dataclasses
 import functools
 import typing
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from clu.metrics import Collection
-from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rnnjax.classifier import Classified, Classifier, Params, classify
 from rnnjax.data.batches import Batch
 from rnnjax.data.datasets import Split
+from rnnjax.data.sequences import ToSequences
 from rnnjax.system import devices
-from rnnjax.training.losses import cross_entropy
+from rnnjax.training.losses import loss
 from rnnjax.training.metrics import EvalMetrics, TrainMetrics
 from rnnjax.training.state import TrainState
+
+Stepped = tuple[TrainState, Float[Array, "B H"]]  # the new state, the last hidden states
 
 
 def train_step(
     state: TrainState,
     batch: Batch,
-    key: jax.Array,
+    key: PRNGKeyArray,
     *,
     model: Classifier,
     optimizer: optax.GradientTransformation,
-    read: Callable[[ArrayLike], jax.Array],
+    to_sequences: ToSequences,
     label_smoothing: float = 0.0,
     skip_non_finite: bool = False,
     axis_name: str | None = None,
-) -> tuple[TrainState, jax.Array]:
+) -> Stepped:
     """Takes one step down the gradient of the mean loss over all devices' batches.
 
     Args:
-      state: what the last step left.
-      batch: this device's share of the images.
+      state: after the step before.
+      batch: this device's share of the images, leaves `[B, ...]`.
       key: the run's dropout key; this step's masks follow from it and the step.
       model: the classifier.
       optimizer: of its parameters.
-      read: from images to sequences `[B, T, F]`.
-      label_smoothing: see `cross_entropy`.
+      to_sequences: from images `[B, 28, 28]`, uint8, to sequences `[B, T, F]`.
+      label_smoothing: share of the target spread evenly over all classes.
       skip_non_finite: count a step whose loss or gradient is not finite, and change nothing else.
       axis_name: of the mapped devices; None: not mapped.
 
     Returns:
-      The new state, and the last hidden states, `[B, H]`, for a look at them.
+      The new state, and the last hidden states, `[B, H]`, for their histogram.
     """
     dropout_key = devices.device_key(jax.random.fold_in(key, state.step), axis_name)
-    inputs = read(batch.images)
+    inputs = to_sequences(batch.images)
 
-    def mean_loss(params: Params) -> tuple[jax.Array, tuple[jax.Array, Classified]]:
+    def mean_loss(params: Params) -> tuple[Float[Array, ""], tuple[Array, Classified]]:
         classified = classify(model, params, inputs, train=True, dropout_key=dropout_key)
-        losses = cross_entropy(classified.logits, batch.labels, label_smoothing)
+        losses = loss(classified.logits, batch.labels, label_smoothing)
         return losses.mean(), (losses, classified)
 
     gradients, (losses, classified) = jax.grad(mean_loss, has_aux=True)(state.params)
@@ -76,25 +78,25 @@ def train_step(
     )
     if skip_non_finite:
         finite = jnp.isfinite(devices.mean(losses.mean(), axis_name) + gradient_norm)
-        left_out = dataclasses.replace(state, step=state.step + 1, skipped=state.skipped + 1)
-        new_state = jax.tree.map(functools.partial(jnp.where, finite), new_state, left_out)
+        skipped = dataclasses.replace(state, step=state.step + 1, skipped=state.skipped + 1)
+        new_state = jax.tree.map(functools.partial(jnp.where, finite), new_state, skipped)
     return new_state, classified.last_hidden
 
 
 def train_steps(
     state: TrainState,
-    batches: Batch | jax.Array,
-    key: jax.Array,
+    batches: Batch | Int[Array, "S B"],
+    key: PRNGKeyArray,
     split: Split | None,
     *,
-    step: Callable[[TrainState, Batch, jax.Array], tuple[TrainState, jax.Array]],
-) -> tuple[TrainState, jax.Array]:
-    """Takes K steps, one after the other, in one program.
+    step: Callable[[TrainState, Batch, PRNGKeyArray], Stepped],
+) -> Stepped:
+    """Takes S steps, one after the other, in one program.
 
     Args:
-      state: what the last step left.
-      batches: leaves `[K, B, ...]`, or the rows of `split` that they consist of, `[K, B]`.
-      key: see `train_step`.
+      state: after the step before.
+      batches: leaves `[S, B, ...]`, or the rows of `split` that they consist of, `[S, B]`.
+      key: the run's dropout key.
       split: all images; None: they come with the batches.
       step: `train_step` with its options.
 
@@ -102,17 +104,17 @@ def train_steps(
       The new state, and the last step's last hidden states, `[B, H]`.
     """
 
-    def take(state: TrainState, batch: Any) -> tuple[TrainState, jax.Array]:
+    def take_step(state: TrainState, batch: Batch | Int[Array, " B"]) -> Stepped:
         if split is not None:
             batch = Batch(jnp.asarray(split.images)[batch], jnp.asarray(split.labels)[batch])
-        return step(state, batch, key)
+        return step(state, typing.cast(Batch, batch), key)
 
-    def body(carry: tuple[TrainState, jax.Array], batch: Any) -> tuple[Any, None]:
+    def body(carry: Stepped, batch: Batch | Int[Array, " B"]) -> tuple[Stepped, None]:
+        new = take_step(carry[0], batch)
         # With float64 switched on, counts come back wider than they went in.
-        found = take(carry[0], batch)
-        return jax.tree.map(lambda new, old: new.astype(old.dtype), found, carry), None
+        return jax.tree.map(lambda new, old: new.astype(old.dtype), new, carry), None
 
-    _, hidden = jax.eval_shape(take, state, jax.tree.map(lambda leaf: leaf[0], batches))
+    _, hidden = jax.eval_shape(take_step, state, jax.tree.map(lambda leaf: leaf[0], batches))
     start = state, jnp.zeros(hidden.shape, hidden.dtype)
     (state, last_hidden), _ = jax.lax.scan(body, start, batches)
     return state, last_hidden
@@ -124,21 +126,27 @@ def eval_step(
     batch: Batch,
     *,
     model: Classifier,
-    read: Callable[[ArrayLike], jax.Array],
+    to_sequences: ToSequences,
     axis_name: str | None = None,
-) -> tuple[Collection, jax.Array]:
+) -> tuple[Collection, Float[Array, "B H"]]:
     """Adds a batch's loss and accuracy to the sums; masked images do not count.
 
-    The loss is the plain cross-entropy, without label smoothing. The other arguments are those of
-    `train_step`.
+    The loss is without label smoothing.
+
+    Args:
+      params: the parameters of the model.
+      metrics: the sums so far, `EvalMetrics`.
+      batch: this device's share of the images, leaves `[B, ...]`.
+      model: the classifier.
+      to_sequences: from images `[B, 28, 28]`, uint8, to sequences `[B, T, F]`.
+      axis_name: of the mapped devices; None: not mapped.
 
     Returns:
       The new sums, and the last hidden states, `[B, H]`.
     """
-    inputs = read(batch.images)
-    classified = classify(model, params, inputs)
+    classified = classify(model, params, to_sequences(batch.images))
     measured = EvalMetrics.single_from_model_output(
-        loss=cross_entropy(classified.logits, batch.labels),
+        loss=loss(classified.logits, batch.labels),
         logits=classified.logits,
         labels=batch.labels,
         mask=batch.mask,

@@ -1,4 +1,4 @@
-"""The real Fashion-MNIST by every way to it, the drawn garments, and sequences."""
+"""The real Fashion-MNIST from every source, the drawn garments, and sequences."""
 
 import gzip
 import hashlib
@@ -46,8 +46,8 @@ def test_real_images_are_those_of_the_files(real: datasets.Dataset) -> None:
         )
         originals = np.frombuffer(raw, np.uint8, offset=16).reshape(size, 784)
         expected = sorted(zip(map(bytes, originals), labels[8:], strict=True))
-        found = zip(map(bytes, split.images.reshape(size, 784)), split.labels, strict=True)
-        assert sorted(found) == expected
+        actual = zip(map(bytes, split.images.reshape(size, 784)), split.labels, strict=True)
+        assert sorted(actual) == expected
         assert (split.images.dtype, split.labels.dtype) == (np.uint8, np.int32)
 
 
@@ -116,7 +116,7 @@ def test_damaged_records(
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
-    """A machine without the files, whose way out refuses, or takes the call and says nothing."""
+    """A machine without the files, whose proxy refuses, or accepts and answers nothing."""
     monkeypatch.setattr(fashion_mnist, "DEBIAN_DIR", Path("/nonexistent"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -132,8 +132,12 @@ def test_no_files_and_no_network(tmp_path: Path) -> None:
     threads = threading.active_count()
     with pytest.raises(DataError) as error:
         fashion_mnist.load(str(tmp_path / "data"), "")
-    for way in ("apt-get install dataset-fashion-mnist", "config.data.idx_dir", "with a network"):
-        assert way in str(error.value)
+    for remedy in (
+        "apt-get install dataset-fashion-mnist",
+        "config.data.idx_dir",
+        "with a network",
+    ):
+        assert remedy in str(error.value)
     assert threading.active_count() <= threads + 1  # the question may still wait for its answer
 
 
@@ -178,8 +182,8 @@ def test_sequences() -> None:
         ("pixels", scaled.reshape(3, 784, 1)),
         ("permuted_pixels", scaled.reshape(3, 784, 1)[:, permutation(9, 0, 784)]),
     ):
-        found = np.asarray(to_sequences(images, kind, 9))
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        actual = np.asarray(to_sequences(images, kind, 9))
+        assert actual.dtype == np.float32
+        np.testing.assert_allclose(actual, expected, rtol=1e-6)
     with pytest.raises(ValueError, match="diagonals"):
         to_sequences(images, "diagonals", 0)

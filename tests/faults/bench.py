@@ -139,6 +139,6 @@ class Bench:
             list(pool.map(run, cases.items()))
         return seen
 
-    def some(self, cases: dict[str, Case], *names: str) -> dict[str, Case]:
+    def selected(self, cases: dict[str, Case], *names: str) -> dict[str, Case]:
         """Returns the cases, of which a short bench has only these."""
         return {name: cases[name] for name in names} if self.short else cases

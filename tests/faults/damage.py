@@ -29,7 +29,7 @@ def flip(file: Path) -> None:
     file.write_bytes(content)
 
 
-WAYS = {"deleted": delete, "emptied": empty, "cut in half": cut, "one bit flipped": flip}
+HARMS = {"deleted": delete, "emptied": empty, "cut in half": cut, "one bit flipped": flip}
 
 
 def damaged_file(bench: Bench, name: str, harm: Callable[[Path], None]) -> str:
@@ -51,19 +51,19 @@ def damaged_file(bench: Bench, name: str, harm: Callable[[Path], None]) -> str:
 
 
 def newest_damaged(bench: Bench) -> Seen:
-    """Fault 3: each file of the newest step, in each way."""
+    """Fault 3: each file of the newest step, with each harm."""
     bench.expected()
     newest = bench.unfinished() / "checkpoints" / str(SAVED)
     cases: dict[str, Case] = {}
     for file in sorted(path for path in newest.rglob("*") if path.is_file()):
         name = str(file.relative_to(newest))
-        for way, harm in WAYS.items():
-            if file.stat().st_size or way == "deleted":
-                cases[f"{name} {way}"] = lambda name=name, harm=harm: damaged_file(
+        for how, harm in HARMS.items():
+            if file.stat().st_size or how == "deleted":
+                cases[f"{name} {how}"] = lambda name=name, harm=harm: damaged_file(
                     bench, name, harm
                 )
     return bench.each(
-        bench.some(
+        bench.selected(
             cases,
             "manifest.sha256 emptied",
             "run.json cut in half",
@@ -84,18 +84,18 @@ def all_damaged(bench: Bench) -> Seen:
             harms[number % len(harms)](checkpoints / str(step) / "run.json")
         run = Process(workdir)
         run.must_end(1, "is intact", "from a backup", lines=len(steps) + 1)
-        kept = {name: content for name, content in contents(workdir).items() if name != "lock"}
+        remaining = {name: content for name, content in contents(workdir).items() if name != "lock"}
         again = Process(workdir)
         again.must_end(1, "is intact", "from a backup")
         for process in (run, again):
             assert process.lines == [], f"trained: {process.lines}"
         left = {name: content for name, content in contents(workdir).items() if name != "lock"}
-        assert left == kept, "the second try changed something"
+        assert left == remaining, "the second try changed something"
         assert steps_in(checkpoints) == []
         return f"exit 1 twice, {len(steps)} steps moved aside, nothing trained"
 
     cases: dict[str, Case] = {
-        "all ways": lambda: case([delete, empty, cut, flip]),
+        "all harms": lambda: case([delete, empty, cut, flip]),
         "all emptied": lambda: case([empty]),
     }
-    return bench.each(bench.some(cases, "all ways"))
+    return bench.each(bench.selected(cases, "all harms"))

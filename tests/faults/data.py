@@ -61,11 +61,11 @@ def damaged(bench: Bench) -> Seen:
         assert ".damaged" in line, line
         return "prepared: moved aside with a word, prepared again by the same run"
 
-    ways = {"truncated": cut, "altered": flip, "missing": delete}
+    harms = {"truncated": cut, "altered": flip, "missing": delete}
     cases: dict[str, Case] = {
-        f"{name} {way}": lambda name=name, harm=harm: original(name, harm)
+        f"{name} {how}": lambda name=name, harm=harm: original(name, harm)
         for name in ORIGINAL_TIMES
-        for way, harm in ways.items()
+        for how, harm in harms.items()
     }
     test, train = "fashion_mnist-test.tfrecord*", "fashion_mnist-train.tfrecord*"
     cases["test records flipped"] = lambda: at_once(test, flip)
@@ -74,4 +74,4 @@ def damaged(bench: Bench) -> Seen:
     cases["dataset_info.json cut"] = lambda: at_once("dataset_info.json", cut)
     cases["train records flipped, no good originals"] = lambda: prepared(train, flip)
     short = ["train-images-idx3-ubyte.gz truncated", "t10k-labels-idx1-ubyte.gz missing"]
-    return bench.each(bench.some(cases, *short, "test records flipped"))
+    return bench.each(bench.selected(cases, *short, "test records flipped"))

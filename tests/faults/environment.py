@@ -52,15 +52,15 @@ def compilation_cache(bench: Bench) -> Seen:
         return run(folder, name)
 
     original = fill()
-    ways = {"cut in half": cut, "emptied": empty, "garbage": garbage, "one bit flipped": flip}
+    harms = {"cut in half": cut, "emptied": empty, "garbage": garbage, "one bit flipped": flip}
     cases: dict[str, Case] = {
-        name: lambda name=name, harm=harm: harmed(name, harm) for name, harm in ways.items()
+        name: lambda name=name, harm=harm: harmed(name, harm) for name, harm in harms.items()
     }
     cases["intact"] = lambda: run(original, "intact")
     cases["of another model"] = lambda: run(
         fill("--config.model.hidden_size=16", "--config.num_steps=4"), "of another model"
     )
-    return bench.each(bench.some(cases, "cut in half", "garbage"))
+    return bench.each(bench.selected(cases, "cut in half", "garbage"))
 
 
 def clock(bench: Bench) -> Seen:
@@ -101,4 +101,4 @@ def clock(bench: Bench) -> Seen:
         finish(workdir, before)
         return "files of the first part a day ahead: same end, tags in order"
 
-    return bench.each(bench.some({"faketime": fake, "files": renamed}, "files"))
+    return bench.each(bench.selected({"faketime": fake, "files": renamed}, "files"))

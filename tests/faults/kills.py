@@ -43,14 +43,14 @@ def killed_anywhere(bench: Bench) -> Seen:
                 return ",".join(phases)
 
             chains[f"chain {number} after {seen.times} kills"] = chain
-        found = bench.each(chains)
-        seen.failures += found.failures
-        for phases, times in found.held.items():
+        actual = bench.each(chains)
+        seen.failures += actual.failures
+        for phases, times in actual.held.items():
             for name in filter(None, phases.split(",")):
                 seen.held[name] += times
                 seen.times += times
-        if found.failures:
-            seen.times += len(found.failures)
+        if actual.failures:
+            seen.times += len(actual.failures)
     return seen
 
 
@@ -86,16 +86,16 @@ def read_samples(file: Path) -> list[tuple[int, int, str]]:
     return [(int(process), int(step), digest) for process, step, digest in lines]
 
 
-def check_samples(found: list[tuple[int, int, str]], expected: list[tuple[int, int, str]]) -> None:
+def check_samples(actual: list[tuple[int, int, str]], expected: list[tuple[int, int, str]]) -> None:
     """Every process must have had the uninterrupted run's samples, from its first step on."""
     order = [digest for _, _, digest in expected]
     assert len(set(order)) == STEPS, "the uninterrupted run has no order to compare with"
-    for process in dict.fromkeys(process for process, _, _ in found):
-        steps = [step for p, step, _ in found if p == process]
+    for process in dict.fromkeys(process for process, _, _ in actual):
+        steps = [step for p, step, _ in actual if p == process]
         assert steps == list(range(steps[0], steps[0] + len(steps))), f"steps {steps}"
-        digests = [digest for p, _, digest in found if p == process]
+        digests = [digest for p, _, digest in actual if p == process]
         assert digests == order[steps[0] : steps[0] + len(steps)], f"other samples from {steps[0]}"
-    assert {step for _, step, _ in found} == set(range(STEPS)), "not all steps"
+    assert {step for _, step, _ in actual} == set(range(STEPS)), "not all steps"
 
 
 def read_back(bench: Bench) -> Seen:

@@ -19,7 +19,7 @@ class Outcome(NamedTuple):
     arrays: dict[str, np.ndarray]  # parameters, optimiser, sums, step of the newest checkpoint
     result: dict[str, Any]
     scalars: dict[str, list[tuple[int, str, bytes]]]  # (step, tag, value), in order of the files
-    best: tuple[float, int]  # of the checkpoints kept: validation accuracy, step
+    best: tuple[float, int]  # of all checkpoints: validation accuracy, step
 
 
 def outcome(workdir: Path) -> Outcome:
@@ -54,42 +54,42 @@ def accuracy(checkpoint: Path) -> float:
 
 def events(folder: Path) -> list[tuple[int, str, bytes]]:
     """Returns (step, tag, value) of all summaries, in the order in which TensorBoard reads them."""
-    found = []
+    actual = []
     for file in sorted(folder.glob("events.out.tfevents.*")):
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
             event = tf.compat.v1.Event.FromString(record)
             for value in event.summary.value:
-                found.append((event.step, value.tag, value.tensor.SerializeToString()))
-    return found
+                actual.append((event.step, value.tag, value.tensor.SerializeToString()))
+    return actual
 
 
 def scalars(folder: Path) -> list[tuple[int, str, bytes]]:
     """Returns the scalars among the events, after a check that steps increase for every tag."""
     last: dict[str, int] = {}
-    found = []
+    actual = []
     for step, tag, value in events(folder):
         assert step > last.get(tag, -1), f"{folder.name}: {tag} of {step} after {last[tag]}"
         last[tag] = step
         if len(value) < 50 and step > 0:
-            found.append((step, tag, b"" if tag == "steps_per_second" else value))
-    assert found, f"{folder} has no events"
-    return found
+            actual.append((step, tag, b"" if tag == "steps_per_second" else value))
+    assert actual, f"{folder} has no events"
+    return actual
 
 
 def check_equal(workdir: Path, expected: Outcome) -> None:
     """Raises an AssertionError that names what a finished run has other than another had."""
-    found = outcome(workdir)
-    assert found.arrays.keys() == expected.arrays.keys(), "other arrays"
+    actual = outcome(workdir)
+    assert actual.arrays.keys() == expected.arrays.keys(), "other arrays"
     for name, array in expected.arrays.items():
-        same = array.dtype == found.arrays[name].dtype
-        same = same and array.tobytes() == found.arrays[name].tobytes()
+        same = array.dtype == actual.arrays[name].dtype
+        same = same and array.tobytes() == actual.arrays[name].tobytes()
         assert same, f"{name} differs"
-    assert found.result == expected.result, f"{found.result} instead of {expected.result}"
+    assert actual.result == expected.result, f"{actual.result} instead of {expected.result}"
     for split in SPLITS:
-        ours, theirs = found.scalars[split], expected.scalars[split]
+        ours, theirs = actual.scalars[split], expected.scalars[split]
         differing = [a for a, b in zip(ours, theirs, strict=False) if a != b]
         assert ours == theirs, f"{split}: {len(ours)} events, not {len(theirs)}, or {differing[:1]}"
-    assert found.best == expected.best, f"best {found.best} instead of {expected.best}"
+    assert actual.best == expected.best, f"best {actual.best} instead of {expected.best}"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -102,6 +102,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def check_same_contents(folder: Path, before: dict[str, bytes]) -> None:
-    now = contents(folder)
-    changed = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
+    after = contents(folder)
+    changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
     assert not changed, f"changed in {folder}: {', '.join(sorted(changed))}"

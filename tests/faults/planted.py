@@ -50,8 +50,8 @@ def in_place_of(name: str) -> Plant:
 def path_in_manifest(workdir: Path, outside: Path) -> None:
     file = newest(workdir) / manifest.NAME
     *lines, _ = file.read_text().splitlines()
-    name = os.path.relpath(outside / "kept", newest(workdir))
-    digest = hashlib.sha256((outside / "kept").read_bytes()).hexdigest()
+    name = os.path.relpath(outside / "untouched", newest(workdir))
+    digest = hashlib.sha256((outside / "untouched").read_bytes()).hexdigest()
     body = "".join(f"{line}\n" for line in [*lines, f"{digest}  {name}"])
     file.write_text(f"{body}{hashlib.sha256(body.encode()).hexdigest()}  -\n")
 
@@ -108,9 +108,9 @@ IGNORED: dict[str, Plant] = {
     "code in the workdir": code,
     "a file as draft": file_as_draft,
     "a link as draft of a step": link("checkpoints/48.tmp", ""),
-    "a link as draft of settings": link("config.tmp", "kept"),
-    "a link as draft of the result": link("result.tmp", "kept"),
-    "a link as draft of events": link("train/merged.tmp", "kept"),
+    "a link as draft of settings": link("config.tmp", "untouched"),
+    "a link as draft of the result": link("result.tmp", "untouched"),
+    "a link as draft of events": link("train/merged.tmp", "untouched"),
 }
 REFUSED: dict[str, Plant] = {
     f"{name} is a link": link(name, "")
@@ -126,7 +126,7 @@ def planted(bench: Bench) -> Seen:
         workdir = bench.unfinished()
         outside = workdir.parent / "outside"
         (outside / "folder").mkdir(parents=True)
-        for file in (outside / "kept", outside / "folder" / "kept"):
+        for file in (outside / "untouched", outside / "folder" / "untouched"):
             file.write_text("somebody's own\n")
         plant(workdir, outside)
         before = contents(outside)
@@ -154,7 +154,7 @@ def planted(bench: Bench) -> Seen:
         for name, plant in plants.items():
             cases[name] = lambda plant=plant, kind=kind: case(plant, kind)
     return bench.each(
-        bench.some(
+        bench.selected(
             cases,
             "a pickle as state/_METADATA, sealed",
             "../ in the manifest",

@@ -109,9 +109,9 @@ class Process:
         Returns:
           The last line of the error.
         """
-        found = self.wait()
+        actual = self.wait()
         text = " | ".join(self.errors) or "nothing on stderr"
-        assert found == code, f"exit code {found} instead of {code}: {text}"
+        assert actual == code, f"exit code {actual} instead of {code}: {text}"
         assert "Traceback" not in text, text
         assert len(self.errors) <= lines, f"{len(self.errors)} lines: {text}"
         for word in words:

@@ -31,9 +31,9 @@ def get_config() -> Config:
 
 def record_samples(file: Path) -> None:
     """Notes every batch on its way from the data to the training, which stays as it is."""
-    from rnnjax.data import batches as pipeline
+    from rnnjax.data import batches
 
-    train_rows = pipeline.train_rows
+    train_rows = batches.train_rows
 
     def recorded(
         size: int, seed: int, batch_size: int, steps: range, *options: int
@@ -45,4 +45,4 @@ def record_samples(file: Path) -> None:
                 notes.write(f"{os.getpid()} {step} {digest}\n")
             yield chosen
 
-    pipeline.train_rows = recorded
+    batches.train_rows = recorded

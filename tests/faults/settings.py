@@ -37,8 +37,8 @@ def another_model(bench: Bench) -> Seen:
     def allowed() -> str:
         workdir = bench.unfinished()
         Process(workdir, "--config.checkpoint.keep=2", "--config.on_nan=skip").must_succeed()
-        found = json.loads((workdir / "result.json").read_text())
-        assert found["test_loss"] == expected.result["test_loss"]
+        actual = json.loads((workdir / "result.json").read_text())
+        assert actual["test_loss"] == expected.result["test_loss"]
         return "checkpoint.keep, on_nan: may change, same end"
 
     hidden = ("config.model.hidden_size was 8 and is now 16",)
@@ -55,7 +55,7 @@ def another_model(bench: Bench) -> Seen:
         "forged": forged,
         "allowed": allowed,
     }
-    return bench.each(bench.some(cases, "hidden size", "cell", "optimiser"))
+    return bench.each(bench.selected(cases, "hidden size", "cell", "optimiser"))
 
 
 EXPLODE = ("--config.optimizer.learning_rate=1e38", "--config.checkpoint.every_steps=1")
@@ -67,8 +67,8 @@ def not_finite(bench: Bench) -> Seen:
     def check_checkpoints(process: Process) -> list[int]:
         steps = steps_in(process.workdir / "checkpoints")
         for step in steps:
-            found = arrays(process.workdir / "checkpoints" / str(step))
-            for name, array in found.items():
+            actual = arrays(process.workdir / "checkpoints" / str(step))
+            for name, array in actual.items():
                 assert np.isfinite(array).all(), f"{name} of {step} is not finite"
         return steps
 
@@ -108,7 +108,7 @@ def not_finite(bench: Bench) -> Seen:
         "limit": limit,
         "skip": skip,
     }
-    return bench.each(bench.some(cases, "halt later", "skip"))
+    return bench.each(bench.selected(cases, "halt later", "skip"))
 
 
 # Gradients whose norm is close to what a float32 holds: it is infinite in some steps, not in all.
@@ -152,4 +152,4 @@ def wrong_settings(bench: Bench) -> Seen:
         setting: lambda setting=setting, word=word: case(setting, word)
         for setting, word in WRONG.items()
     }
-    return bench.each(bench.some(cases, *list(WRONG)[:9]))
+    return bench.each(bench.selected(cases, *list(WRONG)[:9]))

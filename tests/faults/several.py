@@ -1,4 +1,4 @@
-"""Several processes that are one run: told to stop, killed, kept out, continued by fewer."""
+"""Several processes that are one run: told to stop, killed, refused, continued by fewer."""
 
 import re
 import signal
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rnnjax.runs.checkpoints import steps_in
-from rnnjax.runs.workdir import locked
+from rnnjax.runs.lock import locked
 from rnnjax.system.distributed import HEARTBEAT_SECONDS
 from tests.faults.bench import Bench, Case, Seen
 from tests.faults.outcome import Outcome, check_equal, outcome
@@ -58,24 +58,24 @@ def killed(workdir: Path, index: int) -> str:
     seconds = time.monotonic() - sent
     assert seconds < HEARTBEAT_SECONDS + 10, f"{seconds:.1f} s until the other ended"
     # Without the first, JAX's own threads may end the other before Python can.
-    said = any("another process of this run ended" in line for line in other.errors)
-    assert said or (index == 0 and other.process.returncode < 0), other.errors
+    reported = any("another process of this run ended" in line for line in other.errors)
+    assert reported or (index == 0 and other.process.returncode < 0), other.errors
     return f"SIGKILL to process {index}: the other ends"
 
 
-def kept_out(workdir: Path) -> str:
+def refused(workdir: Path) -> str:
     workdir.mkdir()
     with locked(workdir):
         run = start(workdir)
         run[0].must_end(1, "is in use by")
-        run[1].must_end(1, "the first process of this run stopped")
+        run[1].must_end(1, "the primary process of this run stopped")
     return "workdir in use: both exit 1"
 
 
 def of_other_settings(workdir: Path) -> str:
     first, second = start(workdir, (), ("--config.seed=5",))
     first.must_end(2, "need the same settings")
-    second.must_end(2, "config.seed is 5, in the first process 0")
+    second.must_end(2, "config.seed is 5, in the primary process 0")
     assert not (workdir / "config.json").exists(), "something was written"
     return "other settings: both exit 2"
 
@@ -105,9 +105,9 @@ def processes(bench: Bench) -> Seen:
     for index in range(PROCESSES):
         cases[f"SIGTERM to process {index}"] = lambda index=index: resumed(told_to_stop, index)
         cases[f"SIGKILL to process {index}"] = lambda index=index: resumed(killed, index)
-    cases["workdir in use"] = lambda: kept_out(bench.workdir())
+    cases["workdir in use"] = lambda: refused(bench.workdir())
     cases["other settings"] = lambda: of_other_settings(bench.workdir())
     cases["continued by one"] = lambda: continued_by_one(bench.workdir(), expected)
     return bench.each(
-        bench.some(cases, "SIGTERM to process 1", "SIGKILL to process 0", "other settings")
+        bench.selected(cases, "SIGTERM to process 1", "SIGKILL to process 0", "other settings")
     )

@@ -115,7 +115,7 @@ def full_disk(bench: Bench) -> Seen:
 
     cases: dict[str, Case] = {f"behind {s}": lambda s=s: behind(s) for s in (5, 8, 10, 15, 20)}
     cases["at the start"] = at_the_start
-    return bench.each(bench.some(cases, "behind 5", "at the start"))
+    return bench.each(bench.selected(cases, "behind 5", "at the start"))
 
 
 def read_only(bench: Bench) -> Seen:
@@ -174,7 +174,7 @@ def read_only(bench: Bench) -> Seen:
         "train": lambda: below("train"),
         "while training": while_training,
     }
-    return bench.each(bench.some(cases, "unfinished", "while training"))
+    return bench.each(bench.selected(cases, "unfinished", "while training"))
 
 
 def in_use(bench: Bench) -> Seen:
@@ -200,4 +200,4 @@ def in_use(bench: Bench) -> Seen:
         return f"refused with process and host; holder's {number.name}, then same end"
 
     cases: dict[str, Case] = {s.name: lambda s=s: case(s) for s in (signal.SIGKILL, signal.SIGCONT)}
-    return bench.each(bench.some(cases, "SIGKILL"))
+    return bench.each(bench.selected(cases, "SIGKILL"))

@@ -4,28 +4,23 @@ import errno
 import shutil
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
-from rnnjax import classifier
 from rnnjax.config import Config
 from rnnjax.runs import manifest
 from rnnjax.runs.checkpoint import Progress
 from rnnjax.runs.checkpoints import Checkpoints, steps_in
 from rnnjax.runs.workdir import FREE_ON_RESUME
-from rnnjax.training import state as train_state
-from rnnjax.training.optimizer import adam
 from rnnjax.training.state import TrainState
+from rnnjax.training.task import build_task
 
 
 @pytest.fixture(scope="module")
 def state() -> TrainState:
     config = Config()
     config.model.hidden_size = 2
-    model = classifier.build(config.model, 10, 28)
-    inputs = jax.numpy.zeros((1, 28, 28))
-    return train_state.create(model, adam(config.optimizer, 1), jax.random.key(0), inputs)
+    return build_task(config).create_state()
 
 
 def at(state: TrainState, step: int) -> TrainState:
@@ -33,10 +28,10 @@ def at(state: TrainState, step: int) -> TrainState:
 
 
 def saved(folder: Path, state: TrainState, *steps: int) -> Checkpoints:
-    checkpoints = Checkpoints(folder, keep=3)
+    checkpoints = Checkpoints(folder, num_newest=3)
     checkpoints.tidy()
     for step in steps:
-        checkpoints.save(at(state, step), Progress())
+        checkpoints.save(step, at(state, step), Progress())
     checkpoints.wait()
     return checkpoints
 
@@ -50,15 +45,15 @@ def test_what_only_looks_like_a_step_costs_nothing(
     (tmp_path / "2").symlink_to(tmp_path / "40")
     (tmp_path / "4\N{ARABIC-INDIC DIGIT ZERO}").mkdir()
     assert steps_in(tmp_path) == [40]
-    checkpoints = Checkpoints(tmp_path, keep=3)
+    checkpoints = Checkpoints(tmp_path, num_newest=3)
     checkpoints.tidy()
     for step in (41, 42, 43):
-        checkpoints.save(at(state, step), Progress())
+        checkpoints.save(step, at(state, step), Progress())
     checkpoints.close()
     assert steps_in(tmp_path) == [41, 42, 43]
-    found = capsys.readouterr().err
+    actual = capsys.readouterr().err
     for name in ("1", "2"):
-        assert f"{tmp_path / name} is no folder; moved to {name}.damaged" in found
+        assert f"{tmp_path / name} is no folder; moved to {name}.damaged" in actual
     assert {"00040", "1.damaged", "2.damaged", "4\N{ARABIC-INDIC DIGIT ZERO}"} <= {
         path.name for path in tmp_path.iterdir()
     }

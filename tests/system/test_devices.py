@@ -11,25 +11,13 @@ import pytest
 
 from rnnjax import classifier
 from rnnjax.config import Config
-from rnnjax.data import batches as pipeline
 from rnnjax.data import datasets
-from rnnjax.data.sequences import to_sequences
+from rnnjax.data.batches import Batch, train_rows
 from rnnjax.errors import ConfigError
 from rnnjax.system import devices
-from rnnjax.training import state as train_state
 from rnnjax.training.evaluation import device_batches, evaluate
 from rnnjax.training.metrics import compute
-from rnnjax.training.optimizer import adam
-from rnnjax.training.step import eval_step, train_step, train_steps
-
-READ = functools.partial(to_sequences, kind="rows", permutation_seed=0)
-
-
-def made(config: Config) -> tuple[Any, Any, train_state.TrainState]:
-    model = classifier.build(config.model, 10, 28)
-    optimizer = adam(config.optimizer, config.num_steps)
-    example = READ(np.zeros((1, 28, 28), np.uint8))
-    return model, optimizer, train_state.create(model, optimizer, jax.random.key(0), example)
+from rnnjax.training.task import build_task, compile_eval_step, compile_train_steps
 
 
 def losses(
@@ -39,25 +27,25 @@ def losses(
     sums = [0.0]
     for batch in batches:
         state, _ = step(state, batch, key)
-        averages = first(state.metrics).cross_entropy
+        averages = first(state.metrics).loss
         sums.append(float(averages.total))
     return list(np.diff(sums) / len(batches[0].labels.reshape(-1)))
 
 
-def train_batches(split: datasets.Split, num_steps: int) -> list[pipeline.Batch]:
-    rows = pipeline.train_rows(len(split.labels), 0, 128, range(num_steps), 1, 0, 1)
-    return [pipeline.Batch(split.images[chosen], split.labels[chosen]) for (chosen,) in rows]
+def train_batches(split: datasets.Split, num_steps: int) -> list[Batch]:
+    rows = train_rows(len(split.labels), 0, 128, range(num_steps), 1, 0, 1)
+    return [Batch(split.images[chosen], split.labels[chosen]) for (chosen,) in rows]
 
 
 def test_four_devices_train_as_one(real: datasets.Dataset) -> None:
     assert jax.device_count() == 4
-    model, optimizer, state = made(Config())
-    step = functools.partial(train_step, model=model, optimizer=optimizer, read=READ)
+    task = build_task(Config())
+    state = task.create_state()
     batches = train_batches(real.train, 20)
     key = jax.random.key(1)
-    alone = losses(jax.jit(step), state, batches, key, lambda metrics: metrics)
+    alone = losses(jax.jit(task.train_step), state, batches, key, lambda metrics: metrics)
     together = losses(
-        devices.compile_step(functools.partial(step, axis_name=devices.AXIS), (0,)),
+        devices.compile_step(functools.partial(task.train_step, axis_name=devices.AXIS), (0,)),
         devices.replicate(state),
         [devices.shard(batch) for batch in batches],
         devices.replicate(key),
@@ -71,34 +59,34 @@ def test_evaluation_does_not_depend_on_its_batch_size(real: datasets.Dataset) ->
     """128 and 1,000 split evenly over the devices, 77 is padded; NumPy adds it up once more."""
     config = Config()
     config.model.hidden_size = 32
-    model, _, state = made(config)
-    step = functools.partial(eval_step, model=model, read=READ)
-    compiled = devices.compile_step(functools.partial(step, axis_name=devices.AXIS), (1,))
+    task = build_task(config)
+    state, compiled = task.create_state(), compile_eval_step(task)
     params = devices.replicate(state.params)
-    found = [
+    actual = [
         evaluate(compiled, params, device_batches(real.test, batch_size))
         for batch_size in (128, 1_000, 77)
     ]
-    logits = np.asarray(classifier.classify(model, state.params, READ(real.test.images)).logits)
+    inputs = task.to_sequences(real.test.images)
+    logits = np.asarray(classifier.classify(task.model, state.params, inputs).logits)
     logits = logits.astype(np.float64)
     shifted = logits - logits.max(1, keepdims=True)
     log_softmax = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     expected_loss = -log_softmax[np.arange(10_000), real.test.labels].mean()
-    for evaluation in found:
+    for evaluation in actual:
         assert evaluation is not None
         assert evaluation.accuracy == np.mean(logits.argmax(1) == real.test.labels)
-        assert evaluation.cross_entropy == pytest.approx(expected_loss, rel=1e-6)
+        assert evaluation.loss == pytest.approx(expected_loss, rel=1e-6)
 
 
 def test_dropout_masks_differ_between_devices_and_steps() -> None:
     config = Config()
     config.model.hidden_size, config.model.output_keep_prob = 64, 0.5
-    model, optimizer, state = made(config)
-    step = functools.partial(train_step, model=model, optimizer=optimizer, read=READ)
-    compiled = devices.compile_step(functools.partial(step, axis_name=devices.AXIS), ())
+    task = build_task(config)
+    step = functools.partial(task.train_step, axis_name=devices.AXIS)
+    compiled = devices.compile_step(step, ())
     one = np.random.default_rng(0).integers(0, 256, (1, 28, 28), np.uint8)
-    batch = pipeline.Batch(np.repeat(one, 8, 0), np.zeros(8, np.int32))
-    states, keys = devices.replicate((state, jax.random.key(3)))
+    batch = Batch(np.repeat(one, 8, 0), np.zeros(8, np.int32))
+    states, keys = devices.replicate((task.create_state(), jax.random.key(3)))
     after, first = compiled(states, devices.shard(batch), keys)
     _, second = compiled(after, devices.shard(batch), keys)
     masks = [np.asarray(hidden).reshape(8, 64) == 0 for hidden in (first, second)]
@@ -108,14 +96,9 @@ def test_dropout_masks_differ_between_devices_and_steps() -> None:
 
 
 def test_nothing_is_compiled_again_after_the_first_step(real: datasets.Dataset) -> None:
-    model, optimizer, state = made(Config())
-    step = functools.partial(
-        train_step, model=model, optimizer=optimizer, read=READ, axis_name=devices.AXIS
-    )
-    evaluating = functools.partial(eval_step, model=model, read=READ, axis_name=devices.AXIS)
-    compiled = devices.compile_step(functools.partial(train_steps, step=step), (0,))
-    compiled_evaluation = devices.compile_step(evaluating, (1,))
-    replicated, keys = devices.replicate((state, jax.random.key(0)))
+    task = build_task(Config())
+    train_steps, eval_step = compile_train_steps(task), compile_eval_step(task)
+    replicated, keys = devices.replicate((task.create_state(), jax.random.key(0)))
     test = device_batches(real.test, 1_000)
     compilations: list[str] = []
 
@@ -125,12 +108,12 @@ def test_nothing_is_compiled_again_after_the_first_step(real: datasets.Dataset) 
             compilations.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    rows = pipeline.train_rows(len(real.train.labels), 0, 128, range(12), 3, 0, 1)
+    rows = train_rows(len(real.train.labels), 0, 128, range(12), 3, 0, 1)
     split = devices.replicate(real.train)
     for number, batch in enumerate(devices.prefetch(rows, axis=1)):
-        replicated, _ = compiled(replicated, batch, keys, split)
+        replicated, _ = train_steps(replicated, batch, keys, split)
         compute(devices.unreplicate(replicated.metrics))
-        evaluate(compiled_evaluation, replicated.params, test)
+        evaluate(eval_step, replicated.params, test)
         if number == 0:
             assert compilations  # the listener hears
             compilations.clear()
@@ -147,8 +130,8 @@ def test_batch_sizes_and_devices() -> None:
 def test_prefetch_keeps_all_batches_in_order() -> None:
     batches = [np.full((8, 2), i, np.float32) for i in range(5)]
     for size in (1, 2, 9):
-        found = [np.asarray(batch).reshape(8, 2) for batch in devices.prefetch(batches, size=size)]
-        np.testing.assert_array_equal(found, batches)
+        actual = [np.asarray(batch).reshape(8, 2) for batch in devices.prefetch(batches, size=size)]
+        np.testing.assert_array_equal(actual, batches)
 
 
 @pytest.mark.parametrize(("free", "expected"), [([400, 400], True), ([400, 399], False)])

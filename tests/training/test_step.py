@@ -15,27 +15,24 @@ from rnnjax.cells import CELLS
 from rnnjax.config import Config, ModelConfig, OptimizerConfig
 from rnnjax.data import datasets
 from rnnjax.data.batches import Batch
-from rnnjax.data.sequences import to_sequences
-from rnnjax.training import state as train_state
-from rnnjax.training.losses import cross_entropy
+from rnnjax.training.losses import loss
 from rnnjax.training.metrics import TrainMetrics, compute
 from rnnjax.training.optimizer import adam, learning_rate
-from rnnjax.training.step import train_step
+from rnnjax.training.task import build_task
 
-READ = functools.partial(to_sequences, kind="rows", permutation_seed=0)
 RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy(smoothing: float) -> None:
+def test_loss(smoothing: float) -> None:
     logits = RNG.normal(size=(6, 5)).astype(np.float32) * 3
     labels = np.array([0, 4, 2, 2, 1, 3], np.int32)
     softmax = np.exp(logits.astype(np.float64))
     softmax /= softmax.sum(1, keepdims=True)
     targets = np.eye(5)[labels] * (1 - smoothing) + smoothing / 5
     expected = -(targets * np.log(softmax)).sum(1)
-    found = cross_entropy(jnp.asarray(logits), labels, smoothing)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    actual = loss(jnp.asarray(logits), labels, smoothing)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
 def test_learning_rates() -> None:
@@ -66,11 +63,11 @@ def test_adam(clip_norm: float, weight_decay: float) -> None:
     mean, square = ({k: np.zeros(v) for k, v in shapes.items()} for _ in range(2))
     optimizer = adam(config, 10)
     state = optimizer.init(params)
-    found: Any = params
+    actual: Any = params
     for step in range(1, 6):
         gradients = {k: RNG.normal(size=v).astype(np.float32) for k, v in shapes.items()}
-        updates, state = optimizer.update({"layer": gradients}, state, found)
-        found = optax.apply_updates(found, updates)
+        updates, state = optimizer.update({"layer": gradients}, state, actual)
+        actual = optax.apply_updates(actual, updates)
         norm = np.sqrt(sum(np.square(g.astype(np.float64)).sum() for g in gradients.values()))
         scale = clip_norm / max(norm, clip_norm) if clip_norm else 1.0
         for k, g in gradients.items():
@@ -80,32 +77,29 @@ def test_adam(clip_norm: float, weight_decay: float) -> None:
             decay = weight_decay * expected[k] if k == "kernel" else 0.0
             expected[k] = expected[k] - 0.01 * (update + decay)
     for k in shapes:
-        np.testing.assert_allclose(found["layer"][k], expected[k], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(actual["layer"][k], expected[k], rtol=1e-5, atol=1e-6)
 
 
 def test_a_step_measures_and_moves() -> None:
     config = Config()
     config.model.hidden_size = 8
-    model = classifier.build(config.model, 10, 28)
-    optimizer = adam(config.optimizer, 10)
+    task = build_task(config)
     images = RNG.integers(0, 256, (6, 28, 28), np.uint8)
     batch = Batch(images, np.arange(6, dtype=np.int32))
-    state = train_state.create(model, optimizer, jax.random.key(0), READ(images[:1]))
-    new, hidden = train_step(
-        state, batch, jax.random.key(1), model=model, optimizer=optimizer, read=READ
-    )
+    state = task.create_state()
+    new, hidden = task.train_step(state, batch, jax.random.key(1))
 
-    def loss(params: Any) -> jax.Array:
-        logits = classifier.classify(model, params, READ(images)).logits
+    def mean_loss(params: Any) -> jax.Array:
+        logits = classifier.classify(task.model, params, task.to_sequences(images)).logits
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
 
-    value, gradients = jax.value_and_grad(loss)(state.params)
+    value, gradients = jax.value_and_grad(mean_loss)(state.params)
     figures = compute(new.metrics)
     assert int(new.step) == 1
-    assert figures["cross_entropy"] == pytest.approx(float(value), rel=1e-5)
+    assert figures["loss"] == pytest.approx(float(value), rel=1e-5)
     norm = np.sqrt(sum(np.square(g).sum() for g in jax.tree.leaves(gradients)))
     assert figures["gradient_norm"] == pytest.approx(norm, rel=1e-4)
-    logits = classifier.classify(model, state.params, READ(images)).logits
+    logits = classifier.classify(task.model, state.params, task.to_sequences(images)).logits
     assert figures["accuracy"] == pytest.approx(np.mean(np.argmax(logits, 1) == batch.labels))
     assert hidden.shape == (6, 8)
     # The first update of Adam is the learning rate against the gradient's sign.
@@ -113,10 +107,8 @@ def test_a_step_measures_and_moves() -> None:
     np.testing.assert_allclose(moved, -1e-3 * np.sign(gradients["readout"]["bias"]), rtol=1e-3)
 
 
-def test_readout_starts_as_the_seed_says() -> None:
-    model = classifier.build(Config().model, 10, 28)
-    example = READ(np.zeros((1, 28, 28), np.uint8))
-    readout = model.init(jax.random.key(0), example)["params"]["readout"]
+def test_readout_starts_as_in_the_tensorflow_1_tutorial() -> None:
+    readout = build_task(Config()).create_state().params["readout"]
     kernel = np.asarray(readout["kernel"])
     np.testing.assert_array_equal(readout["bias"], np.float32(0.1))
     assert kernel.shape == (256, 10)
@@ -133,11 +125,8 @@ def test_bfloat16_learns_as_float32_does(cell: str, real: datasets.Dataset) -> N
         config = Config(batch_size=64)
         config.model.cell, config.model.hidden_size = cell, 64
         config.model.compute_dtype = compute_dtype
-        model = classifier.build(config.model, 10, 28)
-        optimizer = adam(config.optimizer, 200)
-        step = jax.jit(functools.partial(train_step, model=model, optimizer=optimizer, read=READ))
-        split = real.train
-        state = train_state.create(model, optimizer, jax.random.key(0), READ(split.images[:1]))
+        task = build_task(config)
+        step, split, state = jax.jit(task.train_step), real.train, task.create_state()
         for n in range(200):
             if n == 180:
                 state = dataclasses.replace(state, metrics=TrainMetrics.empty())
@@ -145,7 +134,7 @@ def test_bfloat16_learns_as_float32_does(cell: str, real: datasets.Dataset) -> N
             batch = Batch(split.images[chosen], split.labels[chosen])
             state, _ = step(state, batch, jax.random.key(1))
         assert {leaf.dtype.name for leaf in jax.tree.leaves(state.params)} == {"float32"}
-        return compute(state.metrics)["cross_entropy"]
+        return compute(state.metrics)["loss"]
 
     assert last_losses("bfloat16") == pytest.approx(last_losses("float32"), rel=0.02)
 
@@ -153,15 +142,15 @@ def test_bfloat16_learns_as_float32_does(cell: str, real: datasets.Dataset) -> N
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_cell_classifies(cell: str) -> None:
     config = ModelConfig(cell=cell, hidden_size=56, num_layers=2, output_keep_prob=0.5)
-    images = jnp.zeros((2, 28, 28), jnp.uint8)
+    inputs = jnp.zeros((2, 28, 28))
     for bidirectional in (False, True):
         config.bidirectional = bidirectional
         model = classifier.build(config, 10, 28)
-        variables = jax.eval_shape(model.init, jax.random.key(0), READ(images))
+        variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
         shapes = jax.eval_shape(
             functools.partial(classifier.classify, model, train=True),
             variables["params"],
-            READ(images),
+            inputs,
             dropout_key=jax.random.key(1),
         )
         assert shapes.logits.shape == (2, 10)

@@ -1,6 +1,7 @@
 """Whole runs, in this process and as commands: result, resume, TensorBoard files, NaN."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -14,14 +15,16 @@ import tensorflow as tf
 
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, NonFiniteError
-from rnnjax.reporting.report import Result
+from rnnjax.runs.checkpoint import Progress, read, read_metadata, write
 from rnnjax.runs.checkpoints import steps_in
+from rnnjax.runs.result import Result
+from rnnjax.training.task import build_task
 from rnnjax.training.train import train
 
-TAGS = {  # the seed's, and rnnjax's own
-    "train": {"cross_entropy", "accuracy", "readout/weight", "readout/bias", "last_hidden_state"}
+TAGS = {  # the TensorFlow 1 tutorial's, and rnnjax's own
+    "train": {"loss", "accuracy", "readout/weight", "readout/bias", "last_hidden_state"}
     | {"learning_rate", "steps_per_second", "gradient_norm", "epoch"},
-    "test": {"cross_entropy", "accuracy", "readout/weight", "readout/bias", "last_hidden_state"},
+    "test": {"loss", "accuracy", "readout/weight", "readout/bias", "last_hidden_state"},
 }
 
 
@@ -46,13 +49,13 @@ def final_state(folder: Path) -> dict[str, np.ndarray]:
 
 def events(folder: Path) -> dict[str, list[tuple[int, tf.Tensor]]]:
     """Returns {tag: [(step, value), ...]} in the order they were written."""
-    found = defaultdict(list)
+    actual = defaultdict(list)
     for file in sorted(folder.glob("events.out.tfevents.*"), key=lambda path: path.stat().st_mtime):
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
             event = tf.compat.v1.Event.FromString(record)
             for value in event.summary.value:
-                found[value.tag].append((event.step, value))
-    return found
+                actual[value.tag].append((event.step, value))
+    return actual
 
 
 def test_a_run_leaves_its_result_and_summaries(
@@ -60,7 +63,7 @@ def test_a_run_leaves_its_result_and_summaries(
 ) -> None:
     config = small(seed=3)
     config.data.validation_size = 1_000
-    result = train(config, tmp_path)
+    result = train(config, str(tmp_path))
 
     stored = json.loads((tmp_path / "result.json").read_text())
     assert Result(**stored) == result
@@ -74,16 +77,16 @@ def test_a_run_leaves_its_result_and_summaries(
     assert str(tmp_path) in lines[-1]
 
     for split, tags in TAGS.items():
-        found = events(tmp_path / split)
-        assert tags <= found.keys()
+        actual = events(tmp_path / split)
+        assert tags <= actual.keys()
         for tag in tags:
-            steps = [step for step, _ in found[tag]]
+            steps = [step for step, _ in actual[tag]]
             assert steps == sorted(set(steps))
-        assert [step for step, _ in found["cross_entropy"]] == (
+        assert [step for step, _ in actual["loss"]] == (
             [2, 4, 6, 8, 10, 12] if split == "train" else [4, 8, 12]
         )
-        assert [step for step, _ in found["last_hidden_state"]] == [4, 8, 12]
-        (last,) = [value for step, value in found["accuracy"] if step == 12]
+        assert [step for step, _ in actual["last_hidden_state"]] == [4, 8, 12]
+        (last,) = [value for step, value in actual["accuracy"] if step == 12]
         if split == "test":
             assert tf.make_ndarray(last.tensor) == np.float32(result.test_accuracy)
     assert len(events(tmp_path / "validation")["accuracy"]) == 3
@@ -103,13 +106,13 @@ def test_where_the_images_are_and_how_steps_are_dispatched_changes_nothing(tmp_p
         config.data.on_device, config.steps_per_dispatch = on_device, together
         train(config, tmp_path / name)
         results[name] = final_state(tmp_path / name), events(tmp_path / name / "train")
-    for state, found in (results["b"], results["c"]):
+    for state, actual in (results["b"], results["c"]):
         for path, leaf in results["a"][0].items():
             np.testing.assert_allclose(state[path], leaf, rtol=1e-5, atol=1e-6, err_msg=path)
-        steps = [[step for step, _ in run["accuracy"]] for run in (found, results["a"][1])]
+        steps = [[step for step, _ in run["accuracy"]] for run in (actual, results["a"][1])]
         assert steps == [[4, 8, 12]] * 2
         # Also where the first dispatch ends with figures.
-        assert all(tf.make_ndarray(speed.tensor) > 0 for _, speed in found["steps_per_second"])
+        assert all(tf.make_ndarray(speed.tensor) > 0 for _, speed in actual["steps_per_second"])
 
 
 def test_float64_may_be_switched_on(tmp_path: Path, x64: None) -> None:
@@ -128,11 +131,37 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     train(interrupted, tmp_path / "parts")
     continued = train(small(), tmp_path / "parts")
     assert continued._replace(seconds=0) == whole._replace(seconds=0)
-    expected, found = final_state(tmp_path / "whole"), final_state(tmp_path / "parts")
-    assert expected.keys() == found.keys()
+    expected, actual = final_state(tmp_path / "whole"), final_state(tmp_path / "parts")
+    assert expected.keys() == actual.keys()
     for name, leaf in expected.items():
         if "metrics" not in name:  # the first part reported its sums at its end, step 7
-            np.testing.assert_array_equal(found[name], leaf, err_msg=name)
+            np.testing.assert_array_equal(actual[name], leaf, err_msg=name)
+
+
+def test_an_evaluation_that_is_made_again_is_reported_once(tmp_path: Path) -> None:
+    """A run goes on from a step whose evaluation is due, and has its accuracy in the checkpoint."""
+    config = small(steps=8)
+    config.data.validation_size = 500
+    train(config, tmp_path)
+    before = events(tmp_path / "validation")["accuracy"]
+    # As after a stop in the evaluation: saved, but not evaluated.
+    newest = tmp_path / "checkpoints" / "8"
+    stored = read(newest, build_task(config).create_state())
+    assert stored.progress.validation_accuracy is not None
+    shutil.rmtree(newest)
+    write(newest, 8, stored.state, Progress())
+    (tmp_path / "result.json").unlink()
+    train(config, tmp_path)
+    accuracy = read_metadata(newest).progress.validation_accuracy
+    assert accuracy == stored.progress.validation_accuracy
+    for split in ("train", "test", "validation"):
+        for tag, values in events(tmp_path / split).items():
+            steps = [step for step, _ in values]
+            assert steps == sorted(set(steps)), f"{split}/{tag}: {steps}"
+    after = events(tmp_path / "validation")["accuracy"]
+    assert [(step, str(value)) for step, value in after] == [
+        (step, str(value)) for step, value in before
+    ]
 
 
 def test_more_steps_go_on_with_a_finished_run(
@@ -190,7 +219,7 @@ def test_a_nan_loss_is_flushed_and_exits_with_1(tmp_path: Path, root: Path) -> N
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "step 3" in done.stderr
-    ((step, value),) = events(tmp_path / "run" / "train")["cross_entropy"]
+    ((step, value),) = events(tmp_path / "run" / "train")["loss"]
     assert step == 3
     assert not np.isfinite(tf.make_ndarray(value.tensor))
     assert not list((tmp_path / "run" / "checkpoints").glob("[0-9]*"))

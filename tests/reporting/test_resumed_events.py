@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from rnnjax.reporting.event_files import MERGED, keep_events
+from rnnjax.compat import masked_crc32c
+from rnnjax.reporting.resumed_events import MERGED, merge_events
 
 
 def write(folder: Path, steps: range) -> Path:
@@ -19,18 +20,18 @@ def write(folder: Path, steps: range) -> Path:
 
 
 def steps_in(folder: Path) -> list[int]:
-    found = []
+    actual = []
     for file in sorted(folder.glob("events*")):
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
             event = tf.compat.v1.Event.FromString(record)
-            found += [event.step for value in event.summary.value if value.tag == "loss"]
-    return found
+            actual += [event.step for value in event.summary.value if value.tag == "loss"]
+    return actual
 
 
 def test_files_become_one_without_what_is_written_again(tmp_path: Path) -> None:
     write(tmp_path, range(8))
     write(tmp_path, range(4, 12))
-    keep_events(tmp_path, range(10))
+    merge_events(tmp_path, range(10))
     assert [path.name for path in tmp_path.iterdir()] == [MERGED]
     assert steps_in(tmp_path) == list(range(10))
 
@@ -38,7 +39,7 @@ def test_files_become_one_without_what_is_written_again(tmp_path: Path) -> None:
 def test_an_unfinished_end_is_dropped(tmp_path: Path) -> None:
     file = write(tmp_path, range(8))
     file.write_bytes(file.read_bytes()[:-5])
-    keep_events(tmp_path, range(20))
+    merge_events(tmp_path, range(20))
     assert steps_in(tmp_path) == list(range(7))
     assert [path.name for path in tmp_path.iterdir()] == [MERGED]
 
@@ -50,24 +51,22 @@ def test_a_damaged_record_costs_itself_alone(
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    keep_events(tmp_path, range(20))
-    found = steps_in(tmp_path)
-    assert len(found) == 7
-    assert found == sorted(found)
-    (kept,) = tmp_path.glob("damaged.*")
-    assert kept.read_bytes() == content
-    assert f"{file} is damaged; kept as {kept.name}" in capsys.readouterr().err
+    merge_events(tmp_path, range(20))
+    actual = steps_in(tmp_path)
+    assert len(actual) == 7
+    assert actual == sorted(actual)
+    (copy,) = tmp_path.glob("damaged.*")
+    assert copy.read_bytes() == content
+    assert f"{file} is damaged; copied to {copy.name}" in capsys.readouterr().err
 
 
 def test_a_length_out_of_all_bounds_ends_the_file(tmp_path: Path) -> None:
     """TensorFlow's own reader would ask for that much memory."""
-    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
-
     file = write(tmp_path, range(3))
     length = (2**40).to_bytes(8, "little")
     with file.open("ab") as end:
         end.write(length + masked_crc32c(length).to_bytes(4, "little") + b"x" * 100)
     (tmp_path / "events.out.tfevents.9.folder").mkdir()
-    keep_events(tmp_path, range(20))
+    merge_events(tmp_path, range(20))
     (tmp_path / "events.out.tfevents.9.folder").rmdir()
     assert steps_in(tmp_path) == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""TensorBoard's files of a run that goes on from an earlier step."""
+"""TensorBoard's files of a run that goes on from an earlier step: what comes again is dropped."""
 
 import os
 import shutil
@@ -9,22 +9,31 @@ from pathlib import Path
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
-from rnnjax.runs.manifest import synchronise
+from rnnjax.compat import masked_crc32c
+from rnnjax.reporting.summaries import writer_error_as_os_error
+from rnnjax.system.files import synchronise
 
 PREFIX = "events.out.tfevents."
 # The oldest by its name, whatever a clock said since: TensorBoard reads files in order of names.
 MERGED = f"{PREFIX}0000000000.resumed"
 
 
-def keep_events(folder: Path, steps: Container[int]) -> None:
+@writer_error_as_os_error()
+def merge_events(folder: Path, steps: Container[int]) -> None:
     """Merges a folder's event files into one, of these steps alone.
 
-    So that what a resumed run writes again stands there once, and steps increase for every tag. The
-    end of a file that a killed process left unfinished is dropped; a file that is damaged elsewhere
-    gives what can be read, and is kept under another name. Killed itself, it leaves the old files,
-    or both: then the next call drops what stands there twice.
+    What a resumed run writes again is then there once, and steps increase for every tag. The end of
+    a file that a killed process left unfinished is dropped; a file that is damaged elsewhere gives
+    what can be read, and a copy of it remains under another name. If this function is killed
+    itself, the old files remain, or both: then the next call drops what is there twice.
+
+    Args:
+      folder: where the files are; it need not exist.
+      steps: the steps whose events remain.
+
+    Raises:
+      OSError: if the files cannot be read or written.
     """
     files = sorted(path for path in folder.glob(f"{PREFIX}*") if path.is_file())
     if not files:
@@ -48,9 +57,9 @@ def keep_events(folder: Path, steps: Container[int]) -> None:
                     writer.write(event.SerializeToString())
     synchronise(draft)
     for file in dict.fromkeys(damaged):
-        kept = file.with_name(f"damaged.{file.name.removeprefix(PREFIX)}")
-        shutil.copyfile(file, kept)
-        print(f"rnnjax: {file} is damaged; kept as {kept.name}", file=sys.stderr, flush=True)
+        copy = file.with_name(f"damaged.{file.name.removeprefix(PREFIX)}")
+        shutil.copyfile(file, copy)
+        print(f"rnnjax: {file} is damaged; copied to {copy.name}", file=sys.stderr, flush=True)
     os.replace(draft, folder / MERGED)
     for file in files:
         if file.name != MERGED:

@@ -1,0 +1,55 @@
+"""The images of a run on their way to the devices, from any step on."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+
+from rnnjax.config import Config
+from rnnjax.data import batches
+from rnnjax.data.batches import Batch, Rows
+from rnnjax.data.datasets import Dataset, Split
+from rnnjax.system import devices
+from rnnjax.training.evaluation import device_batches
+
+
+class Feed(NamedTuple):
+    """Images for `train_steps` and `evaluate`; D is the axis of the local devices."""
+
+    num_images: int  # of the training split
+    split: Split | None  # the training images, replicated; None: they come with the batches
+    batches: Iterator[Batch | Rows]  # one for each dispatch; rows of `split`
+    evaluation: dict[str, list[Batch]]  # by split, leaves [D, B, ...]
+
+
+def open_feed(config: Config, dataset: Dataset, first_step: int) -> Feed:
+    """Puts images on the devices: training ones if they fit, else they are streamed.
+
+    Args:
+      config: the settings of the run.
+      dataset: its images.
+      first_step: the steps taken before.
+    """
+    on_device = config.data.on_device and devices.fits(dataset.train)
+    num_images = len(dataset.train.labels)
+    rows = batches.train_rows(
+        num_images,
+        config.seed,
+        config.batch_size,
+        range(first_step, config.num_steps),
+        config.steps_per_dispatch,
+        jax.process_index(),
+        jax.process_count(),
+    )
+    return Feed(
+        num_images=num_images,
+        split=devices.replicate(dataset.train) if on_device else None,
+        batches=devices.prefetch(
+            rows if on_device else batches.stream(dataset.train, rows), axis=1
+        ),
+        evaluation={
+            name: device_batches(split, config.eval_batch_size)
+            for name, split in (("test", dataset.test), ("validation", dataset.validation))
+            if split is not None
+        },
+    )

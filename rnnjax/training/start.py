@@ -1,0 +1,90 @@
+"""How a run starts: its parts are opened, each needing those before it, and closed in the end."""
+
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rnnjax import config as settings
+from rnnjax.config import Config
+from rnnjax.data import datasets
+from rnnjax.reporting.report import open_report
+from rnnjax.runs import resume
+from rnnjax.runs import workdir as workdirs
+from rnnjax.runs.checkpoints import Checkpoints
+from rnnjax.system import devices, distributed
+from rnnjax.system.signals import StopRequest
+from rnnjax.training import state as train_state
+from rnnjax.training.due import due
+from rnnjax.training.feed import open_feed
+from rnnjax.training.run import Programs, Run
+from rnnjax.training.task import Task, compile_eval_step, compile_train_steps
+
+
+@contextlib.contextmanager
+def open_run(config: Config, workdir: Path, task: Task, started: float) -> Iterator[Run]:
+    """Yields the run of a workdir, which is held until it is closed, whatever happens.
+
+    Args:
+      config: the settings.
+      workdir: folder of the run; it is made if need be.
+      task: of the settings.
+      started: when the run began, on the monotonic clock.
+
+    Raises:
+      ConfigError: if the workdir holds another run, or more steps than are asked for.
+      DataError: if the data is missing or altered, before anything is written.
+      RunError: if another process holds the workdir, it has no checkpoint that is intact, or
+        something there cannot be read or written.
+    """
+    with workdirs.os_error_as_run_error(workdir), contextlib.ExitStack() as stack:
+        yield _start(config, workdir, task, started, stack)
+
+
+def _start(
+    config: Config, workdir: Path, task: Task, started: float, stack: contextlib.ExitStack
+) -> Run:
+    """Returns a run, whose parts are closed with the stack."""
+    stop = stack.enter_context(StopRequest(agree=devices.MaxOverProcesses()))
+    with ThreadPoolExecutor() as background:  # reading and compiling each take seconds
+        loading = background.submit(datasets.load, config.data)
+        state = task.create_state()
+        dataset = loading.result()
+    distributed.broadcast_from_primary(lambda: stack.enter_context(workdirs.held(workdir)))
+    checkpoints = stack.enter_context(
+        contextlib.closing(
+            Checkpoints(workdir / workdirs.CHECKPOINTS, num_newest=config.checkpoint.keep)
+        )
+    )
+    restored = resume.restore(config, workdir, state, checkpoints)
+    feed = open_feed(config, dataset, restored.step)
+    report = stack.enter_context(
+        open_report(
+            workdir,
+            dataset.name,
+            ("train", *feed.evaluation),
+            first_step=restored.step,
+            num_steps=config.num_steps,
+            evaluates_first=due(restored.step, config).evaluate,
+        )
+    )
+    if restored.step == 0:
+        report.start(settings.to_dict(config), dataset.class_names, dataset.train.images)
+    _, dropout_key = train_state.keys(config.seed)
+    return Run(
+        config=config,
+        task=task,
+        workdir=workdir,
+        feed=feed,
+        programs=Programs(
+            compile_train_steps(task), compile_eval_step(task), devices.replicate(dropout_key)
+        ),
+        checkpoints=checkpoints,
+        report=report,
+        stop=stop,
+        first_step=restored.step,
+        first_state=devices.replicate(restored.state),
+        started=started,
+        seconds_before=restored.progress.seconds,
+        best_accuracy=distributed.broadcast_from_primary(checkpoints.best_accuracy),
+    )

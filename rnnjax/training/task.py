@@ -1,0 +1,96 @@
+"""What is trained: settings turned into a model, its optimiser and its pure steps."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from clu.metrics import Collection
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from rnnjax import classifier
+from rnnjax.classifier import Classifier, Params
+from rnnjax.config import Config
+from rnnjax.data import datasets, sequences
+from rnnjax.data.batches import Batch, Rows
+from rnnjax.data.datasets import Split
+from rnnjax.data.sequences import ToSequences
+from rnnjax.system import devices
+from rnnjax.training import state, step
+from rnnjax.training.optimizer import adam, learning_rate
+from rnnjax.training.state import TrainState
+from rnnjax.training.step import Stepped
+
+
+class Task(NamedTuple):
+    """What settings mean, before there is data, a device or a workdir."""
+
+    model: Classifier
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule  # the learning rate of a step, counted from 0
+    to_sequences: ToSequences
+    # `step.train_step` and `step.eval_step` with all their options but `axis_name`.
+    train_step: Callable[..., Stepped]
+    eval_step: Callable[..., tuple[Collection, Float[Array, "B H"]]]
+    create_state: Callable[[], TrainState]  # the state before the first step
+
+
+def build_task(config: Config) -> Task:
+    """Returns the task that the settings describe. Nothing is read, written or compiled.
+
+    Raises:
+      ConfigError: for an unknown cell, an option that the cell does not have, or a wrong value.
+    """
+    num_features = sequences.num_features(config.data.sequence)
+    model = classifier.build(config.model, datasets.NUM_CLASSES, num_features)
+    optimizer = adam(config.optimizer, config.num_steps)
+    to_sequences = functools.partial(
+        sequences.to_sequences,
+        kind=config.data.sequence,
+        permutation_seed=config.data.permutation_seed,
+    )
+
+    def create_state() -> TrainState:
+        images = jax.ShapeDtypeStruct((1, *datasets.IMAGE_SHAPE), jnp.uint8)
+        inputs = jax.eval_shape(to_sequences, images)
+        params_key, _ = state.keys(config.seed)
+        return state.create(model, optimizer, params_key, jnp.zeros(inputs.shape, inputs.dtype))
+
+    return Task(
+        model=model,
+        optimizer=optimizer,
+        schedule=learning_rate(config.optimizer, config.num_steps),
+        to_sequences=to_sequences,
+        train_step=functools.partial(
+            step.train_step,
+            model=model,
+            optimizer=optimizer,
+            to_sequences=to_sequences,
+            label_smoothing=config.optimizer.label_smoothing,
+            skip_non_finite=config.on_nan == "skip",
+        ),
+        eval_step=functools.partial(step.eval_step, model=model, to_sequences=to_sequences),
+        create_state=create_state,
+    )
+
+
+# The steps of a task over all devices: their arrays lead with the axis of the local devices.
+TrainSteps = Callable[[TrainState, Batch | Rows, PRNGKeyArray, Split | None], Stepped]
+EvalStep = Callable[[Params, Collection, Batch], tuple[Collection, Float[Array, "D B H"]]]
+
+
+def compile_train_steps(task: Task) -> TrainSteps:
+    """Returns `step.train_steps` for all devices; the state given to it is overwritten."""
+    one_step = functools.partial(task.train_step, axis_name=devices.AXIS)
+    return devices.compile_step(
+        functools.partial(step.train_steps, step=one_step), donate_argnums=(0,)
+    )
+
+
+def compile_eval_step(task: Task) -> EvalStep:
+    """Returns `step.eval_step` for all devices; the sums given to it are overwritten."""
+    return devices.compile_step(
+        functools.partial(task.eval_step, axis_name=devices.AXIS), donate_argnums=(1,)
+    )
