@@ -99,8 +99,8 @@ def test_equals_keras(kind: str, layout: str) -> None:
     model, layers = make(kind, num_layers, both_ways, bias)
     run_keras = compile_keras(layers, masked)
     weights = [weight for layer in layers for weight in layer.get_weights()]
-    # Ours computes in float64, and so is exact. Keras has none on JAX, and in float32 the gradients
-    # of two layers with tanh are 1e-6 off: with both in it XLA's version decided if they were equal.
+    # Ours computes in float64, and so is exact. Keras has no float64 on JAX. In float32 the
+    # gradients of two layers with tanh are 1e-6 off, by how much depends on the version of XLA.
     with jax.enable_x64(True):
         exact = [jnp.asarray(weight, "float64") for weight in weights]
         actual = run(model, lambda w: keras.load(model, w), exact, LENGTHS if masked else None)
