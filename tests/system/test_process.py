@@ -107,7 +107,9 @@ def test_an_unknown_flag_would_end_the_process_and_is_not_set(flag: str) -> None
 
 
 def test_a_jaxlib_that_cannot_be_searched_gets_no_flags() -> None:
-    hidden = FLAGS.replace("process.tune()", "import jaxlib; jaxlib.__file__ = '/none/x'; process.tune()")
+    hidden = FLAGS.replace(
+        "process.tune()", "import jaxlib; jaxlib.__file__ = '/none/x'; process.tune()"
+    )
     assert printed(hidden, XLA_FLAGS="") == ""
 
 
