@@ -97,7 +97,7 @@ def main(argv: Sequence[str]) -> None:
     from rnnjax.training.train import train
 
     process.tune()
-    process.keep_compiled_programs()
+    process.enable_compilation_cache()
     try:
         if _DISTRIBUTED.value:
             distributed.initialize(_DISTRIBUTED.value)

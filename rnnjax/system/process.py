@@ -6,45 +6,46 @@ import os
 import platform
 from pathlib import Path
 
-import jaxlib.version
-
-# Of glibc's malloc.h.
+# Parameters of glibc's `mallopt`, from malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 
-COMPILE_SECONDS = 0.1  # what takes longer to compile is kept
+MIN_COMPILE_SECONDS = 0.1  # programs that compile faster are not worth a file in the cache
 
-# For CPUs: fewer copies of what a loop carries, and buffers freed sooner. Measured with, and so
-# known by, these versions of jaxlib: another that does not know a flag would end the process.
+# For CPUs: fewer copies of what a loop carries, and buffers that are freed sooner.
 XLA_FLAGS = (
     "--xla_cpu_copy_insertion_use_region_analysis=true",
     "--xla_cpu_scheduler_type=CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
 )
-XLA_FLAGS_OF = ("0.10.2",)
 
 
 def tune() -> None:
     """Makes training steps faster; call it before JAX looks for devices."""
-    choose_xla_flags()
-    keep_freed_memory()
-    compute_in_this_thread()
+    set_xla_flags()
+    retain_freed_memory()
+    dispatch_synchronously()
 
 
-def choose_xla_flags() -> None:
-    """Has a training step take 4 to 5 % less time on a CPU, and 6 to 22 % less memory.
+def set_xla_flags() -> None:
+    """Sets those of `XLA_FLAGS` that this jaxlib knows, in the environment variable XLA_FLAGS.
 
-    Those in the user's own XLA_FLAGS come last, and so win; if it names a file, that is all.
+    On a CPU a training step takes 4 to 5 % less time with them, and 6 to 22 % less memory. The
+    user's own flags come last, and so win; if the variable names a file, it does not change.
     """
+    from rnnjax import compat
+
     own = os.environ.get("XLA_FLAGS", "").strip()
-    if jaxlib.version.__version__ in XLA_FLAGS_OF and (not own or own.startswith("-")):
-        os.environ["XLA_FLAGS"] = " ".join((*XLA_FLAGS, own)).strip()
+    if not own or own.startswith("-"):
+        known = filter(compat.xla_knows, XLA_FLAGS)
+        os.environ["XLA_FLAGS"] = " ".join((*known, own)).strip()
 
 
-def keep_freed_memory() -> None:
-    """Lets glibc keep freed memory for the next step instead of handing it back to the system.
+def retain_freed_memory() -> None:
+    """Lets glibc reuse freed memory for the next step instead of returning it to the system.
 
     By default each step gets its large buffers as fresh pages, and the system clears every one of
-    them: for the seed's LSTM 12,000 to 33,000 page faults a step, up to half of its time.
-    TensorFlow, when it is imported, sets thresholds of its own. Without glibc it does nothing.
+    them: for the LSTM of the TF1 tutorial 12,000 to 33,000 page faults a step, up to half of its
+    time. TensorFlow sets thresholds of its own when it is imported. Without glibc the function does
+    nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -53,48 +54,47 @@ def keep_freed_memory() -> None:
         mallopt(M_TOP_PAD, 2**28)
 
 
-def compute_in_this_thread() -> None:
+def dispatch_synchronously() -> None:
     """Has the thread that calls a program on a CPU run it.
 
-    By default JAX hands it to another, whose memory glibc takes from another arena, and no arena
-    but the main thread's keeps blocks of more than 64 MiB: an LSTM over 784 steps takes 69,000 page
-    faults a step, a fifth of its time. JAX_CPU_ENABLE_ASYNC_DISPATCH goes first.
+    By default JAX dispatches it to another thread, whose memory glibc takes from another arena, and
+    only the main thread's arena retains blocks of more than 64 MiB: an LSTM over 784 steps takes
+    69,000 page faults a step, a fifth of its time. JAX_CPU_ENABLE_ASYNC_DISPATCH has precedence.
     """
-    import jax
+    from rnnjax import compat
 
-    name = "jax_cpu_enable_async_dispatch"  # not a promise of JAX's, so it may go
-    if name in jax.config.values and name.upper() not in os.environ:
-        jax.config.update(name, False)
+    if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
+        compat.disable_async_dispatch()
 
 
-def keep_compiled_programs() -> None:
-    """Lets JAX keep compiled programs on disk, so that the next run of a recipe starts sooner.
+def enable_compilation_cache() -> None:
+    """Turns on JAX's persistent compilation cache, so that the next run of a recipe starts sooner.
 
-    They lie in `rnnjax` in `$XDG_CACHE_HOME` or `~/.cache`, some MiB a recipe, and can be removed
-    at any time. A damaged one, as a kill while it is written may leave, is compiled again in each
-    run, with a warning, until it is removed. JAX's own settings go first
+    The cache is the folder `rnnjax` in `$XDG_CACHE_HOME` or `~/.cache`: several MiB a recipe, which
+    can be removed at any time. A truncated entry, as a kill during a write may leave, is compiled
+    again in each run, with a warning, until it is removed. JAX's own settings have precedence
     (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE,
-    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS). Where the folder cannot be made, nothing is kept.
+    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS). Where the folder cannot be made there is no cache.
     """
     import jax
 
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     home = os.environ.get("XDG_CACHE_HOME", "")
-    home = home if Path(home).is_absolute() else "~/.cache"  # as its specification says
+    home = home if Path(home).is_absolute() else "~/.cache"  # as the XDG specification demands
     try:
-        folder = Path(home).expanduser() / "rnnjax" / _machine()
+        folder = Path(home).expanduser() / "rnnjax" / _processor()
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # no home
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home
         return
     if os.access(folder, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(folder))
         if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", COMPILE_SECONDS)
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_COMPILE_SECONDS)
 
 
-def _machine() -> str:
-    """Names the kind of processor, for which programs are compiled: machines may share a home."""
+def _processor() -> str:
+    """Returns a digest of the kind of processor, so that machines of two kinds may share a home."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

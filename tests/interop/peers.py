@@ -24,8 +24,12 @@ class Result(NamedTuple):
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:
-    """Returns random weights or inputs, of a size at which gates stay in their steep part."""
-    return np.random.default_rng(seed).normal(scale=0.5, size=shape).astype(np.float32)
+    """Returns random weights or inputs, of a size at which gates stay in their steep part.
+
+    The same float32 numbers always, in the widest dtype in which JAX computes at the moment.
+    """
+    values = np.random.default_rng(seed).normal(scale=0.5, size=shape).astype(np.float32)
+    return values.astype(jax.dtypes.canonicalize_dtype(np.float64))
 
 
 def draw_inputs(space: tuple[int, ...] = ()) -> np.ndarray:

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jaxlib.version
 import pytest
 
+from rnnjax import compat
 from rnnjax.system import process
 from tests.faults.process import Process
 
@@ -30,8 +30,8 @@ import jax, jax.numpy as jnp
 from rnnjax.system.process import tune
 {tune}
 def total(x):
-    kept = jax.lax.scan(lambda c, _: (c + 1, c), x, None, length=1_000)[1]
-    return (kept * kept[::-1]).sum()
+    every = jax.lax.scan(lambda c, _: (c + 1, c), x, None, length=1_000)[1]
+    return (every * every[::-1]).sum()
 run, x, counts = jax.jit(total), jnp.ones(40_000), []
 for _ in range(20):
     run(x).block_until_ready()
@@ -54,10 +54,10 @@ sys.argv = ["main", "--workdir=unused", "--config=experiments/lstm.py"]
 main.run()
 """
 
-SHOW = """
+CACHE = """
 import jax
-from rnnjax.system.process import keep_compiled_programs
-keep_compiled_programs()
+from rnnjax.system.process import enable_compilation_cache
+enable_compilation_cache()
 print(jax.config.jax_compilation_cache_dir)
 """
 
@@ -79,22 +79,40 @@ def printed(program: str, **environment: str) -> str:
 
 
 def cache_folder(**environment: str) -> str:
-    """Returns where a process of its own would keep compiled programs."""
-    return printed(SHOW, **environment)
+    """Returns where a process of its own would have its compilation cache."""
+    return printed(CACHE, **environment)
 
 
-def test_main_sets_it_before_devices_are_looked_for() -> None:
-    shown = printed(FLAGS, XLA_FLAGS="")
-    assert printed(MAIN, XLA_FLAGS="") == f"{shown} False"
-    assert printed(MAIN, XLA_FLAGS="", JAX_CPU_ENABLE_ASYNC_DISPATCH="1") == f"{shown} True"
+def test_main_tunes_before_jax_looks_for_devices() -> None:
+    flags = printed(FLAGS, XLA_FLAGS="").split()
+    assert printed(MAIN, XLA_FLAGS="").split() == [*flags, "False"]
+    assert printed(MAIN, XLA_FLAGS="", JAX_CPU_ENABLE_ASYNC_DISPATCH="1").split() == [
+        *flags,
+        "True",
+    ]
 
 
-def test_the_users_own_xla_flags_come_last() -> None:
+def test_every_flag_is_known_and_the_users_own_come_last() -> None:
     own = "--xla_cpu_copy_insertion_use_region_analysis=false"
-    *ours, last = printed(FLAGS, XLA_FLAGS=own).split()
-    assert last == own
-    known = jaxlib.version.__version__ in process.XLA_FLAGS_OF
-    assert ours == (list(process.XLA_FLAGS) if known else [])
+    assert printed(FLAGS, XLA_FLAGS=own).split() == [*process.XLA_FLAGS, own]
+
+
+@pytest.mark.parametrize(
+    "flag", ["--xla_cpu_no_such_flag=true", "--xla_cpu_scheduler_type=NO_SUCH_SCHEDULER"]
+)
+def test_an_unknown_flag_would_end_the_process_and_is_not_set(flag: str) -> None:
+    assert not compat.xla_knows(flag)
+    with pytest.raises(subprocess.CalledProcessError):
+        printed(FLAGS, XLA_FLAGS=flag)
+    added = FLAGS.replace("process.tune()", f"process.XLA_FLAGS += ({flag!r},); process.tune()")
+    assert printed(added, XLA_FLAGS="").split() == list(process.XLA_FLAGS)
+
+
+def test_a_jaxlib_that_cannot_be_searched_gets_no_flags() -> None:
+    hidden = FLAGS.replace(
+        "process.tune()", "import jaxlib; jaxlib.__file__ = '/none/x'; process.tune()"
+    )
+    assert printed(hidden, XLA_FLAGS="") == ""
 
 
 def test_a_file_of_xla_flags_is_left_alone(tmp_path: Path) -> None:
@@ -105,17 +123,12 @@ def test_a_file_of_xla_flags_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="is about glibc's malloc")
 @pytest.mark.skipif(huge_pages(), reason="huge pages everywhere: there are few faults in any case")
-def test_large_buffers_are_kept_from_call_to_call() -> None:
+def test_large_buffers_are_reused_from_call_to_call() -> None:
     assert int(printed(FAULTS.format(tune=""))) > 10_000
     assert int(printed(FAULTS.format(tune="tune()"))) < 1_000
 
 
-def test_another_jaxlib_gets_no_flags_that_it_may_not_know() -> None:
-    other = FLAGS.replace("process.tune()", "process.XLA_FLAGS_OF = (); process.tune()")
-    assert printed(other, XLA_FLAGS="") == ""
-
-
-def test_compiled_programs_are_kept_for_the_next_run(tmp_path: Path) -> None:
+def test_compiled_programs_are_cached_for_the_next_run(tmp_path: Path) -> None:
     # By default only what takes long to compile, and that depends on what else the machine does.
     environment = {
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
@@ -123,9 +136,9 @@ def test_compiled_programs_are_kept_for_the_next_run(tmp_path: Path) -> None:
     }
 
     def entries() -> dict[Path, int]:
-        """What is kept, and when it was written."""
-        kept = (tmp_path / "cache" / "rnnjax").rglob("*-cache")
-        return {file: file.stat().st_mtime_ns for file in kept}
+        """The programs in the cache, and when each was written."""
+        files = (tmp_path / "cache" / "rnnjax").rglob("*-cache")
+        return {file: file.stat().st_mtime_ns for file in files}
 
     Process(tmp_path / "a", environment=environment).must_succeed()
     first = entries()
@@ -135,14 +148,14 @@ def test_compiled_programs_are_kept_for_the_next_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("home", ["a file", "nowhere"])
-def test_without_a_place_nothing_is_kept(tmp_path: Path, home: str) -> None:
+def test_without_a_folder_there_is_no_cache(tmp_path: Path, home: str) -> None:
     file = tmp_path / "file"
     file.touch()
-    places = {"a file": {"XDG_CACHE_HOME": str(file)}, "nowhere": {"HOME": str(file)}}
-    assert cache_folder(**places[home]) == "None"
+    environments = {"a file": {"XDG_CACHE_HOME": str(file)}, "nowhere": {"HOME": str(file)}}
+    assert cache_folder(**environments[home]) == "None"
 
 
-def test_jaxs_own_setting_goes_first(tmp_path: Path) -> None:
+def test_jaxs_own_setting_has_precedence(tmp_path: Path) -> None:
     given = str(tmp_path / "mine")
     assert cache_folder(JAX_COMPILATION_CACHE_DIR=given, XDG_CACHE_HOME=str(tmp_path)) == given
     assert list(tmp_path.iterdir()) == []

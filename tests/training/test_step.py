@@ -119,12 +119,18 @@ def test_readout_starts_as_in_the_tensorflow_1_tutorial() -> None:
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_bfloat16_learns_as_float32_does(cell: str, real: datasets.Dataset) -> None:
-    """The mean loss of steps 180 to 200 is within 2 percent, on the same images in one order."""
+    """The mean loss of steps 180 to 200 is within 2 percent, on the same images in one order.
+
+    The learning rate decays to 0. At a constant one the loss of two equal runs that round
+    differently is up to 7 percent apart by chance; so it is at most 1, while parameters that are
+    rounded to bfloat16 after each step make it 5 to 7.
+    """
 
     def last_losses(compute_dtype: str) -> float:
-        config = Config(batch_size=64)
+        config = Config(num_steps=200, batch_size=64)
         config.model.cell, config.model.hidden_size = cell, 64
         config.model.compute_dtype = compute_dtype
+        config.optimizer.schedule = "cosine"
         task = build_task(config)
         step, split, state = jax.jit(task.train_step), real.train, task.create_state()
         for n in range(200):
