@@ -16,17 +16,13 @@ from rnnjax.cells import CELLS, DropoutCell
 from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.config import ModelConfig
 from rnnjax.errors import ConfigError, did_you_mean
-from rnnjax.recurrent.bidirectional import Bidirectional, StackedBidirectional
+from rnnjax.recurrent import Bidirectional, Stack, StackedBidirectional, unroll
 from rnnjax.recurrent.implementations import Implementation
-from rnnjax.recurrent.stack import Stack
-from rnnjax.recurrent.unroll import unroll
 
 Params = Mapping[str, Any]  # a tree of arrays, as flax makes it
 
 
 class Classified(NamedTuple):
-    """What a classifier says of sequences."""
-
     logits: Float32[Array, "B K"]
     last_hidden: Float32[Array, "B H"]  # the output that the readout saw
 

@@ -8,7 +8,6 @@ Two dtypes: products are computed in `dtype`; pointwise arithmetic and the carry
 dtype, so that with bfloat16 products a float32 memory still adds up small changes.
 """
 
-import math
 from typing import Any, ClassVar, TypeVar
 
 import flax.errors
@@ -186,60 +185,9 @@ class Cell(nn.RNNCellBase):
         return 1
 
 
-class ProjectedCell(Cell):
-    """A cell with a memory, whose output may be projected to another width than H.
-
-    Its carry has the fields `cell`, `[..., H]`, and `hidden`, `[..., P]`.
-
-    Attributes (more in `Cell`):
-      projection_size: width P of the output; None: H, without a projection.
-    """
-
-    projection_size: int | None = None
-
-    @property
-    def output_size(self) -> int:
-        return self.features if self.projection_size is None else self.projection_size
-
-    @nn.nowrap
-    def check(self) -> None:
-        check_positive(self, "features", "projection_size")
-
-    def projection(self) -> jax.Array | None:
-        """Declares the projection `[H, P]`, if there is one."""
-        if self.projection_size is None:
-            return None
-        return self.weight("projection", self.kernel_init, self.features, self.projection_size)
-
-    @nn.nowrap
-    def initialize_carry(self, rng: PRNGKeyArray, input_shape: tuple[int, ...]) -> Carry:
-        del rng
-        return self.carry_type(
-            cell=self.zeros(input_shape, self.features),
-            hidden=self.zeros(input_shape, self.output_size),
-        )
-
-
 def cast(params: P, dtype: DTypeLike | None) -> P:
     """Returns the parameters in the dtype of computation; None: as they are stored."""
     return params if dtype is None else jax.tree.map(lambda p: p.astype(dtype), params)
-
-
-def diagonal_init(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """Glorot uniform as TF1 applies it to a vector: as many inputs as outputs, both its length."""
-    limit = math.sqrt(3 / shape[-1])
-    return jax.random.uniform(key, shape, dtype, -limit, limit)
-
-
-def by_block(init: Initializer) -> Initializer:
-    """Draws each block of a block-diagonal kernel `[N, rows, gates, H / N]` as a matrix."""
-
-    def init_blocks(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        blocks, rows, gates, columns = shape
-        keys = jax.random.split(key, blocks)
-        return jax.vmap(lambda key: init(key, (rows, gates * columns), dtype))(keys).reshape(shape)
-
-    return init_blocks
 
 
 def check_positive(cell: nn.RNNCellBase, *names: str) -> None:

@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.initializers import by_block
 from rnnjax.cells.linear import Grouped
 from rnnjax.cells.lstm import LSTM_GATES, lstm_pointwise
+from rnnjax.cells.projected import ProjectedCell
 
 
 class GLSTMCarry(NamedTuple):
@@ -23,7 +25,7 @@ class GLSTMParams(NamedTuple):
     projection: jax.Array | None = None  # [H, P]
 
 
-class GLSTMCell(base.ProjectedCell):
+class GLSTMCell(ProjectedCell):
     r"""TF1's `GLSTMCell`: an LSTM for each group of units, on the group's part of x and h.
 
     .. code-block:: text
@@ -76,7 +78,7 @@ class GLSTMCell(base.ProjectedCell):
         rows, units = num_inputs + self.output_size, self.features
         shape = self.num_groups, rows // self.num_groups, 4, units // self.num_groups
         return GLSTMParams(
-            kernel=self.weight("kernel", base.by_block(self.kernel_init), *shape),
+            kernel=self.weight("kernel", by_block(self.kernel_init), *shape),
             bias=self.weight("bias", self.bias_init, 4 * units),
             projection=self.projection(),
         )

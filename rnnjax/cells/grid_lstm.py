@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
+from rnnjax.cells.initializers import diagonal_init
 from rnnjax.cells.linear import join
 
 
@@ -117,7 +118,7 @@ class GridLSTMCell(base.Cell):
     share_weights: bool = False
     use_peepholes: bool = False
     forget_bias: float = 1.0
-    peephole_init: Initializer = base.diagonal_init
+    peephole_init: Initializer = diagonal_init
 
     carry_type = GridLSTMCarry
     source = "Kalchbrenner et al., 2015; Sainath & Li, 2016"

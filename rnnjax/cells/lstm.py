@@ -11,7 +11,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from rnnjax.cells import base
+from rnnjax.cells.initializers import diagonal_init
 from rnnjax.cells.linear import Dense
+from rnnjax.cells.projected import ProjectedCell
 from rnnjax.cells.types import Carry
 
 LSTM_GATES = ("input", "candidate", "forget", "output")  # TF1's i, j, f, o
@@ -86,7 +88,7 @@ def forget_gate_bias(value: float) -> Initializer:
     return init
 
 
-class ProjectedLSTM(base.ProjectedCell):
+class ProjectedLSTM(ProjectedCell):
     """What the LSTMs share whose gates may see the memory and whose output may be projected.
 
     Attributes (more in `ProjectedCell`):
@@ -101,7 +103,7 @@ class ProjectedLSTM(base.ProjectedCell):
     use_peepholes: bool = False
     projection_clip: float | None = None
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh
-    peephole_init: Initializer = base.diagonal_init
+    peephole_init: Initializer = diagonal_init
 
     @nn.nowrap
     def check(self) -> None:

@@ -9,9 +9,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax.cells import base
 from rnnjax.cells.linear import Dense
 from rnnjax.cells.lstm import project
+from rnnjax.cells.projected import ProjectedCell
 from rnnjax.cells.types import Value
 
 
@@ -34,7 +34,7 @@ class NASProducts(NamedTuple):
     of_hidden: Value
 
 
-class NASCell(base.ProjectedCell):
+class NASCell(ProjectedCell):
     r"""TF1's `NASCell`, the paper's base 8.
 
     .. code-block:: text

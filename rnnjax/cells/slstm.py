@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.initializers import by_block
 from rnnjax.cells.linear import Dense, Grouped, Sum
 
 
@@ -81,7 +82,7 @@ class SLSTMCell(base.Cell):
                 "input_kernel", self.kernel_init, num_inputs, 4 * self.features
             ),
             recurrent_kernel=self.weight(
-                "recurrent_kernel", base.by_block(self.kernel_init), heads, units, 4, units
+                "recurrent_kernel", by_block(self.kernel_init), heads, units, 4, units
             ),
             bias=self.weight("bias", self.bias_init, 4 * self.features),
         )

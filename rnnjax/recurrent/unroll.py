@@ -151,7 +151,7 @@ def _unroll(
     implementation: Implementation,
 ) -> Unrolled:
     """Does what `unroll` does, with the time first."""
-    num_steps = inputs.shape[0]
+    num_steps, in_chunks = inputs.shape[0], remat or truncate_every is not None
     chunk = chunk_length(num_steps, remat, truncate_every)
     last, source = _last_output(cell, initial_carry, inputs, return_outputs, truncate_every)
     state = State(initial_carry, last if source is None else None)
@@ -178,7 +178,7 @@ def _unroll(
         reverse=reverse,
         unroll_factor=unroll_factor,
         every_carry=every_carry,
-        in_chunks=remat or truncate_every is not None,
+        in_chunks=in_chunks,
     )
     state, (outputs, carries) = result or scan_chunks(
         step,
@@ -194,14 +194,16 @@ def _unroll(
     )
     if num_steps % chunk:
         outputs, carries = jax.tree.map(lambda leaf: leaf[:num_steps], (outputs, carries))
-    if last is not None and source is not None:
-        outputs = jax.tree.leaves(state.carry)[source]
-        if lengths is not None:
-            outputs = where(lengths > 0, outputs, last)
-    elif last is not None:
-        outputs = state.last
+    if last is not None:
+        outputs = state.last if source is None else _pick(state.carry, source, lengths, last)
     assert outputs is not None
     return Unrolled(outputs, carries if every_carry else state.carry)
+
+
+def _pick(carry: Carry, source: int, lengths: Array | None, nothing: Array) -> Array:
+    """Returns the leaf of the last carry that is the last output, 0 for empty sequences."""
+    outputs = jax.tree.leaves(carry)[source]
+    return outputs if lengths is None else where(lengths > 0, outputs, nothing)
 
 
 def _last_output(

@@ -207,9 +207,11 @@ def test_chunks_are_the_scans_alone(options: dict[str, Any]) -> None:
         nn.init(run, LSTMCell(4))(jax.random.key(0), jnp.ones((2, 5, 3)))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_an_unknown_implementation_is_named() -> None:
+    wrong: Any = "fast"
     with pytest.raises(ValueError, match=r"implementation must be 'auto' or .*, got 'fast'"):
-        nn.init(functools.partial(unroll, implementation="fast"), LSTMCell(4))(
+        nn.init(functools.partial(unroll, implementation=wrong), LSTMCell(4))(
             jax.random.key(0), jnp.ones((2, 5, 3))
         )
 

@@ -11,6 +11,7 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 
 from rnnjax.cells import base
+from rnnjax.cells.initializers import diagonal_init
 from rnnjax.cells.linear import affine
 from rnnjax.cells.types import Carry
 from rnnjax.cells.wrappers.base import Wrapper
@@ -80,7 +81,7 @@ class AttentionCell(Wrapper):
         width = self.size if self.score_size is None else self.score_size
         window_kernel = self._weight("window_kernel", self.size, width)
         score = base.cast(
-            self.param("score", base.diagonal_init, (width,), self.param_dtype), self.dtype
+            self.param("score", diagonal_init, (width,), self.param_dtype), self.dtype
         )
         keys = carry.window.astype(window_kernel.dtype) @ window_kernel
         scores = jnp.tanh(keys + self._affine("query", query, width)[..., None, :]) @ score
