@@ -204,23 +204,10 @@ def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifie
                 f"config.model.cell_options: {name!r} must be {wanted}, of finite numbers, got "
                 f"{value!r}"
             )
-    model = Classifier(
-        cell=config.cell,
-        cell_options=options,
-        hidden_size=config.hidden_size,
-        num_layers=config.num_layers,
-        bidirectional=config.bidirectional,
-        num_classes=num_classes,
-        input_keep_prob=config.input_keep_prob,
-        output_keep_prob=config.output_keep_prob,
-        state_keep_prob=config.state_keep_prob,
-        variational_dropout=config.variational_dropout,
-        compute_dtype=config.compute_dtype,
-        remat=config.remat,
-        implementation=typing.cast(Implementation, config.implementation),
-        readout_stddev=config.readout_stddev,
-        readout_bias=config.readout_bias,
-    )
+    # All other settings are fields of the classifier by the same name.
+    names = {field.name for field in dataclasses.fields(config)} - {"cell_options"}
+    fields = {name: getattr(config, name) for name in names}
+    model = Classifier(**fields, cell_options=options, num_classes=num_classes)
     try:  # in training, where dropout leaves less choice of implementations
         jax.eval_shape(functools.partial(_init_for_training, model, num_features))
     except (ValueError, TypeError, OverflowError) as error:  # a cell has refused its options
