@@ -1,13 +1,20 @@
-"""The gates of a cell in another order, and the inputs' kernel apart from the recurrent one."""
+"""A cell's gates in another framework's order, the kernel of the inputs apart from the recurrent.
 
+Each framework stores the gates side by side in an order of its own; a string with a letter a gate
+says which, here and in the `GATE_ORDERS` of `torch`, `keras` and `linen`: i input, f forget,
+o output, r reset, u update; j (LSTM) and c (all others) are the candidate.
+"""
+
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from rnnjax.cells import (
     BasicRNNCell,
+    Cell,
     ConvLSTM1DCell,
     ConvLSTM2DCell,
     ConvLSTM3DCell,
@@ -20,13 +27,13 @@ from rnnjax.cells import (
 class Weights(NamedTuple):
     """The weights of a cell with G gates of H units, side by side on the last axis."""
 
-    kernel: jax.Array  # [..., F, G H], of the inputs
-    recurrent_kernel: jax.Array  # [..., P, G H], of the last output
-    bias: jax.Array  # [G H]
-    recurrent_bias: jax.Array  # [G H]; added to `bias`, but for a candidate with its own
+    kernel: Float[Array, "*taps F G*H"]  # of the inputs
+    recurrent_kernel: Float[Array, "*taps P G*H"]  # of the last output
+    bias: Float[Array, " G*H"]
+    recurrent_bias: Float[Array, " G*H"]  # added to `bias`, but for a candidate with its own
 
 
-# A cell's parameters: kernel, bias, and their gates in order, c being a candidate.
+# A cell's parameters: kernel, bias, and the order of their gates.
 PARAMETERS: dict[type, tuple[tuple[str, str, str], ...]] = {
     BasicRNNCell: (("kernel", "bias", "c"),),
     GRUCell: (
@@ -43,7 +50,7 @@ PARAMETERS: dict[type, tuple[tuple[str, str, str], ...]] = {
     ),
 }
 
-# The fields of an LSTM that only has what everybody's has.
+# The values of an LSTM's fields that other frameworks' LSTMs have, too.
 PLAIN_LSTM: dict[str, tuple[Any, ...]] = {
     "forget_bias": (0,),
     "use_peepholes": (False,),
@@ -52,43 +59,62 @@ PLAIN_LSTM: dict[str, tuple[Any, ...]] = {
 }
 
 
-def reorder(array: Float[Array, "*axes G"], gates: str, order: str) -> Float[Array, "*axes K"]:
-    """Returns the gates named in `order` out of an array with `gates` on its last axis.
+def reorder(array: Float[Array, "*axes GH"], gates: str, order: str) -> Float[Array, "*axes KH"]:
+    """Returns an array's gates in another order.
 
     >>> import jax.numpy as jnp
     >>> reorder(jnp.arange(6.0), "ruc", "ur")
     Array([2., 3., 0., 1.], dtype=float32)
+
+    Args:
+      array: `[..., G H]`, G gates of H units each.
+      gates: their order, a letter a gate.
+      order: the K gates of the result `[..., K H]`, some or all of them.
+
+    Raises:
+      TypeError: if G does not divide the last axis.
+      KeyError: for a gate that the array does not have.
     """
-    parts = dict(zip(gates, jnp.split(array, len(gates), axis=-1), strict=True))
-    return jnp.concatenate([parts[gate] for gate in order], axis=-1)
+    by_gate = dict(zip(gates, jnp.split(array, len(gates), axis=-1), strict=True))
+    return jnp.concatenate([by_gate[gate] for gate in order], axis=-1)
 
 
-def separate(cell: Any, params: dict[str, jax.Array], order: str) -> Weights:
-    """Returns a cell's parameters as weights with the gates in `order`."""
-    table = PARAMETERS[type(cell)]
-    gates = "".join(names for _, _, names in table)
-    kernel = jnp.concatenate([params[name] for name, _, _ in table], axis=-1)
-    zeros = jnp.zeros_like(kernel, shape=kernel.shape[-1:])  # Without `use_bias` there is none.
-    bias = jnp.concatenate([params[name] for _, name, _ in table if name in params] or [zeros])
+def separate(cell: Cell, params: Mapping[str, ArrayLike], order: str) -> Weights:
+    """Returns a cell's parameters as weights with the gates in `order`.
+
+    Args:
+      cell: of a type in `PARAMETERS`.
+      params: its parameters by name: kernels `[..., F + P, K H]`, biases `[K H]`.
+      order: of the G gates in the result.
+    """
+    names = PARAMETERS[type(cell)]
+    gates = "".join(letters for _, _, letters in names)
+    kernel = jnp.concatenate([params[name] for name, _, _ in names], axis=-1)
+    biases = [params[name] for _, name, _ in names if name in params]
+    zeros = jnp.zeros_like(kernel, shape=kernel.shape[-1:])
+    bias = jnp.concatenate(biases or [zeros])
     recurrent_bias = zeros
     if "recurrent_bias" in params:
         recurrent_bias = recurrent_bias.at[-cell.features :].set(params["recurrent_bias"])
-    rows = kernel.shape[-2] - getattr(cell, "output_size", cell.features)
-    kernel, recurrent_kernel = jnp.split(kernel, [rows], axis=-2)
+    num_inputs = kernel.shape[-2] - getattr(cell, "output_size", cell.features)
+    kernel, recurrent_kernel = jnp.split(kernel, [num_inputs], axis=-2)
     arrays = (kernel, recurrent_kernel, bias, recurrent_bias)
     return Weights(*(reorder(array, gates, order) for array in arrays))
 
 
-def join(cell: Any, weights: Weights, order: str) -> dict[str, jax.Array]:
-    """Returns the parameters of a cell, the inverse of `separate`."""
+def join(cell: Cell, weights: Weights, order: str) -> dict[str, Array]:
+    """Returns a cell's parameters by name, from weights with the gates in `order`.
+
+    The inverse of `separate`, except that two biases that a cell adds up become one.
+    """
     kernel = jnp.concatenate([weights.kernel, weights.recurrent_kernel], axis=-2)
     bias = weights.bias + weights.recurrent_bias
-    params: dict[str, jax.Array] = {}
+    params: dict[str, Array] = {}
     for kernel_name, bias_name, gates in PARAMETERS[type(cell)]:
         params[kernel_name] = reorder(kernel, order, gates)
         if getattr(cell, "use_bias", True):
             params[bias_name] = reorder(bias, order, gates)
-    if getattr(cell, "reset_after", False):  # The gate stands between these two.
+    if getattr(cell, "reset_after", False):  # The reset gate multiplies one of the two only.
         params["candidate_bias"] = reorder(weights.bias, order, "c")
         params["recurrent_bias"] = reorder(weights.recurrent_bias, order, "c")
     return params

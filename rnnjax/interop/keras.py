@@ -1,21 +1,27 @@
-"""Weights of Keras 3's `SimpleRNN`, `GRU`, `LSTM` and `Bidirectional`."""
+"""Weights of Keras 3's `SimpleRNN`, `GRU`, `LSTM` and `Bidirectional`.
+
+Keras has the gates side by side on the last axis, in the order of `GATE_ORDERS`, as its source
+says: https://github.com/keras-team/keras/tree/master/keras/src/layers/rnn
+"""
 
 import functools
 from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
-from rnnjax.cells import BasicRNNCell, GRUCell, LSTMCell
-from rnnjax.interop import gates, structure
+from rnnjax.cells import BasicRNNCell, Cell, GRUCell, LSTMCell
+from rnnjax.interop import convert, gates
+from rnnjax.interop.checks import check_biases_are_zero, check_fields
 
-ORDERS = {BasicRNNCell: "c", GRUCell: "urc", LSTMCell: "ifjo"}
+# In Keras' words: z (update), r (reset), h; and i, f, c, o.
+GATE_ORDERS = {BasicRNNCell: "c", GRUCell: "urc", LSTMCell: "ifjo"}
 
 
-def load(model: nn.Module, weights: Sequence[Any]) -> Any:
+def load(model: nn.Module, weights: Sequence[npt.ArrayLike]) -> dict[str, Any]:
     """Returns a model's params from a Keras layer's `get_weights()`.
 
     The model is a BasicRNNCell for `SimpleRNN`, a GRUCell for `GRU` (`reset_after=True` is Keras'
@@ -33,22 +39,26 @@ def load(model: nn.Module, weights: Sequence[Any]) -> Any:
 
     Args:
       model: says which layers there are, and of which cell.
-      weights: kernel, recurrent kernel and bias of each layer, forward before backward.
+      weights: kernel `[F, G H]`, recurrent kernel `[H, G H]` and bias `[G H]` (`[2, G H]` of a GRU
+        with `reset_after`) of each layer with G gates, forward before backward, of any float dtype.
+
+    Returns:
+      The params in the dtype of the model's parameters.
 
     Raises:
       ValueError: for an array that is missing, surplus or misshapen, and for a model that Keras
         does not have.
     """
-    paths = structure.cells(model, _form(True))
-    bias = len(weights) != 2 * len(paths)
-    names = ["/".join((*path, name)) for path in paths for name in _names(bias)]
+    paths = convert.cells_by_path(model, _keras(use_bias=True))
+    use_bias = len(weights) != 2 * len(paths)
+    names = ["/".join((*path, name)) for path in paths for name in _names(use_bias)]
     names += [f"weights[{n}]" for n in range(len(names), len(weights))]
     arrays = dict(zip(names, weights, strict=False))
-    return structure.load(model, arrays, _form(bias))
+    return convert.load(model, arrays, _keras(use_bias=use_bias))
 
 
-def save(model: nn.Module, params: Any, *, use_bias: bool = True) -> list[np.ndarray]:
-    """Returns a model's params as what `set_weights` of a Keras layer takes; `load`'s inverse.
+def save(model: nn.Module, params: convert.Params, *, use_bias: bool = True) -> list[np.ndarray]:
+    """Returns a model's params as what `set_weights` of a Keras layer expects; `load`'s inverse.
 
     >>> import jax
     >>> from rnnjax.cells import GRUCell
@@ -64,36 +74,41 @@ def save(model: nn.Module, params: Any, *, use_bias: bool = True) -> list[np.nda
       params: the model's.
       use_bias: whether the Keras layers have biases; without them the model's must be zero.
 
+    Returns:
+      The arrays in the order and with the shapes that `load` expects, and the dtypes of the params.
+
     Raises:
       ValueError: for params that are not the model's, and for a model that Keras does not have.
     """
     if not use_bias:
-        structure.require_zero_biases(params)
-    arrays = structure.save(model, params, _form(use_bias))
+        check_biases_are_zero(params)
+    arrays = convert.save(model, params, _keras(use_bias=use_bias))
     return [np.array(array) for array in arrays.values()]
 
 
-def _form(bias: bool) -> structure.Format:
-    return structure.Format("Keras", ORDERS, functools.partial(_save_cell, bias=bias), _load_cell)
+def _keras(*, use_bias: bool) -> convert.Framework:
+    save_cell = functools.partial(_save_cell, use_bias=use_bias)
+    return convert.Framework("Keras", GATE_ORDERS, save_cell, _load_cell)
 
 
-def _names(bias: bool) -> tuple[str, ...]:
-    return ("kernel", "recurrent_kernel", "bias") if bias else ("kernel", "recurrent_kernel")
+def _names(use_bias: bool) -> tuple[str, ...]:
+    return ("kernel", "recurrent_kernel", "bias") if use_bias else ("kernel", "recurrent_kernel")
 
 
-def _save_cell(cell: Any, params: dict[str, jax.Array], *, bias: bool) -> dict[str, jax.Array]:
+def _save_cell(cell: Cell, params: convert.SavedArrays, *, use_bias: bool) -> convert.SavedArrays:
     if isinstance(cell, LSTMCell):
-        structure.require("Keras", cell, **gates.PLAIN_LSTM, projection_size=(None,))
-    weights = gates.separate(cell, params, ORDERS[type(cell)])
-    arrays = (weights.kernel, weights.recurrent_kernel, weights.bias)
+        check_fields("Keras", cell, **gates.PLAIN_LSTM, projection_size=(None,))
+    weights = gates.separate(cell, params, GATE_ORDERS[type(cell)])
+    bias = weights.bias
     if getattr(cell, "reset_after", False):
-        arrays = (*arrays[:2], jnp.stack([weights.bias, weights.recurrent_bias]))
-    return dict(zip(_names(bias), arrays, strict=False))
+        bias = jnp.stack([weights.bias, weights.recurrent_bias])
+    arrays = (weights.kernel, weights.recurrent_kernel, bias)
+    return dict(zip(_names(use_bias), arrays, strict=False))
 
 
-def _load_cell(cell: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def _load_cell(cell: Cell, arrays: convert.LoadedArrays) -> convert.LoadedArrays:
     zeros = jnp.zeros_like(arrays["kernel"][0])
     bias = arrays.get("bias", zeros)
-    both = bias if bias.ndim == 2 else (bias, zeros)
-    weights = gates.Weights(arrays["kernel"], arrays["recurrent_kernel"], *both)
-    return gates.join(cell, weights, ORDERS[type(cell)])
+    biases = bias if bias.ndim == 2 else (bias, zeros)
+    weights = gates.Weights(arrays["kernel"], arrays["recurrent_kernel"], *biases)
+    return gates.join(cell, weights, GATE_ORDERS[type(cell)])

@@ -1,15 +1,21 @@
-"""Weights of flax.linen's own cells."""
+"""Weights of flax.linen's own cells.
+
+flax has two layers for each gate, of the inputs and of the state, such as "ir" and "hr". The names
+are those in its source: https://github.com/google/flax/blob/main/flax/linen/recurrent.py
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+import numpy.typing as npt
 from flax import traverse_util
+from jaxtyping import Array
 
 from rnnjax.cells import (
     BasicRNNCell,
+    Cell,
     ConvLSTM1DCell,
     ConvLSTM2DCell,
     ConvLSTM3DCell,
@@ -17,20 +23,21 @@ from rnnjax.cells import (
     LSTMCell,
     MGUCell,
 )
-from rnnjax.interop import gates, structure
+from rnnjax.interop import convert, gates
+from rnnjax.interop.checks import check_fields
 
-# Our gates, by the names of flax's layers: one a gate, or for all that one layer has.
-NAMES: dict[type, dict[str, str]] = {
+# Our gates in each of flax's layers, by the layers' names without the "i" or "h".
+GATE_ORDERS: dict[type, dict[str, str]] = {
     BasicRNNCell: {"": "c"},
     GRUCell: {"r": "r", "z": "u", "n": "c"},
     LSTMCell: {"i": "i", "g": "j", "f": "f", "o": "o"},
     MGUCell: {"f": "f", "n": "c"},
 }
 CONVOLUTIONS = (ConvLSTM1DCell, ConvLSTM2DCell, ConvLSTM3DCell)
-NAMES |= {cell_type: {"h": "ijfo"} for cell_type in CONVOLUTIONS}
+GATE_ORDERS |= {cell_type: {"h": "ijfo"} for cell_type in CONVOLUTIONS}
 
 
-def load(model: nn.Module, params: Mapping[str, Any]) -> Any:
+def load(model: nn.Module, params: convert.Params) -> dict[str, Any]:
     """Returns a model's params from those of flax's cells.
 
     The model is a BasicRNNCell for `SimpleCell`, a GRUCell with `reset_after=True` for `GRUCell`,
@@ -38,7 +45,7 @@ def load(model: nn.Module, params: Mapping[str, Any]) -> Any:
     `reset_after=True` for `MGUCell` with its `reset_gate`, or a ConvLSTM1DCell (2D, 3D) for
     `ConvLSTMCell`, whose two biases become one. Of a `Stack`, a `Bidirectional` or a
     `StackedBidirectional`, the params are those of the same model with flax's cells in it.
-    `flax.linen.RNN` keeps a cell's under "cell".
+    `flax.linen.RNN` has a cell's under "cell".
 
     >>> import flax.linen as nn, jax, jax.numpy as jnp
     >>> from rnnjax.cells import LSTMCell
@@ -50,17 +57,21 @@ def load(model: nn.Module, params: Mapping[str, Any]) -> Any:
 
     Args:
       model: says which cells there are.
-      params: of flax's cells.
+      params: of flax's cells: for each layer a kernel `[F, H]` (`[H, H]` of the state; convolutions
+        `[*taps, F, 4 H]`) and, where flax has one, a bias `[H]`.
+
+    Returns:
+      The params in the dtype of the model's parameters.
 
     Raises:
       ValueError: for an array that is missing, surplus or misshapen, and for a model that flax does
         not have.
     """
-    arrays = traverse_util.flatten_dict(params, sep="/")
-    return structure.load(model, arrays, _FORM)
+    arrays = cast(Mapping[str, npt.ArrayLike], traverse_util.flatten_dict(params, sep="/"))
+    return convert.load(model, arrays, _FLAX)
 
 
-def save(model: nn.Module, params: Any) -> Any:
+def save(model: nn.Module, params: convert.Params) -> dict[str, Any]:
     """Returns a model's params as those of flax's cells; `load`'s inverse.
 
     >>> import flax.linen as nn, jax, jax.numpy as jnp
@@ -74,43 +85,54 @@ def save(model: nn.Module, params: Any) -> Any:
     >>> jnp.allclose(output, cell.apply(variables, carry, x)[1], atol=1e-6).item()
     True
 
+    Args:
+      model: as for `load`.
+      params: the model's.
+
+    Returns:
+      The params of flax's cells, with the shapes that `load` expects and the dtypes of the params.
+
     Raises:
       ValueError: for params that are not the model's, and for a model that flax does not have.
     """
-    return traverse_util.unflatten_dict(structure.save(model, params, _FORM))
+    return traverse_util.unflatten_dict(convert.save(model, params, _FLAX))
 
 
-def _save_cell(cell: Any, params: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def _save_cell(cell: Cell, params: convert.SavedArrays) -> convert.SavedArrays:
     if isinstance(cell, LSTMCell):
-        structure.require("flax", cell, **gates.PLAIN_LSTM, projection_size=(None,))
+        check_fields("flax", cell, **gates.PLAIN_LSTM, projection_size=(None,))
     elif isinstance(cell, CONVOLUTIONS):
-        structure.require("flax", cell, forget_bias=(1,), activation=(jnp.tanh,))
+        check_fields("flax", cell, forget_bias=(1,), activation=(jnp.tanh,))
     elif not isinstance(cell, BasicRNNCell):
-        structure.require("flax", cell, reset_after=(True,))
-    names = NAMES[type(cell)]
-    weights = gates.separate(cell, params, "".join(names.values()))
+        check_fields("flax", cell, reset_after=(True,))
+    layers = GATE_ORDERS[type(cell)]
+    weights = gates.separate(cell, params, "".join(layers.values()))
     if isinstance(cell, LSTMCell):
         weights = weights._replace(bias=weights.recurrent_bias, recurrent_bias=weights.bias)
-    parts = [jnp.split(array, len(names), axis=-1) for array in weights]
-    arrays: dict[str, jax.Array] = {}
-    for name, kernel, recurrent_kernel, bias, recurrent_bias in zip(names, *parts, strict=True):
-        arrays |= {f"i{name}/kernel": kernel, f"h{name}/kernel": recurrent_kernel}
+    by_layer = [jnp.split(array, len(layers), axis=-1) for array in weights]
+    arrays: dict[str, Array] = {}
+    for layer, kernel, recurrent_kernel, bias, recurrent_bias in zip(
+        layers, *by_layer, strict=True
+    ):
+        arrays |= {f"i{layer}/kernel": kernel, f"h{layer}/kernel": recurrent_kernel}
         biases = {"i": bias, "h": recurrent_bias}
-        arrays |= {f"{layer}{name}/bias": biases[layer] for layer in _biased(cell, names[name])}
+        arrays |= {f"{side}{layer}/bias": biases[side] for side in _biased(cell, layers[layer])}
     return arrays
 
 
-def _load_cell(cell: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    names = NAMES[type(cell)]
-    kernels = [[arrays[f"{layer}{name}/kernel"] for name in names] for layer in "ih"]
+def _load_cell(cell: Cell, arrays: convert.LoadedArrays) -> convert.LoadedArrays:
+    layers = GATE_ORDERS[type(cell)]
+    kernels = [[arrays[f"{side}{layer}/kernel"] for layer in layers] for side in "ih"]
     zeros = jnp.zeros_like(kernels[0][0], shape=kernels[0][0].shape[-1:])
-    biases = [[arrays.get(f"{layer}{name}/bias", zeros) for name in names] for layer in "ih"]
-    weights = gates.Weights(*(jnp.concatenate(parts, axis=-1) for parts in (*kernels, *biases)))
-    return gates.join(cell, weights, "".join(names.values()))
+    biases = [[arrays.get(f"{side}{layer}/bias", zeros) for layer in layers] for side in "ih"]
+    weights = gates.Weights(
+        *(jnp.concatenate(by_layer, axis=-1) for by_layer in (*kernels, *biases))
+    )
+    return gates.join(cell, weights, "".join(layers.values()))
 
 
-def _biased(cell: Any, gate: str) -> str:
-    """Returns which of a gate's layers have a bias in flax: of the inputs, the state, or both."""
+def _biased(cell: Cell, gate: str) -> str:
+    """Returns which of a gate's layers have a bias in flax: "i" of the inputs, "h" of the state."""
     if isinstance(cell, LSTMCell):
         return "h"
     if isinstance(cell, CONVOLUTIONS):
@@ -118,4 +140,4 @@ def _biased(cell: Any, gate: str) -> str:
     return "ih" if gate == "c" and not isinstance(cell, BasicRNNCell) else "i"
 
 
-_FORM = structure.Format("flax", NAMES, _save_cell, _load_cell)
+_FLAX = convert.Framework("flax", GATE_ORDERS, _save_cell, _load_cell)

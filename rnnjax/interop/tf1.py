@@ -1,4 +1,8 @@
-"""Weights from a TensorFlow 1 checkpoint, by the names of its variables."""
+"""Weights from a TensorFlow 1 checkpoint, by the names of its variables.
+
+Gates and shapes are ours. The names are those of TF 1.15's `rnn_cell_impl.py` and `rnn.py`, and of
+contrib: https://github.com/tensorflow/tensorflow/tree/r1.15/tensorflow/contrib/rnn
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,12 +12,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
-from rnnjax.cells import BasicRNNCell, GRUCell, LSTMCell
-from rnnjax.interop import structure
+from rnnjax.cells import BasicRNNCell, Cell, GRUCell, LSTMCell
+from rnnjax.interop import convert
 
-# TF1's name of a cell, and its variables: the parameters that they are.
-LAYERS = {BasicRNNCell: "basic_rnn_cell", GRUCell: "gru_cell", LSTMCell: "lstm_cell"}
+# What TF1 calls a cell.
+CELL_NAMES = {BasicRNNCell: "basic_rnn_cell", GRUCell: "gru_cell", LSTMCell: "lstm_cell"}
+# A word in the names of a cell and its variants, be it one of several in a scope ("lstm_cell_1").
+CELL_WORDS = {BasicRNNCell: "rnn", GRUCell: "gru", LSTMCell: "lstm"}
+# A cell's parameters by the names of TF1's variables.
 VARIABLES = {
     BasicRNNCell: {"kernel": "kernel", "bias": "bias"},
     GRUCell: {
@@ -27,9 +35,8 @@ VARIABLES = {
 PEEPHOLES = ("w_i_diag", "w_f_diag", "w_o_diag")
 # In contrib's CudnnCompatibleGRUCell inputs and state have layers of their own, as have flax's.
 CUDNN_CANDIDATE = ("candidate/input_projection", "candidate/hidden_projection")
-# What the name of a cell has in it, be it a variant's, or one of several in a scope.
-WORDS = {BasicRNNCell: "rnn", GRUCell: "gru", LSTMCell: "lstm"}
-MODULES = {
+# TF1's scopes for the modules around a cell.
+MODULE_SCOPES = {
     "cells": "multi_rnn_cell/cell_{}/",
     "layers": "cell_{}/bidirectional_rnn/",
     "forward": "fw/",
@@ -42,15 +49,17 @@ ALL_VARIABLES = {
 }
 
 
-def load(model: nn.Module, arrays: Mapping[str, Any], *, scope: str | None = None) -> Any:
+def load(
+    model: nn.Module, arrays: Mapping[str, npt.ArrayLike], *, scope: str | None = None
+) -> dict[str, Any]:
     """Returns a model's params from the arrays of a checkpoint.
 
     The model is a cell, a `Stack` for `MultiRNNCell`, a `Bidirectional` of either for
     `bidirectional_dynamic_rnn`, or a `StackedBidirectional` for contrib's
-    `stack_bidirectional_dynamic_rnn`. BasicRNNCell, GRUCell and LSTMCell take what TF1's cells of
+    `stack_bidirectional_dynamic_rnn`. BasicRNNCell, GRUCell and LSTMCell load what TF1's cells of
     these names and of LSTM's variants (basic, block) have stored since version 1.2; GRUCell with
     `reset_after=True` is contrib's `CudnnCompatibleGRUCell`. The forget bias is no weight: it must
-    be the one that TF1 ran with. What is stored elsewhere, or by an optimizer, is not looked at.
+    be the one that TF1 ran with. Arrays of an optimizer, or outside of the scope, are ignored.
 
     >>> import numpy as np
     >>> from rnnjax.cells import LSTMCell
@@ -66,34 +75,41 @@ def load(model: nn.Module, arrays: Mapping[str, Any], *, scope: str | None = Non
 
     Args:
       model: says which layers there are, and of which cell.
-      arrays: the checkpoint's, by name.
+      arrays: the checkpoint's, by name; of an LSTM cell with H units kernel `[F + P, 4H]`, bias
+        `[4H]`, `w_i_diag`, `w_f_diag`, `w_o_diag` `[H]`, `projection/kernel` `[H, P]`.
       scope: where the model's variables are, such as "encoder/rnn"; for a single cell it may end in
         the cell's own name. None: the only scope that has such cells.
+
+    Returns:
+      The params in the dtype of the model's parameters.
 
     Raises:
       ValueError: if no scope or several have the model's cells, for an array in it that is missing,
         surplus or misshapen, and for a cell that TF1 does not have.
     """
     arrays = {name.removesuffix(":0"): array for name, array in arrays.items()}
-    scope, places = _find(structure.cells(model, _FORM), arrays, scope)
+    scope, prefixes = _find_scope(convert.cells_by_path(model, _TF1), arrays, scope)
 
-    # Of cells and variables in the same place, the model must have them all.
-    def family(prefix: str) -> str:
+    def without_numbers(prefix: str) -> str:
         return re.sub(r"\bcell_\d+/", "cell/", prefix.removeprefix(scope))
 
-    families = {family(place) for place in places.values()}
+    # A checkpoint with more layers than the model has must be an error, not a part of it ignored:
+    # so the variables of all cells count whose names differ from the model's only in the number.
+    model_prefixes = {without_numbers(prefix) for prefix in prefixes.values()}
     relevant = {
         name: array
         for name, array in arrays.items()
         for variable in ALL_VARIABLES
         if name.startswith(scope)
         and name.endswith(f"/{variable}")
-        and family(name.removesuffix(variable)) in families
+        and without_numbers(name.removesuffix(variable)) in model_prefixes
     }
-    return structure.load(model, relevant, _FORM, lambda path: _name(path, places))
+    return convert.load(model, relevant, _TF1, lambda path: _name(path, prefixes))
 
 
-def save(model: nn.Module, params: Any, *, scope: str | None = None) -> dict[str, np.ndarray]:
+def save(
+    model: nn.Module, params: convert.Params, *, scope: str | None = None
+) -> dict[str, np.ndarray]:
     """Returns a model's params by the names of TF1's variables; `load`'s inverse.
 
     >>> import jax
@@ -111,20 +127,23 @@ def save(model: nn.Module, params: Any, *, scope: str | None = None) -> dict[str
       scope: put before each name; None: TF1's own, `rnn`, `bidirectional_rnn` or
         `stack_bidirectional_rnn`. An LSTMCell is called `lstm_cell`.
 
+    Returns:
+      The arrays by name, with the shapes that `load` expects and the dtypes of the params.
+
     Raises:
       ValueError: for params that are not the model's, and for a cell that TF1 does not have.
     """
-    arrays = structure.save(model, params, _FORM)
-    cells = structure.cells(model, _FORM)
+    arrays = convert.save(model, params, _TF1)
+    cells = convert.cells_by_path(model, _TF1)
     if scope is None:
-        first = _position(next(iter(cells))).partition("_")[0].partition("/")[0]
-        scope = {"fw": "bidirectional_rnn", "cell": "stack_bidirectional_rnn"}.get(first, "rnn")
-    places = {path: _place(path, cell, _closed(scope)) for path, cell in cells.items()}
-    return {_name(path, places): np.array(array) for path, array in arrays.items()}
+        outermost = _scope_of_modules(next(iter(cells))).partition("_")[0].partition("/")[0]
+        scope = {"fw": "bidirectional_rnn", "cell": "stack_bidirectional_rnn"}.get(outermost, "rnn")
+    prefixes = {path: _prefix(path, cell, _with_slash(scope)) for path, cell in cells.items()}
+    return {_name(path, prefixes): np.array(array) for path, array in arrays.items()}
 
 
-def _save_cell(cell: Any, params: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    arrays = {
+def _save_cell(cell: Cell, params: convert.SavedArrays) -> convert.SavedArrays:
+    arrays: dict[str, jax.Array | np.ndarray] = {
         theirs: params[ours] for theirs, ours in VARIABLES[type(cell)].items() if ours in params
     }
     if "peepholes" in params:
@@ -138,70 +157,77 @@ def _save_cell(cell: Any, params: dict[str, jax.Array]) -> dict[str, jax.Array]:
     return arrays
 
 
-def _load_cell(cell: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    params = {
+def _load_cell(cell: Cell, arrays: convert.LoadedArrays) -> convert.LoadedArrays:
+    params: dict[str, jax.Array] = {
         ours: arrays[theirs] for theirs, ours in VARIABLES[type(cell)].items() if theirs in arrays
     }
     if PEEPHOLES[0] in arrays:
         params["peepholes"] = jnp.stack([arrays[name] for name in PEEPHOLES])
     if getattr(cell, "reset_after", False):
-        of_inputs, of_hidden = CUDNN_CANDIDATE
+        input_layer, hidden_layer = CUDNN_CANDIDATE
         params["candidate_kernel"] = jnp.concatenate(
-            [arrays[f"{of_inputs}/kernel"], arrays[f"{of_hidden}/kernel"]]
+            [arrays[f"{input_layer}/kernel"], arrays[f"{hidden_layer}/kernel"]]
         )
-        params["candidate_bias"] = arrays[f"{of_inputs}/bias"]
-        params["recurrent_bias"] = arrays[f"{of_hidden}/bias"]
+        params["candidate_bias"] = arrays[f"{input_layer}/bias"]
+        params["recurrent_bias"] = arrays[f"{hidden_layer}/bias"]
     return params
 
 
-def _find(
-    cells: Mapping[structure.Path, Any], names: Iterable[str], scope: str | None
-) -> tuple[str, dict[structure.Path, str]]:
-    """Returns the scope of a model's cells, and what each cell's variables' names start with."""
-    within = r"(?:.+/)?" if scope is None else re.escape(_closed(scope))
-    found: dict[str, dict[structure.Path, list[str]]] = {}
+def _find_scope(
+    cells: Mapping[convert.Path, Cell], names: Iterable[str], scope: str | None
+) -> tuple[str, dict[convert.Path, str]]:
+    """Returns the scope of a model's cells, and the prefix of each cell's variables."""
+    scope_pattern = r"(?:.+/)?" if scope is None else re.escape(_with_slash(scope))
+    # The prefixes that fit a cell, by scope and by the cell's path.
+    candidates: dict[str, dict[convert.Path, list[str]]] = {}
     for path, cell in cells.items():
         # The static functions of bidirectional networks leave out what the dynamic ones put in.
-        position = _position(path).replace("bidirectional_rnn/", "(?:bidirectional_rnn/)?")
-        layer = rf"(?:\w*{WORDS[type(cell)]}\w*/)" + ("" if position or scope is None else "?")
-        first = next(iter(VARIABLES[type(cell)]))
-        pattern = re.compile(f"(?P<place>(?P<scope>{within}){position}{layer}){first}")
-        for match in filter(None, map(pattern.fullmatch, names)):
-            places = found.setdefault(match["scope"], {})
-            places.setdefault(path, []).append(match["place"])
-    # A scope that has every cell, or else the one that has some: what is missing will be named.
-    scopes = [scope for scope, places in found.items() if len(places) == len(cells)] or [*found]
-    if len(scopes) != 1 or any(len(options) > 1 for options in found[scopes[0]].values()):
-        options = {place for s in scopes for options in found[s].values() for place in options}
+        modules = _scope_of_modules(path).replace("bidirectional_rnn/", "(?:bidirectional_rnn/)?")
+        is_optional = scope is not None and not modules
+        cell_name = rf"(?:\w*{CELL_WORDS[type(cell)]}\w*/)" + "?" * is_optional
+        variable = next(iter(VARIABLES[type(cell)]))
+        pattern = f"(?P<prefix>(?P<scope>{scope_pattern}){modules}{cell_name}){variable}"
+        for match in filter(None, map(re.compile(pattern).fullmatch, names)):
+            prefixes = candidates.setdefault(match["scope"], {})
+            prefixes.setdefault(path, []).append(match["prefix"])
+    # If no scope has every cell, one that has a few will do: loading names what is missing.
+    complete = [scope for scope, prefixes in candidates.items() if len(prefixes) == len(cells)]
+    scopes = complete or list(candidates)
+    if len(scopes) != 1 or any(len(options) > 1 for options in candidates[scopes[0]].values()):
+        options = {
+            prefix for s in scopes for several in candidates[s].values() for prefix in several
+        }
         raise ValueError(
-            f"the model's cells must be in one scope, found are {sorted(options) or 'none'}; "
+            f"the model's cells must be in one scope, candidates are {sorted(options) or 'none'}; "
             f"scope={scope!r}, the names are: {', '.join(names)}"
         )
     (scope,) = scopes
-    places = {path: _place(path, cell, scope) for path, cell in cells.items()}
-    return scope, places | {path: place for path, (place,) in found[scope].items()}
+    prefixes = {path: _prefix(path, cell, scope) for path, cell in cells.items()}
+    return scope, prefixes | {path: prefix for path, (prefix,) in candidates[scope].items()}
 
 
-def _place(path: structure.Path, cell: Any, scope: str) -> str:
+def _prefix(path: convert.Path, cell: Cell, scope: str) -> str:
     """Returns what the names of a cell's variables start with in TF1."""
-    layer = "cudnn_compatible_" * getattr(cell, "reset_after", False) + LAYERS[type(cell)]
-    return f"{scope}{_position(path)}{layer}/"
+    cell_name = CELL_NAMES[type(cell)]
+    if getattr(cell, "reset_after", False):
+        cell_name = f"cudnn_compatible_{cell_name}"
+    return f"{scope}{_scope_of_modules(path)}{cell_name}/"
 
 
-def _name(path: structure.Path, places: Mapping[structure.Path, str]) -> str:
+def _name(path: convert.Path, prefixes: Mapping[convert.Path, str]) -> str:
     """Returns TF1's name of a cell's array, by the cell's path and the variable's own name."""
-    ((cell, place),) = (item for item in places.items() if path[: len(item[0])] == item[0])
-    return place + "/".join(path[len(cell) :])
+    ((cell, prefix),) = (item for item in prefixes.items() if path[: len(item[0])] == item[0])
+    return prefix + "/".join(path[len(cell) :])
 
 
-def _position(path: structure.Path) -> str:
-    """Returns the names of TF1's modules around a cell; wrappers, as that of dropout, have none."""
+def _scope_of_modules(path: convert.Path) -> str:
+    """Returns TF1's scope of the modules around a cell; wrappers, as that of dropout, have none."""
     modules = (name.partition("_") for name in path)
-    return "".join(MODULES.get(kind, "").format(number) for kind, _, number in modules)
+    return "".join(MODULE_SCOPES.get(kind, "").format(number) for kind, _, number in modules)
 
 
-def _closed(scope: str) -> str:
+def _with_slash(scope: str) -> str:
     return f"{scope.strip('/')}/" if scope.strip("/") else ""
 
 
-_FORM = structure.Format("TF1", VARIABLES, _save_cell, _load_cell)
+_TF1 = convert.Framework("TF1", VARIABLES, _save_cell, _load_cell)

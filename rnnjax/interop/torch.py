@@ -1,4 +1,8 @@
-"""Weights of torch's `nn.RNN`, `nn.GRU` and `nn.LSTM`."""
+"""Weights of torch's `nn.RNN`, `nn.GRU` and `nn.LSTM`.
+
+torch stacks the gates on the first axis of its weights, in the order of `GATE_ORDERS`. Names and
+shapes are those in its documentation: https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html
+"""
 
 import functools
 import re
@@ -6,18 +10,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
-from rnnjax.cells import BasicRNNCell, GRUCell, LSTMCell
-from rnnjax.interop import gates, structure
+from rnnjax.cells import BasicRNNCell, Cell, GRUCell, LSTMCell
+from rnnjax.interop import convert, gates
+from rnnjax.interop.checks import check_biases_are_zero, check_fields
 
-ORDERS = {BasicRNNCell: "c", GRUCell: "ruc", LSTMCell: "ifjo"}
-PLACE = re.compile(r"(?:(?:cells|layers)_(\d+)/?)?(forward|backward)?")
+# In torch's words: reset, update, new; and input, forget, cell, output.
+GATE_ORDERS = {BasicRNNCell: "c", GRUCell: "ruc", LSTMCell: "ifjo"}
+# The paths of cells, in the models that torch has, too: layer and direction.
+CELL_PATH = re.compile(r"(?:(?:cells|layers)_(\d+)/?)?(forward|backward)?")
 
 
-def load(model: nn.Module, state: Mapping[str, Any], *, prefix: str = "") -> Any:
+def load(
+    model: nn.Module, state: Mapping[str, npt.ArrayLike], *, prefix: str = ""
+) -> dict[str, Any]:
     """Returns a model's params from a torch module's state dict.
 
     The model is a cell, a `Stack` for several layers, a `Bidirectional`, or for several layers in
@@ -41,22 +50,26 @@ def load(model: nn.Module, state: Mapping[str, Any], *, prefix: str = "") -> Any
 
     Args:
       model: says which layers there are, and of which cell.
-      state: arrays by torch's names: CPU tensors, or anything else that NumPy takes.
-      prefix: of the names, such as "encoder.rnn."; other names are not looked at.
+      state: arrays by torch's names, CPU tensors included: for each layer with G gates
+        `weight_ih_l0` `[G H, F]`, `weight_hh_l0` `[G H, P]`, `bias_ih_l0` and `bias_hh_l0` `[G H]`,
+        `weight_hr_l0` `[P, H]`, of any float dtype.
+      prefix: of the names, such as "encoder.rnn."; arrays of other names are ignored.
+
+    Returns:
+      The params in the dtype of the model's parameters.
 
     Raises:
       ValueError: for an array that is missing, surplus or misshapen, and for a model that torch
         does not have.
     """
     arrays = {n.removeprefix(prefix): state[n] for n in state if n.startswith(prefix)}
-    bias = any(name.startswith("bias") for name in arrays)
-    form = _form(bias)
-    _check_layers(model, form)
-    return structure.load(model, arrays, form, _name)
+    framework = _torch(bias=any(name.startswith("bias") for name in arrays))
+    _check_layers(model, framework)
+    return convert.load(model, arrays, framework, _name)
 
 
 def save(
-    model: nn.Module, params: Any, *, prefix: str = "", bias: bool = True
+    model: nn.Module, params: convert.Params, *, prefix: str = "", bias: bool = True
 ) -> dict[str, np.ndarray]:
     """Returns a model's params as the state dict of a torch module, as NumPy arrays.
 
@@ -77,32 +90,36 @@ def save(
       prefix: put before each name.
       bias: whether the torch module has biases; without them the model's must be zero.
 
+    Returns:
+      The arrays by torch's names, with the shapes that `load` expects and the dtypes of the params.
+
     Raises:
       ValueError: for params that are not the model's, and for a model that torch does not have.
     """
-    form = _form(bias)
-    _check_layers(model, form)
+    framework = _torch(bias=bias)
+    _check_layers(model, framework)
     if not bias:
-        structure.require_zero_biases(params)
-    arrays = structure.save(model, params, form)
+        check_biases_are_zero(params)
+    arrays = convert.save(model, params, framework)
     return {prefix + _name(path): np.array(array) for path, array in arrays.items()}
 
 
-def _form(bias: bool) -> structure.Format:
-    return structure.Format("torch", ORDERS, functools.partial(_save_cell, bias=bias), _load_cell)
+def _torch(*, bias: bool) -> convert.Framework:
+    save_cell = functools.partial(_save_cell, bias=bias)
+    return convert.Framework("torch", GATE_ORDERS, save_cell, _load_cell)
 
 
-def _save_cell(cell: Any, params: dict[str, jax.Array], *, bias: bool) -> dict[str, jax.Array]:
-    weights = gates.separate(cell, params, ORDERS[type(cell)])
+def _save_cell(cell: Cell, params: convert.SavedArrays, *, bias: bool) -> convert.SavedArrays:
+    weights = gates.separate(cell, params, GATE_ORDERS[type(cell)])
     arrays = {"weight_ih": weights.kernel.T, "weight_hh": weights.recurrent_kernel.T}
     if bias:
         arrays |= {"bias_ih": weights.bias, "bias_hh": weights.recurrent_bias}
     if "projection" in params:
-        arrays["weight_hr"] = params["projection"].T
+        arrays["weight_hr"] = jnp.asarray(params["projection"]).T
     return arrays
 
 
-def _load_cell(cell: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def _load_cell(cell: Cell, arrays: convert.LoadedArrays) -> convert.LoadedArrays:
     zeros = jnp.zeros_like(arrays["weight_ih"][:, 0])
     weights = gates.Weights(
         kernel=arrays["weight_ih"].T,
@@ -110,36 +127,36 @@ def _load_cell(cell: Any, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
         bias=arrays.get("bias_ih", zeros),
         recurrent_bias=arrays.get("bias_hh", zeros),
     )
-    params = gates.join(cell, weights, ORDERS[type(cell)])
+    params = gates.join(cell, weights, GATE_ORDERS[type(cell)])
     if "weight_hr" in arrays:
         params["projection"] = arrays["weight_hr"].T
     return params
 
 
-def _name(path: structure.Path) -> str:
+def _name(path: convert.Path) -> str:
     """Returns torch's name, such as `weight_ih_l1_reverse`, of a cell's array."""
     # Wrappers, such as that of dropout, have no name in torch.
-    place = "/".join(name for name in path[:-1] if name != "inner")
-    match = PLACE.fullmatch(place)
+    cell_path = "/".join(name for name in path[:-1] if name != "inner")
+    match = CELL_PATH.fullmatch(cell_path)
     if match is None:
         raise ValueError(
-            f"torch has no layer at {place}: a model must be a cell, a Stack of cells, a "
+            f"torch has no layer at {cell_path}: a model must be a cell, a Stack of cells, a "
             "Bidirectional or a StackedBidirectional of cells"
         )
     layer, direction = match.groups()
     return f"{path[-1]}_l{layer or 0}{'_reverse' if direction == 'backward' else ''}"
 
 
-def _check_layers(model: nn.Module, form: structure.Format) -> None:
+def _check_layers(model: nn.Module, framework: convert.Framework) -> None:
     """Raises a ValueError if torch has no such cell, or no module of such different layers."""
-    first, *others = structure.cells(model, form).values()
+    first, *others = convert.cells_by_path(model, framework).values()
     for cell in (first, *others):
         activations = (jnp.tanh, nn.relu) if isinstance(cell, BasicRNNCell) else (jnp.tanh,)
-        structure.require("torch", cell, activation=activations)
+        check_fields("torch", cell, activation=activations)
         if isinstance(cell, GRUCell):
-            structure.require("torch", cell, reset_after=(True,))
+            check_fields("torch", cell, reset_after=(True,))
         if isinstance(cell, LSTMCell):
-            structure.require("torch", cell, **gates.PLAIN_LSTM)
+            check_fields("torch", cell, **gates.PLAIN_LSTM)
     for cell in others:
         if type(cell) is not type(first):
             raise ValueError(
@@ -149,4 +166,4 @@ def _check_layers(model: nn.Module, form: structure.Format) -> None:
         for field in ("features", "activation", "projection_size"):
             if hasattr(first, field):
                 same = {field: (getattr(first, field),)}
-                structure.require("torch, as in the first layer", cell, **same)
+                check_fields("torch, as in the first layer", cell, **same)

@@ -123,7 +123,7 @@ def test_equals_keras(kind: str, layout: str) -> None:
         ),
         (
             [(3, 16), (4, 16), (16,), (4, 16), (4, 16), (16,), (2,)],
-            r"weights\[6\] of shape \(2,\) has no place",
+            r"weights\[6\] of shape \(2,\) is surplus",
         ),
     ],
 )

@@ -89,7 +89,7 @@ def test_equals_flax_in_a_model_of_several_cells() -> None:
         (
             LSTMCell(UNITS, forget_bias=0),
             {"ii": {"kernel": np.ones((3, 4)), "bias": np.ones(4)}},
-            r"ii/bias of shape \(4,\) has no place in the model",
+            r"ii/bias of shape \(4,\) is surplus",
         ),
         (LSTMCell(UNITS, forget_bias=0), {"ho": {}}, r"ho/bias of shape \(4,\) is missing"),
     ],

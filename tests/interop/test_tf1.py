@@ -186,15 +186,25 @@ def test_scope_names_the_cell(scope: str, value: int) -> None:
 @pytest.mark.parametrize(
     ("model", "cells", "change", "message"),
     [
-        (LSTMCell(4), ("a/lstm_cell", "b/lstm_cell"), {}, r"found are \['a/lstm_cell/', 'b/lst"),
+        (
+            LSTMCell(4),
+            ("a/lstm_cell", "b/lstm_cell"),
+            {},
+            r"candidates are \['a/lstm_cell/', 'b/lst",
+        ),
         (LSTMCell(4), ("a/lstm_cell", "a/lstm_cell_1"), {}, "must be in one scope"),
-        (LSTMCell(4), ("a/gru_cell",), {}, "found are none; .* the names are: global_step, dense"),
+        (
+            LSTMCell(4),
+            ("a/gru_cell",),
+            {},
+            "candidates are none; .* the names are: global_step, dense",
+        ),
         (nn.LSTMCell(4), ("a/lstm_cell",), {}, "TF1 has no LSTMCell, only: BasicRNNCell"),
         (
             LSTMCell(4),
             ("a/lstm_cell",),
             {"a/lstm_cell/w_i_diag": np.ones(4)},
-            r"a/lstm_cell/w_i_diag of shape \(4,\) has no place in the model",
+            r"a/lstm_cell/w_i_diag of shape \(4,\) is surplus",
         ),
         (
             LSTMCell(4, use_peepholes=True),
@@ -218,7 +228,7 @@ def test_scope_names_the_cell(scope: str, value: int) -> None:
             Stack([LSTMCell(4)]),
             ("rnn/multi_rnn_cell/cell_0/lstm_cell", "rnn/multi_rnn_cell/cell_1/lstm_cell"),
             {},
-            r"cell_1/lstm_cell/kernel of shape \(7, 16\) has no place in the model",
+            r"cell_1/lstm_cell/kernel of shape \(7, 16\) is surplus",
         ),
     ],
 )

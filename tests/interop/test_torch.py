@@ -140,9 +140,12 @@ def test_wrappers_have_no_name_in_torch() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weight_hh_l1": None}, r"weight_hh_l1 of shape \(16, 4\) is missing; given are: .*_l0"),
+        (
+            {"weight_hh_l1": None},
+            r"weight_hh_l1 of shape \(16, 4\) is missing; the arrays are: .*_l0",
+        ),
         ({"bias_hh_l0": None}, r"bias_hh_l0 of shape \(16,\) is missing"),
-        ({"weight_hr_l0": (2, 4)}, r"weight_hr_l0 of shape \(2, 4\) has no place in the model"),
+        ({"weight_hr_l0": (2, 4)}, r"weight_hr_l0 of shape \(2, 4\) is surplus"),
         ({"weight_hh_l0": (16, 5)}, r"weight_hh_l0 must have shape \(16, 4\), got \(16, 5\)"),
         ({"weight_ih_l0": (12, 3)}, r"weight_ih_l0 must have shape \(16, 3\), got \(12, 3\)"),
         ({"weight_ih_l0": (16,)}, r"weight_ih_l0 must have shape .*, got \(16,\)"),
