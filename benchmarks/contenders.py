@@ -7,7 +7,7 @@ trained with Adam on the mean cross-entropy. torch draws the weights, as its use
 import os
 import time
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
@@ -21,15 +21,19 @@ import torch
 
 from rnnjax import interop
 from rnnjax.cells import BasicRNNCell, GRUCell, LSTMCell
-from rnnjax.recurrent import gpu
 from rnnjax.recurrent.bidirectional import Bidirectional
+from rnnjax.recurrent.implementations import Implementation
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import unroll
 
 CLASSES, LEARNING_RATE = 10, 1e-3
 
-# Ours on a GPU, each in the place of the scan.
-GPU_PATHS: dict[str, Literal["fused", "cudnn"]] = {"rnnjax_fused": "fused", "rnnjax_cudnn": "cudnn"}
+# Ours, by what runs the steps.
+IMPLEMENTATIONS: dict[str, Implementation] = {
+    "rnnjax": "auto",
+    "rnnjax_fused": "fused",
+    "rnnjax_cudnn": "cudnn",
+}
 
 
 class Problem(NamedTuple):
@@ -142,8 +146,11 @@ def of_jax(
     )
 
 
-def ours(problem: Problem) -> tuple[nn.Module, Callable[[Any, jax.Array], jax.Array]]:
+def ours(
+    problem: Problem, implementation: Implementation
+) -> tuple[nn.Module, Callable[[Any, jax.Array], jax.Array]]:
     """Our module, and its last hidden state as a function of params and inputs."""
+    options: dict[str, Any] = {"return_outputs": "last", "implementation": implementation}
     made: dict[str, Callable[[], nn.RNNCellBase]] = {
         "rnn": lambda: BasicRNNCell(problem.hidden),
         "gru": lambda: GRUCell(problem.hidden, reset_after=True),
@@ -154,14 +161,14 @@ def ours(problem: Problem) -> tuple[nn.Module, Callable[[Any, jax.Array], jax.Ar
         both = Bidirectional(make(), make())
 
         def last_of_both(params: Any, inputs: jax.Array) -> jax.Array:
-            result: Any = both.apply({"params": params}, inputs, return_outputs="last")
+            result: Any = both.apply({"params": params}, inputs, **options)
             return result.outputs
 
         return both, last_of_both
     cell = Stack([make() for _ in range(problem.layers)]) if problem.layers > 1 else make()
 
     def last(params: Any, inputs: jax.Array) -> jax.Array:
-        return nn.apply(unroll, cell)({"params": params}, inputs, return_outputs="last").outputs
+        return nn.apply(unroll, cell)({"params": params}, inputs, **options).outputs
 
     return cell, last
 
@@ -232,11 +239,9 @@ def build(name: str, problem: Problem) -> Contender:
         "kernel": linear.weight.detach().numpy().T.copy(),
         "bias": linear.bias.detach().numpy().copy(),
     }
-    if name in GPU_PATHS:
-        gpu.FASTER.update(dict.fromkeys((BasicRNNCell, GRUCell, LSTMCell), GPU_PATHS[name]))
-    model, last = ours(problem)
+    model, last = ours(problem, IMPLEMENTATIONS.get(name, "auto"))
     params = jax.tree.map(jnp.array, interop.torch.load(model, network.state_dict()))
-    if name == "rnnjax" or name in GPU_PATHS:
+    if name in IMPLEMENTATIONS:
         return of_jax(problem, last, params, readout)
     if name == "flax":
         return of_jax(problem, of_flax(problem), interop.linen.save(model, params), readout)

@@ -4,8 +4,8 @@
 
 With `--tuned` the others have the process settings of ours too, memory above all, which no one who
 uses them has by default: what then differs are the programs. With `--gpu` all run on one instead of
-the CPU, torch too if its build can, and our two ways around the scan take part: the kernel of the
-whole sequence and cuDNN's LSTM.
+the CPU, torch too if its build can, and two more implementations of ours take part: "fused", one
+kernel for all of time, and "cudnn".
 
 Each contender has a process of its own, set up as its users have it: ours as `rnnjax.main` does.
 They are checked to be the same function first, and then take turns. Printed are medians in ms, and

@@ -99,7 +99,7 @@ class Cell(nn.RNNCellBase):
         """Returns the new carry and the output `[..., H]` for `[..., F]`; a pure function."""
         products = self.declare(params)
         arrays = multiply(products, carry, inputs, inputs.ndim - self.num_feature_axes)
-        return self.finish(params, carry, products, arrays)
+        return self.finish(params, carry, split_gates(products, arrays))
 
     @nn.nowrap
     def declare(self, params: Params) -> Products:
@@ -109,16 +109,14 @@ class Cell(nn.RNNCellBase):
         return products
 
     @nn.nowrap
-    def finish(
-        self, params: Params, carry: Carry, products: Products, arrays: Products
-    ) -> tuple[Carry, Array]:
-        """Returns what `pointwise` makes of the products' values, `multiply(products, ...)`."""
+    def finish(self, params: Params, carry: Carry, products: Products) -> tuple[Carry, Array]:
+        """Returns what `pointwise` makes of the products' values, gates split."""
         hidden = {
             name: Undeclared(type(self).__name__, name)
             for name, param in params._asdict().items()
             if name not in self.pointwise_params and param is not None
         }
-        return self.pointwise(params._replace(**hidden), carry, split_gates(products, arrays))
+        return self.pointwise(params._replace(**hidden), carry, products)
 
     @nn.nowrap
     def check(self) -> None:

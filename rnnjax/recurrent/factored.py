@@ -18,7 +18,7 @@ from jaxtyping import Array
 
 from rnnjax import compat
 from rnnjax.cells.base import Cell
-from rnnjax.cells.linear import multiply
+from rnnjax.cells.linear import multiply, split_gates
 from rnnjax.cells.types import Carry, Params, Products
 from rnnjax.cells.wrappers.dropout import DropoutCell
 from rnnjax.recurrent.deferred import Pointwise
@@ -44,6 +44,7 @@ class Factored(NamedTuple):
     params: Params
     products: Products  # declared, of `rnnjax.cells.linear`
     pointwise: Pointwise  # pure: closes over no traced array
+    pointwise_gates: Pointwise  # the same of products whose gates are split
 
 
 def without_idle_wrappers(cell: nn.RNNCellBase) -> nn.RNNCellBase:
@@ -98,12 +99,17 @@ def factor(cell: nn.RNNCellBase, advance: Advance, state: State, steps: Steps) -
     shapes = jax.eval_shape(lambda: params)
     declared = jax.eval_shape(lambda: products)
 
-    def pointwise(state: State, valid: Array | None, arrays: Products) -> tuple[State, Results]:
-        carry, outputs = pure.finish(shapes, state.carry, declared, arrays)
+    def pointwise_gates(
+        state: State, valid: Array | None, gates: Products
+    ) -> tuple[State, Results]:
+        carry, outputs = pure.finish(shapes, state.carry, gates)
         return advance(state, valid, carry, outputs.astype(dtype))
 
+    def pointwise(state: State, valid: Array | None, arrays: Products) -> tuple[State, Results]:
+        return pointwise_gates(state, valid, split_gates(declared, arrays))
+
     _check_pointwise(pointwise, products, state, steps)
-    return Factored(cell, params, products, pointwise)
+    return Factored(cell, params, products, pointwise, pointwise_gates)
 
 
 def _check_cell(cell: nn.RNNCellBase) -> None:
@@ -166,15 +172,16 @@ def _check_pointwise(pointwise: Pointwise, products: Products, state: State, ste
         ) from error
     if any(isinstance(constant, Tracer) for constant in traced.consts):
         raise UnavailableError("its arithmetic reads a traced array, such as a field of the cell")
-    if not NOT_TRANSPOSABLE.isdisjoint(_primitives(traced.jaxpr)) or traced.effects:
+    primitives = {eqn.primitive.name for eqn in equations(traced.jaxpr)}
+    if primitives & NOT_TRANSPOSABLE or traced.effects:
         raise UnavailableError(
             "its arithmetic has a custom_vjp, a loop of unknown length or effects"
         )
 
 
-def _primitives(jaxpr: Any) -> Iterator[str]:
-    """Yields the names of all primitives, also of inner functions."""
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """Yields all equations, also those of inner functions."""
     for eqn in jaxpr.eqns:
-        yield eqn.primitive.name
+        yield eqn
         for inner in jaxprs_in_params(eqn.params):
-            yield from _primitives(inner)
+            yield from equations(inner)

@@ -86,9 +86,9 @@ def unroll(
       unroll_factor: steps in one iteration of the compiled loop.
       implementation: what runs the steps. "scan": a `jax.lax.scan` of the cell. "deferred": the
         same, with the gradient of the weights in one product after the loop (`deferred.py`).
-        "cudnn": cuDNN's LSTM. "fused": one kernel for all of time. "auto": what is fastest on the
-        backend of those that the cell allows, by the table in `implementations.py`. A stack goes
-        layer by layer.
+        "cudnn": cuDNN's LSTM, on a GPU. "fused": one kernel for all of time, for NVIDIA's GPUs;
+        interpreted elsewhere, which is slow. "auto": what is fastest on the backend of those that
+        the cell allows, by the table in `implementations.py`. A stack goes layer by layer.
 
     Raises:
       ValueError: if the shapes of inputs, lengths or initial carry do not fit, an option has a

@@ -2,35 +2,45 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from jax.experimental import rnn
 
 from rnnjax.cells import GLSTMCell, GRUCell, LSTMCell, UGRNNCell
-from rnnjax.recurrent import gpu
+from rnnjax.cells.linear import Convolution, Dense, Sum
 from rnnjax.recurrent.unroll import unroll
-from tests.cases import assert_close
 from tests.recurrent.own_cells import Leaky
 
 BATCH, STEPS, FEATURES = 32, 5, 4
 LENGTHS = np.arange(BATCH, dtype=np.int32) % (STEPS + 1)
-WAYS: tuple[dict[str, Any], ...] = (
+OPTIONS: tuple[dict[str, Any], ...] = (
     {},
     {"reverse": True, "return_carry": "all"},
     {"lengths": LENGTHS},
     {"lengths": LENGTHS, "reverse": True, "return_outputs": "last"},
 )
-# 128 units are worked on in two pieces, 16 in one.
+
+
+class TwoProducts(Leaky):
+    """Declares its product as a sum of two, one of which reads no state."""
+
+    @nn.nowrap
+    def products(self, params: Any) -> Any:
+        of_inputs, of_state = params.kernel[: -self.features], params.kernel[-self.features :]
+        return Sum((Dense(("inputs",), of_inputs, params.bias), Dense(("state",), of_state)))
+
+
+# 128 units are worked on in two blocks, 16 in one.
 CELLS: dict[str, Callable[[], nn.RNNCellBase]] = {
     "lstm": lambda: LSTMCell(128),
     "gru": lambda: GRUCell(16, reset_after=True),
     "ugrnn": lambda: UGRNNCell(16),
     "glstm": lambda: GLSTMCell(16, num_groups=2),
+    "sum": lambda: TwoProducts(16),
 }
 
 
@@ -50,7 +60,131 @@ class Softmax(Leaky):
         return super().pointwise(params, carry, jax.nn.softmax(products))
 
 
-def given(cell: nn.RNNCellBase, batch: int = BATCH) -> tuple[Any, Any, jax.Array]:
+class Weighted(Leaky):
+    """Its arithmetic has an array of its own."""
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, products * np.linspace(0, 1, 16, dtype=np.float32))
+
+
+class Wide(Leaky):
+    """Its output is wider than its state."""
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        carry, output = super().pointwise(params, carry, products)
+        return carry, jnp.concatenate([output, output], axis=-1)
+
+
+@jax.custom_jvp
+def _centred(x: jax.Array) -> jax.Array:
+    """The identity, with another derivative."""
+    return 1 * x
+
+
+@_centred.defjvp
+def _centre(primals: Any, tangents: Any) -> Any:
+    (x,), (x_dot,) = primals, tangents
+    return x, x_dot - x_dot.mean(-1, keepdims=True)
+
+
+class MixedDerivative(Leaky):
+    """Its arithmetic goes by element, but not its derivative."""
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, _centred(products))
+
+
+class Convolved(Leaky):
+    """Declares a convolution."""
+
+    @nn.nowrap
+    def products(self, params: Any) -> Any:
+        return Convolution(("inputs", "state"), params.kernel, params.bias)
+
+
+class OfInputs(Leaky):
+    """Declares no product of the state."""
+
+    @nn.nowrap
+    def products(self, params: Any) -> Any:
+        return Dense(("inputs",), params.kernel[: -self.features], params.bias)
+
+
+class TwoStates(NamedTuple):
+    state: jax.Array
+    other: jax.Array
+
+
+class OfTwoStates(Leaky):
+    """Declares a product of two states."""
+
+    carry_type = TwoStates
+
+    @nn.nowrap
+    def products(self, params: Any) -> Any:
+        of_other = Dense(("other",), params.kernel[-self.features :])
+        return Sum((super().products(params), of_other))
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        state = jnp.tanh(products)
+        return TwoStates(state, carry.state), state
+
+
+class ChainedProducts(NamedTuple):
+    first: Any
+    second: Any
+
+
+class Chained(Leaky):
+    """Declares a product of a product."""
+
+    @nn.nowrap
+    def products(self, params: Any) -> Any:
+        second = Dense(("first",), params.kernel[-self.features :])
+        return ChainedProducts(super().products(params), second)
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, products.first + products.second)
+
+
+class Halved(Leaky):
+    """Its product is less wide than its state."""
+
+    @nn.nowrap
+    def products(self, params: Any) -> Any:
+        product = super().products(params)
+        half = self.features // 2
+        return Dense(product.operands, product.kernel[:, :half], product.bias[:half])
+
+    @nn.nowrap
+    def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
+        return super().pointwise(params, carry, jnp.concatenate([products, products], axis=-1))
+
+
+# With what `unroll` says of them.
+REFUSED: tuple[tuple[nn.RNNCellBase, str], ...] = (
+    (LSTMCell(24), "power of two"),
+    (LSTMCell(16, dtype=jnp.bfloat16, param_dtype=jnp.bfloat16), "bfloat16"),
+    (LSTMCell(16, dtype=jnp.bfloat16), "bfloat16, float32"),
+    (Softmax(16), "not elementwise: reduce_max"),
+    (MixedDerivative(16), "not elementwise: reduce_sum"),
+    (Scaled(128), "depends on the number"),
+    (Wide(16), "a result of a step is not as wide"),
+    (Halved(16), "a gate of it, is not as wide"),
+    (Convolved(16), "a product is a Convolution"),
+    (OfInputs(16), "0 fields"),
+    (OfTwoStates(16), "2 fields"),
+    (Chained(16), "reads another, first"),
+    (Weighted(16), "reads an array"),
+)
+
+
+def arguments_for(cell: nn.RNNCellBase, batch: int = BATCH) -> tuple[Any, Any, jax.Array]:
     """Returns variables, a carry and inputs."""
     inputs = jax.random.normal(jax.random.key(1), (batch, STEPS, FEATURES))
     carry = cell.initialize_carry(jax.random.key(0), (batch, FEATURES))
@@ -58,28 +192,21 @@ def given(cell: nn.RNNCellBase, batch: int = BATCH) -> tuple[Any, Any, jax.Array
     return nn.init(unroll, cell)(jax.random.key(0), inputs), carry, inputs
 
 
-def loss(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **way: Any) -> Any:
-    found = nn.apply(unroll, cell)(variables, inputs, initial_carry=carry, **way)
-    return sum(jnp.sin(leaf + n).sum() for n, leaf in enumerate(jax.tree.leaves(found)))
+def loss(
+    cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **options: Any
+) -> Any:
+    unrolled = nn.apply(unroll, cell)(variables, inputs, initial_carry=carry, **options)
+    return sum(jnp.sin(leaf + n).sum() for n, leaf in enumerate(jax.tree.leaves(unrolled)))
 
 
-def value_and_gradients(cell: nn.RNNCellBase, **way: Any) -> Any:
-    # A new function each time: what is faster is no part of what JAX remembers functions by.
-    return jax.jit(jax.value_and_grad(lambda *given: loss(cell, *given, **way), (0, 1, 2)))
+def value_and_gradients(cell: nn.RNNCellBase, **options: Any) -> Any:
+    return jax.jit(jax.value_and_grad(functools.partial(loss, cell, **options), (0, 1, 2)))
 
 
-def is_accelerated(cell: nn.RNNCellBase, *arguments: Any) -> bool:
-    return "accelerated" in str(jax.make_jaxpr(functools.partial(loss, cell))(*arguments))
-
-
-def check(monkeypatch: pytest.MonkeyPatch, kind: str, cell: nn.RNNCellBase, **way: Any) -> None:
-    """Checks that a cell run in another way has the values and gradients of the scan."""
-    arguments = given(cell)
-    expected = value_and_gradients(cell, **way)(*arguments)
-    monkeypatch.setitem(gpu.FASTER, type(cell), kind)
-    function = value_and_gradients(cell, **way)
-    assert "accelerated" in str(jax.make_jaxpr(function)(*arguments))
-    assert_close(function(*arguments), expected, 1e-5)
+def second_derivatives(cell: nn.RNNCellBase, **options: Any) -> Any:
+    """Returns the gradients, and how they change in one direction."""
+    gradients: Any = jax.grad(functools.partial(loss, cell, **options), (0, 1, 2))
+    return jax.jit(lambda *a: jax.jvp(gradients, a, jax.tree.map(jnp.cos, a)))
 
 
 def reference_forward(
@@ -88,17 +215,18 @@ def reference_forward(
     """JAX's own stand-in for cuDNN, with the interface of `jax.experimental.rnn.lstm_fwd`."""
     assert others == (1, 0.0, False, None)  # layers, dropout, both directions, precision
     unpacked = rnn.unpack_lstm_weights(weights, features, units, 1, False)
-    found = rnn.lstm_ref(x, h, c, *unpacked, lengths, features, units, 1, 0.0, False)
-    return found, (x, h, c, weights, lengths, found[0], jnp.zeros(7))
+    results = rnn.lstm_ref(x, h, c, *unpacked, lengths, features, units, 1, 0.0, False)
+    return results, (x, h, c, weights, lengths, results[0], jnp.zeros(7))
 
 
 def reference_backward(*arguments: Any) -> Any:
-    *sizes, kept, cotangents = arguments
-    *moving, lengths, _, reserve = kept
+    """The same for `jax.experimental.rnn.lstm_bwd`."""
+    *sizes, residuals, cotangents = arguments
+    *floating, lengths, _, reserve = residuals
     assert reserve.shape == (7,)
 
     def forward(x: Any, h: Any, c: Any, weights: Any) -> Any:
         return reference_forward(x, h, c, weights, lengths, *sizes)[0]
 
-    _, pull_back = jax.vjp(forward, *moving)
+    _, pull_back = jax.vjp(forward, *floating)
     return (*pull_back(cotangents), jnp.zeros_like(lengths))

@@ -1,4 +1,4 @@
-"""A recurrence as one kernel for the whole sequence, for any cell that is split.
+"""A factored cell over all of time by one kernel.
 
 On a GPU a scan launches a handful of small kernels a step, and a small network waits for them
 longer than they run (Appleyard et al., "Optimizing performance of recurrent neural networks on
@@ -7,150 +7,248 @@ state is computed before it, in one product for all of time; what the weights' g
 time, after it.
 """
 
+import dataclasses
 import functools
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
-from rnnjax.recurrent.dependence import needs
-from rnnjax.recurrent.gpu.kernels import backward, forward
-from rnnjax.recurrent.gpu.loop import ROWS, Loop, Trace, check_pieces
-from rnnjax.recurrent.gpu.replace import accelerate, accelerate_transpose
+from rnnjax.cells.linear import (
+    Dense,
+    Grouped,
+    Inputs,
+    Linear,
+    Product,
+    Sum,
+    is_product,
+    split_gates,
+)
+from rnnjax.recurrent.deferred import Pointwise
+from rnnjax.recurrent.factored import Factored, Steps, UnavailableError
+from rnnjax.recurrent.gpu.differentiable import Kernel, run_kernel
+from rnnjax.recurrent.gpu.elementwise import check_elementwise
+from rnnjax.recurrent.gpu.kernel import COLUMNS, ROWS, run_recurrence
 
 
-def recur_fused(
-    products: Any, pointwise: Any, reverse: bool, params: Any, state: Any, inputs: Any, valid: Any
-) -> tuple[Any, Any] | None:
-    """Does what `rnnjax.recurrent.deferred.recur` does, with its arguments, by one kernel.
+def scan_fused(factored: Factored, state: Any, steps: Steps, *, reverse: bool) -> tuple[Any, Any]:
+    """Does what `rnnjax.recurrent.deferred.scan_deferred` does, by a kernel for NVIDIA GPUs.
+
+    Anywhere else the kernel is interpreted, slowly: for tests alone.
+
+    Args:
+      factored: the cell.
+      state: before the first step, leaves `[B, H]`, with the cell's carry in a field `carry`.
+      steps: all of time.
+      reverse: go from the last step to the first.
 
     Returns:
-      What `recur` does; None where the kernel does not apply: it takes float32 states `[B, H]`,
-      H a power of two from 16 on and B a multiple of 16, products that read one of them, and
-      arithmetic of elements.
+      The state after the last step, and the results of all steps, leaves `[T, B, H]`.
+
+    Raises:
+      UnavailableError: unless all is float32, H a power of two from 16 on, B a multiple of 16, all
+        products read one field of the carry through dense or grouped weights, and the arithmetic
+        goes element by element.
     """
-    leaves, structure = jax.tree.flatten(state)
-    batch, units = leaves[0].shape[0], leaves[0].shape[-1]
-    found = jax.eval_shape(products, params, state, inputs[0])
-    every = [*leaves, *jax.tree.leaves(found)]
-    if any(leaf.ndim != 2 or leaf.dtype != jnp.float32 for leaf in every) or inputs.ndim != 3:
-        return None
-    if any(leaf.shape[-1] != units for leaf in leaves):
-        return None
-    if units < ROWS or units & (units - 1) or batch % ROWS or 0 in inputs.shape:
-        return None
-    zeros = [jnp.zeros((units, units), leaf.dtype) for leaf in leaves]
-    no_inputs = np.zeros((units, inputs.shape[-1]), inputs.dtype)  # no traced constant
-
-    def of_state(params: Any, *leaves: Any) -> list[Any]:
-        return jax.tree.leaves(products(params, structure.unflatten(leaves), no_inputs))
-
-    reads = [
-        needs(
-            jax.make_jaxpr(lambda *given, n=n: of_state(*given)[n])(params, *zeros), params, *zeros
-        )[1:]
-        for n in range(len(jax.tree.leaves(found)))
-    ]
-    sources = [n for n in range(len(leaves)) if any(read[n] for read in reads)]
-    if len(sources) != 1:
-        return None
-    loop = Loop(pointwise, reverse, sources[0])
-    try:
-        check_pieces(loop, state, found, valid)
-    except Exception:
-        # NotByBlocks, or whatever a cell of a user's own raises for columns of another number.
-        return None
-
-    # The weights of the state: what the products make of the rows of a unit matrix.
-    unit = [jnp.eye(units, dtype=z.dtype) if n in sources else z for n, z in enumerate(zeros)]
-    with jax.default_matmul_precision("highest"):  # or they would be rounded on the way
-        slopes = jax.linearize(functools.partial(of_state, params), *zeros)[1](*unit)
-    weights = [slope if any(read) else None for slope, read in zip(slopes, reads, strict=True)]
-
-    # Of all of time, as far as no state is read: what is there without inputs, and their part.
-    def of_rows(rows: jax.Array) -> Any:
-        at_rest = [jnp.zeros((rows.shape[0], units), leaf.dtype) for leaf in leaves]
-        return products(params, structure.unflatten(at_rest), rows)
-
-    rows = inputs.reshape(-1, inputs.shape[-1])
-    nothing = jnp.zeros_like(rows)
-    _, moved = jax.jvp(of_rows, (nothing,), (rows,))
-    of_inputs = jax.tree.map(
-        lambda start, change: (start + change).reshape(*inputs.shape[:2], -1),
-        of_rows(nothing[:1]),
-        moved,
+    if reverse:
+        turned = jax.tree.map(lambda leaf: leaf[::-1], steps)
+        state, results = scan_fused(factored, state, turned, reverse=False)
+        return state, jax.tree.map(lambda leaf: leaf[::-1], results)
+    _check_arrays(factored, state, steps.inputs)
+    gates, weights, field = _separate(factored.products, state.carry, steps.inputs)
+    loop = Loop(factored.pointwise_gates, field)
+    first = jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[0], (steps.valid, gates)))
+    _check_arithmetic(loop, state, *first)
+    kernel = Kernel(
+        plain=functools.partial(_scan, loop),
+        forward=_by_platform(functools.partial(_forward, loop)),
+        backward=_by_platform(functools.partial(_backward, loop)),
     )
-    mask = None if valid is None else valid.astype(jnp.int32)
-    return _run(loop, of_inputs, weights, state, mask)
+    valid = None if steps.valid is None else steps.valid.astype(jnp.int32)
+    return run_kernel(kernel, (gates, weights, state), valid)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _run(loop: Loop, of_inputs: Any, weights: Any, state: Any, valid: Any) -> tuple[Any, Any]:
-    """Returns the last state and what is kept of all steps."""
-    return _forward(loop, of_inputs, weights, state, valid)[:2]
+class Loop(NamedTuple):
+    """What is no array."""
+
+    pointwise: Pointwise  # of split gates
+    field: str  # of the carry, which the products read
+
+    def hidden(self, state: Any) -> Array:
+        return getattr(state.carry, self.field)
+
+    def add_to_hidden(self, state: Any, x: Array) -> Any:
+        return state._replace(carry=state.carry._replace(**{self.field: self.hidden(state) + x}))
+
+    def pull_back(self, state: Any, valid: Any, gates: Any, bars: Any) -> tuple[Any, Any]:
+        """Returns the cotangents of state and gates."""
+        return jax.vjp(lambda s, g: self.pointwise(s, valid, g), state, gates)[1](bars)
 
 
-@_run.defjvp
-def _differentiate(loop: Loop, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
-    of_inputs, weights, state, valid = primals
-    inputs_dot, weights_dot, state_dot, _ = tangents
-    final, kept, states, products = _forward(loop, of_inputs, weights, state, valid)
-    hidden = jax.tree.leaves(loop.before(states))[loop.source]
-    products_dot = _add(inputs_dot, hidden, weights_dot)
-    return (final, kept), accelerate_transpose(
-        functools.partial(_change, loop),
-        functools.partial(backward, loop),
-        Trace(weights, valid, states, products),
-        (products_dot, state_dot),
-    )
+# The gates of all steps without the state, leaves [T, B, H]; for each of them the weights [H, H]
+# of the state, or None; the state before the first step, leaves [B, H].
+Floating: TypeAlias = tuple[Any, list[Array | None], Any]
 
 
-def _forward(loop: Loop, *arguments: Any) -> tuple[Any, Any, Any, Any]:
-    """Returns the last state and, of all steps, what is kept, the states and the products."""
-    return accelerate(functools.partial(_scan, loop), functools.partial(forward, loop), *arguments)
+def _by_platform(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the function with its first argument, whether kernels are interpreted."""
+    on_gpu, elsewhere = functools.partial(function, False), functools.partial(function, True)
+    return functools.partial(jax.lax.platform_dependent, cuda=on_gpu, default=elsewhere)
 
 
-def _scan(loop: Loop, of_inputs: Any, weights: Any, state: Any, valid: Any) -> Any:
-    """What the forward kernel equals."""
+def _scan(loop: Loop, floating: Floating, valid: Array | None) -> tuple[Any, Any]:
+    """What the kernel equals."""
+    gates, weights, state = floating
 
-    def step(state: Any, now: Any) -> Any:
-        of_inputs, valid = now
-        products = _add(of_inputs, jax.tree.leaves(state)[loop.source], weights)
-        new_state, kept = loop.pointwise(state, None if valid is None else valid > 0, products)
-        return new_state, (kept, state, products)
-
-    final, (kept, states, products) = jax.lax.scan(
-        step, state, (of_inputs, valid), reverse=loop.reverse
-    )
-
-    def with_last(states: jax.Array, last: jax.Array) -> jax.Array:
-        both = [states, last[None]]
-        return jnp.concatenate(both[::-1] if loop.reverse else both)
-
-    return final, kept, jax.tree.map(with_last, states, final), products
-
-
-def _change(loop: Loop, trace: Trace, tangents: Any) -> tuple[Any, Any]:
-    """How the last state and what is kept change with products and first state: to transpose."""
-
-    def step(state_dot: Any, now: Any) -> tuple[Any, Any]:
-        state, products, valid, products_dot = now
-        hidden_dot = jax.tree.leaves(state_dot)[loop.source]
+    def step(state: Any, gates_and_valid: tuple[Any, Array | None]) -> tuple[Any, Any]:
+        gates, valid = gates_and_valid
+        products = {n: loop.hidden(state) @ w for n, w in enumerate(weights) if w is not None}
         mask = None if valid is None else valid > 0
-        return jax.jvp(
-            lambda state, products: loop.pointwise(state, mask, products),
-            (state, products),
-            (state_dot, _add(products_dot, hidden_dot, trace.weights)),
-        )[1]
+        return loop.pointwise(state, mask, _add(gates, products))
 
-    products_dot, state_dot = tangents
-    steps = (loop.before(trace.states), trace.products, trace.valid, products_dot)
-    return jax.lax.scan(step, state_dot, steps, reverse=loop.reverse)
+    return jax.lax.scan(step, state, (gates, valid))
 
 
-def _add(products: Any, hidden: jax.Array, weights: list[jax.Array | None]) -> Any:
-    """Returns the products, each with what the hidden state adds to it."""
-    leaves, structure = jax.tree.flatten(products)
-    found = zip(leaves, weights, strict=True)
-    return structure.unflatten([x if w is None else x + hidden @ w for x, w in found])
+def _forward(loop: Loop, interpret: bool, floating: Floating, valid: Array | None) -> Any:
+    """Returns the last state and the results of all steps; and what the derivative reads."""
+    gates, weights, state = floating
+    mask = None if valid is None else valid[0] > 0
+    zeros = jax.tree.map(lambda leaf: jnp.zeros_like(leaf[0]), gates)
+    _, result = jax.eval_shape(loop.pointwise, state, mask, zeros)
+    first = state, zeros, jax.tree.map(jnp.zeros_like, result)
+    source = [leaf is loop.hidden(state) for leaf in jax.tree.leaves(state)].index(True)
+
+    def step(y: Any, products: dict[int, Any], mask: Any, x: Any) -> Any:
+        gates = _add(x, products)
+        state, result = loop.pointwise(y[0], mask, gates)
+        return state, gates, result
+
+    links = [(source, n) for n in range(len(weights))]
+    states, gates, results = run_recurrence(
+        step, links, False, interpret, weights, first, gates, valid
+    )
+    final, (gates, results) = _at(states, -1), _at((gates, results), slice(1, None))
+    return (final, results), (states, gates)
+
+
+def _backward(
+    loop: Loop, interpret: bool, floating: Floating, valid: Any, trace: Any, bars: Any
+) -> Floating:
+    _, weights, state = floating
+    (states, gates), (final_bar, results_bar) = trace, bars
+    first = final_bar, jax.tree.map(lambda leaf: jnp.zeros_like(leaf[0]), gates)
+
+    def step(y: Any, products: dict[int, Any], mask: Any, x: Any) -> Any:
+        state, gates, result_bar = x
+        state_bar = loop.add_to_hidden(y[0], products[0])
+        return loop.pull_back(state, mask, gates, (state_bar, result_bar))
+
+    num_states = len(jax.tree.leaves(state))
+    links = [(num_states + n, 0) for n in range(len(weights))]
+    xs = _at(states, slice(-1)), gates, results_bar
+    ys = run_recurrence(step, links, True, interpret, weights, first, xs, valid)
+    state_bar, gates_bar = _at(ys[0], 0), _at(ys[1], slice(-1))
+    hidden, weights_bar = loop.hidden(xs[0]), []
+    for w, bar in zip(weights, jax.tree.leaves(gates_bar), strict=True):
+        weights_bar.append(None if w is None else jnp.einsum("tbh,tbk->hk", hidden, bar))
+        state_bar = state_bar if w is None else loop.add_to_hidden(state_bar, bar[0] @ w.T)
+    return gates_bar, weights_bar, state_bar
+
+
+def _at(tree: Any, index: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def _add(gates: Any, products: dict[int, Any]) -> Any:
+    leaves, structure = jax.tree.flatten(gates)
+    return structure.unflatten(
+        [x + products[n] if n in products else x for n, x in enumerate(leaves)]
+    )
+
+
+def _check_arrays(factored: Factored, state: Any, inputs: Array) -> None:
+    shape = jax.tree.leaves(state)[0].shape
+    dtypes = {leaf.dtype.name for leaf in jax.tree.leaves((factored.products, state, inputs))}
+    if dtypes != {"float32"}:
+        raise UnavailableError(f"the kernel is for float32, here is {', '.join(sorted(dtypes))}")
+    if inputs.ndim != 3 or 0 in inputs.shape:
+        raise UnavailableError(f"the kernel has no inputs of shape {inputs.shape}, time first")
+    if len(shape) != 2 or any(leaf.shape != shape for leaf in jax.tree.leaves(state)):
+        raise UnavailableError("the arrays of its state are not of one shape [B, H]")
+    if shape[1] < ROWS or shape[1] & (shape[1] - 1) or shape[0] % ROWS:
+        raise UnavailableError(
+            f"the kernel is for H a power of two from {ROWS} on and B a multiple of {ROWS}, here "
+            f"are H = {shape[1]} and B = {shape[0]}"
+        )
+
+
+def _check_arithmetic(loop: Loop, state: Any, mask: Any, gates: Any) -> None:
+    shape = jax.tree.leaves(state)[0].shape
+    if any(leaf.shape != shape for leaf in jax.tree.leaves(gates)):
+        raise UnavailableError("a product, or a gate of it, is not as wide as the state")
+    block = ROWS, min(COLUMNS, shape[1])
+    check_elementwise(loop.pointwise, block, state, mask, gates)
+    bars = jax.eval_shape(loop.pointwise, state, mask, gates)
+    check_elementwise(loop.pull_back, block, state, mask, gates, bars)
+
+
+def _separate(products: Any, carry: Any, inputs: Array) -> tuple[Any, list[Array | None], str]:
+    """Returns what all of time has at once, and what the products multiply the state by.
+
+    Returns:
+      Gates without the state, leaves `[T, B, H]`; for each leaf the weights `[H, H]` of the state,
+      None if it reads none; and the field of the carry that is read.
+    """
+    named = {"": products} if is_product(products) else products._asdict()
+    named = {name: product for name, product in named.items() if product is not None}
+    operands = {o for p in named.values() for t in _terms(p) for o in getattr(t, "operands", ())}
+    if len(fields := operands & {*carry._fields}) != 1:
+        raise UnavailableError(f"its products read {len(fields)} fields of the carry, not one")
+    (field,) = fields
+    arrays, gates, weights = {"inputs": inputs, field: getattr(carry, field)}, {}, []
+    for name, product in named.items():
+        terms = [_separate_term(term, arrays, field) for term in _terms(product)]
+        value = jnp.broadcast_to(
+            sum(x for x, _ in terms), (*inputs.shape[:2], terms[0][0].shape[-1])
+        )
+        matrices = [matrix for _, matrix in terms if matrix is not None]
+        gates[name] = split_gates(product, value)
+        count = len(jax.tree.leaves(gates[name]))
+        weights += jnp.split(sum(matrices), count, axis=-1) if matrices else [None] * count
+        if not matrices:
+            arrays[name] = value
+    return gates[""] if is_product(products) else products._replace(**gates), weights, field
+
+
+def _terms(product: Product) -> tuple[Inputs | Linear, ...]:
+    return product.terms if isinstance(product, Sum) else (product,)
+
+
+def _separate_term(
+    term: Inputs | Linear, arrays: Mapping[str, Array], field: str
+) -> tuple[Array, Array | None]:
+    if isinstance(term, Inputs):
+        return arrays["inputs"][..., term.start : term.stop], None
+    if not isinstance(term, Dense | Grouped):
+        raise UnavailableError(f"a product is a {type(term).__name__}")
+    if unknown := {*term.operands} - {*arrays}:
+        raise UnavailableError(f"a product reads another, {unknown.pop()}, that reads the carry")
+    axis, groups = (1, len(term.kernel)) if isinstance(term, Grouped) else (0, 1)
+    ends = np.cumsum([arrays[name].shape[-1] // groups for name in term.operands])
+    rows = [*zip(term.operands, jnp.split(term.kernel, ends[:-1], axis), strict=True)]
+    if others := [(name, part) for name, part in rows if name != field]:
+        names, parts = zip(*others, strict=True)
+        rest = dataclasses.replace(term, operands=names, kernel=jnp.concatenate(parts, axis))
+        value = rest.multiply([arrays[name] for name in names], batch_axes=2)
+    else:
+        width = term.kernel.size // ends[-1]
+        value = jnp.zeros(width, term.kernel.dtype) if term.bias is None else term.bias
+    own = [part for name, part in rows if name == field]
+    if own and isinstance(term, Grouped):  # a block-diagonal matrix
+        own = [
+            jnp.einsum("nkgl,nm->nkgml", part, jnp.eye(groups, dtype=part.dtype)) for part in own
+        ]
+    return value, sum(own).reshape(arrays[field].shape[-1], -1) if own else None
