@@ -62,7 +62,7 @@ class Dense(Linear):
     """`[a, b, ...] W + bias`: the features of all operands side by side, kernel `[F, G H]`."""
 
     def multiply(self, operands: Sequence[Array], batch_axes: int) -> Array:
-        flat = [x.reshape(*x.shape[:batch_axes], -1) for x in self._cast(operands)]
+        flat = [jax.lax.collapse(x, batch_axes) for x in self._cast(operands)]
         return _dense(self.kernel, self.bias, *flat)
 
 
@@ -76,10 +76,13 @@ class Grouped(Linear):
 
     def multiply(self, operands: Sequence[Array], batch_axes: int) -> Array:
         num_groups = self.kernel.shape[0]
-        groups = [x.reshape(*x.shape[:batch_axes], num_groups, -1) for x in self._cast(operands)]
+        groups = [
+            x.reshape(*x.shape[:-1], num_groups, x.shape[-1] // num_groups)
+            for x in self._cast(operands)
+        ]
         joined = jnp.concatenate(groups, axis=-1)
         product = jnp.einsum("...nk,nkgl->...gnl", joined, self.kernel)
-        return self._add_bias(product.reshape(*product.shape[:batch_axes], -1))
+        return self._add_bias(jax.lax.collapse(product, batch_axes))
 
 
 @register_dataclass
@@ -95,13 +98,13 @@ class Convolution(Linear):
         rank = self.kernel.ndim - 2
         space = "DHW"[:rank]
         product = jax.lax.conv_general_dilated(
-            image.reshape(-1, *image.shape[batch_axes:]),
+            jax.lax.collapse(image, 0, batch_axes),
             self.kernel,
             window_strides=(1,) * rank,
             padding="SAME",
             dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
         )
-        return self._add_bias(product.reshape(*image.shape[:-1], -1))
+        return self._add_bias(product.reshape(*image.shape[:-1], product.shape[-1]))
 
 
 @register_dataclass

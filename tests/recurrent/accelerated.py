@@ -174,7 +174,7 @@ REFUSED: tuple[tuple[nn.RNNCellBase, str], ...] = (
     (Softmax(16), "not elementwise: reduce_max"),
     (MixedDerivative(16), "not elementwise: reduce_sum"),
     (Scaled(128), "depends on the number"),
-    (Wide(16), "a result of a step is not as wide"),
+    (Wide(16), "not elementwise: concatenate"),
     (Halved(16), "a gate of it, is not as wide"),
     (Convolved(16), "a product is a Convolution"),
     (OfInputs(16), "0 fields"),

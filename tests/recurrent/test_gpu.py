@@ -81,8 +81,8 @@ def test_the_kernels_compile_to_triton(name: str) -> None:
         for options in OPTIONS:
             function = value_and_gradients(cell, implementation="fused", **options)
             program = for_cuda(function, *arguments_for(cell))
-            assert 'name = "recurrence_forward"' in program
-            assert 'name = "recurrence_backward"' in program
+            assert 'name = "recurrence"' in program
+            assert 'name = "recurrence_backwards"' in program
             assert "stablehlo.while" not in program
 
 

@@ -46,6 +46,8 @@ def _differentiate(kernel: Kernel, primals: tuple[Tree, Tree], tangents: tuple[T
     floating, others = primals
     value, residuals = _run(kernel, floating, others)
 
+    # JAX would compute what the transposed equations read, also where only the kernel is asked.
+    @jax.checkpoint
     def push_forward(floating_dot: Tree) -> Tree:
         return jax.jvp(lambda x: kernel.plain(x, others), (floating,), (floating_dot,))[1]
 
