@@ -111,12 +111,12 @@ class Cell(nn.RNNCellBase):
     @nn.nowrap
     def finish(self, params: Params, carry: Carry, products: Products) -> tuple[Carry, Array]:
         """Returns what `pointwise` makes of the products' values, gates split."""
-        hidden = {
+        undeclared = {
             name: Undeclared(type(self).__name__, name)
             for name, param in params._asdict().items()
             if name not in self.pointwise_params and param is not None
         }
-        return self.pointwise(params._replace(**hidden), carry, products)
+        return self.pointwise(params._replace(**undeclared), carry, products)
 
     @nn.nowrap
     def check(self) -> None:
