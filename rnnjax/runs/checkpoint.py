@@ -118,9 +118,15 @@ def read_metadata(path: Path) -> Metadata:
     Raises:
       DamagedCheckpointError: if that makes no sense.
       OSError: if it cannot be read.
+      RunError: if an earlier version has written it.
     """
     try:
         stored = json.loads((path / METADATA_FILE).read_text())
+        if isinstance(stored, dict) and "step" not in stored and "progress" in stored:
+            raise RunError(
+                f"the checkpoint {path} was written by an earlier rnnjax, whose runs do not go on; "
+                "name another --workdir"
+            )
         progress = Progress(**stored["progress"])
         figures = float(progress.seconds) + float(progress.validation_accuracy or 0)
         if not math.isfinite(figures) or type(stored["step"]) is not int:
