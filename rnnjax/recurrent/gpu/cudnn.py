@@ -1,6 +1,6 @@
 """An LSTM over all of time by cuDNN, as `jax.experimental.rnn` has it."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,8 @@ from rnnjax.cells.linear import Dense
 from rnnjax.cells.lstm import LSTMCarry, LSTMCell
 from rnnjax.recurrent.factored import Factored, Steps, UnavailableError
 from rnnjax.recurrent.gpu.differentiable import Kernel, run_kernel
+
+Arrays: TypeAlias = tuple[Array, Array, Array, Array]  # [B, T, F]; h and c [1, B, H]; all weights
 
 
 def scan_cudnn(
@@ -69,18 +71,17 @@ def _check(factored: Factored, state: Any, steps: Steps) -> None:
 
 
 def _kernel(features: int, units: int) -> Kernel:
-    """Takes what cuDNN does: inputs `[B, T, F]`, h and c `[1, B, H]`, all weights; the lengths."""
+    """Returns cuDNN's LSTM: of its arguments and the lengths, as it takes them."""
     one_layer = (features, units, 1, 0.0, False)  # without dropout, in one direction
 
-    def plain(arrays: Any, lengths: Array) -> tuple[Array, Array, Array]:
-        *others, weights = arrays
-        parts = rnn.unpack_lstm_weights(weights, features, units, 1, False)
-        return rnn.lstm_ref(*others, *parts, lengths, *one_layer)
+    def plain(arrays: Arrays, lengths: Array) -> tuple[Array, Array, Array]:
+        parts = rnn.unpack_lstm_weights(arrays[3], features, units, 1, False)
+        return rnn.lstm_ref(*arrays[:3], *parts, lengths, *one_layer)
 
-    def forward(arrays: Any, lengths: Array) -> tuple[Any, Any]:
+    def forward(arrays: Arrays, lengths: Array) -> tuple[Any, Any]:
         return rnn.lstm_fwd(*arrays, lengths, *one_layer, None)
 
-    def backward(arrays: Any, lengths: Array, residuals: Any, cotangents: Any) -> Any:
+    def backward(arrays: Arrays, lengths: Array, residuals: Any, cotangents: Any) -> Any:
         return rnn.lstm_bwd(*one_layer, None, residuals, cotangents)[:4]
 
     return Kernel(plain, sequential_vmap(forward), sequential_vmap(backward))

@@ -8,30 +8,20 @@ time, after it.
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from rnnjax.cells.linear import (
-    Dense,
-    Grouped,
-    Inputs,
-    Linear,
-    Product,
-    Sum,
-    is_product,
-    split_gates,
-)
-from rnnjax.recurrent.deferred import Pointwise
+from rnnjax.cells import linear
+from rnnjax.cells.linear import Linear
 from rnnjax.recurrent.factored import Factored, Steps, UnavailableError
-from rnnjax.recurrent.gpu.differentiable import Kernel, run_kernel
 from rnnjax.recurrent.gpu.elementwise import check_elementwise
-from rnnjax.recurrent.gpu.kernel import COLUMNS, ROWS, run_recurrence
+from rnnjax.recurrent.gpu.kernel import COLUMNS, ROWS
+from rnnjax.recurrent.gpu.loop import Loop, run_loop
 
 
 def scan_fused(factored: Factored, state: Any, steps: Steps, *, reverse: bool) -> tuple[Any, Any]:
@@ -62,111 +52,8 @@ def scan_fused(factored: Factored, state: Any, steps: Steps, *, reverse: bool) -
     loop = Loop(factored.pointwise_gates, field)
     first = jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[0], (steps.valid, gates)))
     _check_arithmetic(loop, state, *first)
-    kernel = Kernel(
-        plain=functools.partial(_scan, loop),
-        forward=_by_platform(functools.partial(_forward, loop)),
-        backward=_by_platform(functools.partial(_backward, loop)),
-    )
     valid = None if steps.valid is None else steps.valid.astype(jnp.int32)
-    return run_kernel(kernel, (gates, weights, state), valid)
-
-
-class Loop(NamedTuple):
-    """What is no array."""
-
-    pointwise: Pointwise  # of split gates
-    field: str  # of the carry, which the products read
-
-    def hidden(self, state: Any) -> Array:
-        return getattr(state.carry, self.field)
-
-    def add_to_hidden(self, state: Any, x: Array) -> Any:
-        return state._replace(carry=state.carry._replace(**{self.field: self.hidden(state) + x}))
-
-    def pull_back(self, state: Any, valid: Any, gates: Any, bars: Any) -> tuple[Any, Any]:
-        """Returns the cotangents of state and gates."""
-        return jax.vjp(lambda s, g: self.pointwise(s, valid, g), state, gates)[1](bars)
-
-
-# The gates of all steps without the state, leaves [T, B, H]; for each of them the weights [H, H]
-# of the state, or None; the state before the first step, leaves [B, H].
-Floating: TypeAlias = tuple[Any, list[Array | None], Any]
-
-
-def _by_platform(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns the function with its first argument, whether kernels are interpreted."""
-    on_gpu, elsewhere = functools.partial(function, False), functools.partial(function, True)
-    return functools.partial(jax.lax.platform_dependent, cuda=on_gpu, default=elsewhere)
-
-
-def _scan(loop: Loop, floating: Floating, valid: Array | None) -> tuple[Any, Any]:
-    """What the kernel equals."""
-    gates, weights, state = floating
-
-    def step(state: Any, gates_and_valid: tuple[Any, Array | None]) -> tuple[Any, Any]:
-        gates, valid = gates_and_valid
-        products = {n: loop.hidden(state) @ w for n, w in enumerate(weights) if w is not None}
-        mask = None if valid is None else valid > 0
-        return loop.pointwise(state, mask, _add(gates, products))
-
-    return jax.lax.scan(step, state, (gates, valid))
-
-
-def _forward(loop: Loop, interpret: bool, floating: Floating, valid: Array | None) -> Any:
-    """Returns the last state and the results of all steps; and what the derivative reads."""
-    gates, weights, state = floating
-    mask = None if valid is None else valid[0] > 0
-    zeros = jax.tree.map(lambda leaf: jnp.zeros_like(leaf[0]), gates)
-    _, result = jax.eval_shape(loop.pointwise, state, mask, zeros)
-    first = state, zeros, jax.tree.map(jnp.zeros_like, result)
-    source = [leaf is loop.hidden(state) for leaf in jax.tree.leaves(state)].index(True)
-
-    def step(y: Any, products: dict[int, Any], mask: Any, x: Any) -> Any:
-        gates = _add(x, products)
-        state, result = loop.pointwise(y[0], mask, gates)
-        return state, gates, result
-
-    links = [(source, n) for n in range(len(weights))]
-    states, gates, results = run_recurrence(
-        step, links, False, interpret, weights, first, gates, valid
-    )
-    final, (gates, results) = _at(states, -1), _at((gates, results), slice(1, None))
-    return (final, results), (states, gates)
-
-
-def _backward(
-    loop: Loop, interpret: bool, floating: Floating, valid: Any, trace: Any, bars: Any
-) -> Floating:
-    _, weights, state = floating
-    (states, gates), (final_bar, results_bar) = trace, bars
-    first = final_bar, jax.tree.map(lambda leaf: jnp.zeros_like(leaf[0]), gates)
-
-    def step(y: Any, products: dict[int, Any], mask: Any, x: Any) -> Any:
-        state, gates, result_bar = x
-        state_bar = loop.add_to_hidden(y[0], products[0])
-        return loop.pull_back(state, mask, gates, (state_bar, result_bar))
-
-    num_states = len(jax.tree.leaves(state))
-    links = [(num_states + n, 0) for n in range(len(weights))]
-    xs = _at(states, slice(-1)), gates, results_bar
-    ys = run_recurrence(step, links, True, interpret, weights, first, xs, valid)
-    state_bar, gates_bar = _at(ys[0], 0), _at(ys[1], slice(-1))
-    hidden, weights_bar = loop.hidden(xs[0]), []
-    for w, bar in zip(weights, jax.tree.leaves(gates_bar), strict=True):
-        weights_bar.append(None if w is None else jnp.einsum("tbh,tbk->hk", hidden, bar))
-        state_bar = state_bar if w is None else loop.add_to_hidden(state_bar, bar[0] @ w.T)
-    return gates_bar, weights_bar, state_bar
-
-
-def _at(tree: Any, index: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[index], tree)
-
-
-def _add(gates: Any, products: dict[int, Any]) -> Any:
-    leaves, structure = jax.tree.flatten(gates)
-    return structure.unflatten(
-        [x + products[n] if n in products else x for n, x in enumerate(leaves)]
-    )
+    return run_loop(loop, (gates, weights, state), valid)
 
 
 def _check_arrays(factored: Factored, state: Any, inputs: Array) -> None:
@@ -202,7 +89,7 @@ def _separate(products: Any, carry: Any, inputs: Array) -> tuple[Any, list[Array
       Gates without the state, leaves `[T, B, H]`; for each leaf the weights `[H, H]` of the state,
       None if it reads none; and the field of the carry that is read.
     """
-    named = {"": products} if is_product(products) else products._asdict()
+    named = {"": products} if linear.is_product(products) else products._asdict()
     named = {name: product for name, product in named.items() if product is not None}
     operands = {o for p in named.values() for t in _terms(p) for o in getattr(t, "operands", ())}
     if len(fields := operands & {*carry._fields}) != 1:
@@ -215,28 +102,28 @@ def _separate(products: Any, carry: Any, inputs: Array) -> tuple[Any, list[Array
             sum(x for x, _ in terms), (*inputs.shape[:2], terms[0][0].shape[-1])
         )
         matrices = [matrix for _, matrix in terms if matrix is not None]
-        gates[name] = split_gates(product, value)
+        gates[name] = linear.split_gates(product, value)
         count = len(jax.tree.leaves(gates[name]))
         weights += jnp.split(sum(matrices), count, axis=-1) if matrices else [None] * count
         if not matrices:
             arrays[name] = value
-    return gates[""] if is_product(products) else products._replace(**gates), weights, field
+    return gates[""] if linear.is_product(products) else products._replace(**gates), weights, field
 
 
-def _terms(product: Product) -> tuple[Inputs | Linear, ...]:
-    return product.terms if isinstance(product, Sum) else (product,)
+def _terms(product: linear.Product) -> tuple[linear.Inputs | Linear, ...]:
+    return product.terms if isinstance(product, linear.Sum) else (product,)
 
 
 def _separate_term(
-    term: Inputs | Linear, arrays: Mapping[str, Array], field: str
+    term: linear.Inputs | Linear, arrays: Mapping[str, Array], field: str
 ) -> tuple[Array, Array | None]:
-    if isinstance(term, Inputs):
+    if isinstance(term, linear.Inputs):
         return arrays["inputs"][..., term.start : term.stop], None
-    if not isinstance(term, Dense | Grouped):
+    if not isinstance(term, linear.Dense | linear.Grouped):
         raise UnavailableError(f"a product is a {type(term).__name__}")
     if unknown := {*term.operands} - {*arrays}:
         raise UnavailableError(f"a product reads another, {unknown.pop()}, that reads the carry")
-    axis, groups = (1, len(term.kernel)) if isinstance(term, Grouped) else (0, 1)
+    axis, groups = (1, len(term.kernel)) if isinstance(term, linear.Grouped) else (0, 1)
     ends = np.cumsum([arrays[name].shape[-1] // groups for name in term.operands])
     rows = [*zip(term.operands, jnp.split(term.kernel, ends[:-1], axis), strict=True)]
     if others := [(name, part) for name, part in rows if name != field]:
@@ -247,8 +134,9 @@ def _separate_term(
         width = term.kernel.size // ends[-1]
         value = jnp.zeros(width, term.kernel.dtype) if term.bias is None else term.bias
     own = [part for name, part in rows if name == field]
-    if own and isinstance(term, Grouped):  # a block-diagonal matrix
-        own = [
-            jnp.einsum("nkgl,nm->nkgml", part, jnp.eye(groups, dtype=part.dtype)) for part in own
-        ]
-    return value, sum(own).reshape(arrays[field].shape[-1], -1) if own else None
+    if not own:
+        return value, None
+    matrix = sum(own[1:], own[0])
+    if isinstance(term, linear.Grouped):  # a block-diagonal matrix
+        matrix = jnp.einsum("nkgl,nm->nkgml", matrix, jnp.eye(groups, dtype=matrix.dtype))
+    return value, matrix.reshape(arrays[field].shape[-1], -1)

@@ -17,35 +17,35 @@ WARPS = 8  # of 32 threads, a program
 
 Tree: TypeAlias = Any  # of arrays; inside of the kernel, of references to them
 
-# y, products, whether the step counts, x -> the next y; element by element
+# y, products by number, whether the step counts, x -> the next y
 Step = Callable[[Tree, dict[int, Any], Any, Tree], Tree]
 
 
 def run_recurrence(
     step: Step,
     links: list[tuple[int, int]],
-    backwards: bool,
-    interpret: bool,
     weights: list[Any],
     first: tuple[Tree, ...],
     xs: Tree,
     valid: Any,
+    *,
+    backwards: bool,
 ) -> tuple[Tree, ...]:
     """Runs y' = step(y, products of y, x) over all of time, forwards or backwards.
 
     A program takes 16 examples through all of time, some columns of all arrays at once. All y lie
-    in the device's memory, where a barrier lets all threads of a program see them.
+    in the device's memory, where a barrier lets all threads of a program see them. On anything but
+    a GPU for CUDA the kernel is interpreted.
 
     Args:
-      step: a function of blocks of the arrays.
-      links: a product of each of the weights: which leaf of y it reads, and which of the products
-        it is added to.
-      backwards: go from the last step to the first, and multiply by the transposed weights.
-      interpret: run on any device, slowly.
+      step: goes element by element.
+      links: for each of the weights, which leaf of y is multiplied, and by which number the step
+        finds the product; products of one number are added up.
       weights: `[H, H]` each; None: there is no such product.
-      first: y before the first step, a tuple of trees, leaves `[B, H]`.
+      first: y before the first step, leaves `[B, H]`.
       xs: leaves `[T, B, H]`.
       valid: `[T, B]`, 1 where a step counts, or 0; None: all do.
+      backwards: go from the last step to the first, and multiply by the transposed weights.
 
     Returns:
       y before and after all steps, in the order of time, leaves `[T + 1, B, H]`.
@@ -58,8 +58,8 @@ def run_recurrence(
             0, units // width, lambda n, total: body(pl.ds(n * width, width), total), total
         )
 
-    def kernel(weights: Any, first: Tree, xs: Tree, valid: Any, *ys: Tree) -> None:
-        rows, sources = pl.ds(pl.program_id(0) * ROWS, ROWS), jax.tree.leaves(ys)
+    def kernel(wait: Callable[[], None], weights: Any, first: Any, xs: Any, valid: Any, ys: Any):
+        rows, leaves = pl.ds(pl.program_id(0) * ROWS, ROWS), jax.tree.leaves(ys)
 
         def start(columns: Any, _: None) -> None:
             _write(ys, _read(first, rows, columns), num_steps if backwards else 0, rows, columns)
@@ -71,35 +71,40 @@ def run_recurrence(
 
             def advance(columns: Any, _: None) -> None:
                 products: dict[int, Any] = {}
-                for (source, target), w in zip(links, weights, strict=True):
+                for (source, number), w in zip(links, weights, strict=True):
                     if w is None:
                         continue
 
-                    def add(k: Any, total: Any, source: int = source, w: Any = w) -> Any:
+                    def add(k: Any, total: Any, ref: Any = leaves[source], w: Any = w) -> Any:
                         block = w[columns, k].T if backwards else w[k, columns]
-                        return total + sources[source][before, rows, k] @ block
+                        return total + ref[before, rows, k] @ block
 
-                    total = products.get(target, jnp.zeros((ROWS, width), w.dtype))
-                    products[target] = over_blocks(add, total)
+                    total = products.get(number, jnp.zeros((ROWS, width), w.dtype))
+                    products[number] = over_blocks(add, total)
                 y, x = _read(ys, before, rows, columns), _read(xs, time, rows, columns)
                 _write(ys, step(y, products, mask, x), after, rows, columns)
 
             over_blocks(advance)
             wait()
 
-        wait = (lambda: None) if interpret else triton.debug_barrier
         over_blocks(start)
         wait()
         jax.lax.fori_loop(0, num_steps, take_step, None)
 
-    return pl.pallas_call(
-        kernel,
-        jax.tree.map(lambda y: jax.ShapeDtypeStruct((num_steps + 1, *y.shape), y.dtype), first),
-        grid=(batch // ROWS,),
-        interpret=interpret,
-        compiler_params=triton.CompilerParams(num_warps=WARPS),
-        name="recurrence_backwards" if backwards else "recurrence",
-    )(weights, first, xs, valid)
+    def call(interpret: bool) -> Callable[..., Any]:
+        wait = (lambda: None) if interpret else triton.debug_barrier
+        return pl.pallas_call(
+            lambda weights, first, xs, valid, *ys: kernel(wait, weights, first, xs, valid, ys),
+            jax.tree.map(lambda y: jax.ShapeDtypeStruct((num_steps + 1, *y.shape), y.dtype), first),
+            grid=(batch // ROWS,),
+            interpret=interpret,
+            compiler_params=triton.CompilerParams(num_warps=WARPS),
+            name="recurrence_backwards" if backwards else "recurrence",
+        )
+
+    return jax.lax.platform_dependent(
+        weights, first, xs, valid, cuda=call(interpret=False), default=call(interpret=True)
+    )
 
 
 def _read(refs: Tree, *where: Any) -> Tree:
