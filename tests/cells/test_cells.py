@@ -15,6 +15,7 @@ from rnnjax.recurrent.unroll import unroll
 from tests.cases import (
     BATCH,
     STEPS,
+    UNOPTIMIZED,
     Example,
     assert_close,
     assert_equal,
@@ -26,9 +27,6 @@ from tests.cases import (
 )
 from tests.references import CASES, REFERENCES
 from tests.references.common import Case
-
-# Halves the time to compile a large program, whose speed is not what a test is about.
-UNOPTIMIZED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 # Options of the initial values alone.
 INITIAL = {"period_min", "period_max"}
@@ -153,7 +151,7 @@ def test_gradients(float64: Compiled) -> None:
         compiled = jax.jit(differentiate, compiler_options=UNOPTIMIZED)
         outputs, derivatives, gradients = compiled(args, tangents, cotangents)
     assert_close(*outputs)
-    assert_close(*derivatives, 1e-6)
+    assert_close(*derivatives, tolerance=1e-6)
     assert_close(inner(gradients, tangents), inner(cotangents, derivatives[1]), 1e-6)
 
 
