@@ -28,6 +28,13 @@ RANGES: dict[Any, Callable[[Any], Any]] = {
 }
 
 
+# Halves the time to compile a large program, for tests that XLA's optimizations are no part of.
+UNOPTIMIZED: dict[str, Any] = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}
+
+
 class Example(NamedTuple):
     variables: Any
     carry: Any  # leaves [B, ...]

@@ -1,20 +1,21 @@
 """Every registered cell against its published equations, itself, its gradients and flax."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
 from rnnjax.cells import CELLS
 from rnnjax.recurrent.unroll import unroll
 from tests.cases import (
     BATCH,
     STEPS,
+    UNOPTIMIZED,
     Example,
     assert_close,
     assert_equal,
@@ -30,7 +31,33 @@ from tests.references.common import Case
 # Options of the initial values alone.
 INITIAL = {"period_min", "period_max"}
 
-each_case = pytest.mark.parametrize("case", CASES, ids=label)
+
+class Compiled(NamedTuple):
+    cell: Any
+    example: Example
+    apply: Callable[..., Any]
+
+
+def compile_cell(case: Case, dtype: str) -> Compiled:
+    cell = build(case, param_dtype=dtype)
+    with jax.enable_x64(dtype == "float64"):
+        return Compiled(cell, example(cell, dtype), jax.jit(cell.apply))
+
+
+# In the scope of the module pytest runs the tests of one case after another: they share programs.
+@pytest.fixture(scope="module", params=CASES, ids=label)
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def float32(case: Case) -> Compiled:
+    return compile_cell(case, "float32")
+
+
+@pytest.fixture(scope="module")
+def float64(case: Case) -> Compiled:
+    return compile_cell(case, "float64")
 
 
 def run_reference(
@@ -65,12 +92,12 @@ def test_every_cell_and_option_is_tested() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-6)])
-@each_case
-def test_equals_the_published_equations(case: Case, dtype: str, tolerance: float) -> None:
-    cell = build(case, param_dtype=dtype)
+def test_equals_the_published_equations(
+    case: Case, dtype: str, tolerance: float, request: pytest.FixtureRequest
+) -> None:
+    _, given, step = request.getfixturevalue(dtype)
     with jax.enable_x64(dtype == "float64"):
-        given = example(cell, dtype)
-        step, carry, outputs = jax.jit(cell.apply), given.carry, []
+        carry, outputs = given.carry, []
         for x in np.asarray(given.inputs).swapaxes(0, 1):
             carry, y = step(given.variables, carry, x)
             outputs.append(np.asarray(y))
@@ -80,55 +107,74 @@ def test_equals_the_published_equations(case: Case, dtype: str, tolerance: float
     assert_close(carry._asdict(), expected_carry, tolerance)
 
 
-@each_case
-def test_every_option_bites(case: Case) -> None:
+def test_every_option_bites(case: Case, float32: Compiled) -> None:
     """Otherwise agreement with the reference would say nothing about the option."""
-    given = example(build(case), "float32")
-    carry, outputs = run_reference(case, given)
+    carry, outputs = run_reference(case, float32.example)
     for option in case.options.keys() - INITIAL:
         if shapes(case) != shapes(case, without=option):
             continue  # It shows in the shapes.
-        _, others = run_reference(case, given, without=option)
+        _, others = run_reference(case, float32.example, without=option)
         assert np.abs(outputs - others).max() > 1e-2, option
     for option, clipped in (("cell_clip", "cell"), ("projection_clip", "hidden")):
         if bound := case.options.get(option):
             assert np.abs(carry[clipped]).max() == bound
 
 
-@each_case
-def test_step_is_a_pure_function(case: Case) -> None:
-    cell = build(case)
-    variables, carry, inputs = example(cell, "float32")
+def test_step_is_a_pure_function(float32: Compiled) -> None:
+    cell, (variables, carry, inputs), apply = float32
     params = nn.apply(lambda cell: cell.parameters(inputs.shape[-1]), cell)(variables)
     actual = jax.jit(cell.step)(params, carry, inputs[:, 0])
-    assert_equal(actual, jax.jit(cell.apply)(variables, carry, inputs[:, 0]))
+    assert_equal(actual, apply(variables, carry, inputs[:, 0]))
 
 
-@each_case
-def test_gradients(case: Case) -> None:
-    cell = build(case, param_dtype="float64")
+def test_gradients(float64: Compiled) -> None:
+    """Forward and reverse mode against central differences, all in one program."""
+    cell, (variables, carry, inputs), _ = float64
+
+    def run(args: Example) -> Any:
+        return nn.apply(unroll, cell)(args.variables, args.inputs, initial_carry=args.carry)
+
+    def differentiate(args: Example, tangents: Example, cotangents: Any) -> Any:
+        def shifted(eps: float) -> Example:
+            return jax.tree.map(lambda arg, tangent: arg + eps * tangent, args, tangents)
+
+        both = jax.tree.map(lambda *leaves: jnp.stack(leaves), shifted(1e-5), shifted(-1e-5))
+        differences = jax.tree.map(lambda y: (y[0] - y[1]) / 2e-5, jax.lax.map(run, both))
+        outputs, derivatives = jax.jvp(run, (args,), (tangents,))
+        same_outputs, pull_back = jax.vjp(run, args)
+        (gradients,) = pull_back(cotangents)
+        return (outputs, same_outputs), (derivatives, differences), gradients
+
     with jax.enable_x64(True):
-        variables, carry, inputs = example(cell, "float64")
+        args = Example(variables, carry, inputs[:, :3])
+        tangents, cotangents = draw_like(args, 1), draw_like(jax.eval_shape(run, args), 2)
+        compiled = jax.jit(differentiate, compiler_options=UNOPTIMIZED)
+        outputs, derivatives, gradients = compiled(args, tangents, cotangents)
+    assert_close(*outputs)
+    assert_close(*derivatives, tolerance=1e-6)
+    assert_close(inner(gradients, tangents), inner(cotangents, derivatives[1]), 1e-6)
 
-        @jax.jit
-        def run(params: Any, carry: Any, inputs: jax.Array) -> Any:
-            return nn.apply(unroll, cell)(params, inputs, initial_carry=carry)
 
-        check_grads(run, (variables, carry, inputs[:, :3]), order=1, eps=1e-5)
+def draw_like(tree: Any, seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), tree)
 
 
-@each_case
-def test_works_in_flax_rnn(case: Case) -> None:
-    cell = build(case, param_dtype="float64")
+def inner(a: Any, b: Any) -> float:
+    """Returns the inner product of two trees."""
+    return sum(np.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def test_works_in_flax_rnn(float64: Compiled) -> None:
+    cell, (variables, carry, inputs), _ = float64
+
+    @jax.jit
+    def run_both(params: Any, carry: Any, inputs: jax.Array) -> tuple[Any, Any]:
+        ours = nn.apply(unroll, cell)({"params": params}, inputs, initial_carry=carry)
+        rnn = nn.RNN(cell, return_carry=True)
+        return ours, rnn.apply({"params": {"cell": params}}, inputs, initial_carry=carry)
+
     with jax.enable_x64(True):
-        variables, carry, inputs = example(cell, "float64")
-
-        @jax.jit
-        def run_both(params: Any, carry: Any, inputs: jax.Array) -> tuple[Any, Any]:
-            ours = nn.apply(unroll, cell)({"params": params}, inputs, initial_carry=carry)
-            rnn = nn.RNN(cell, return_carry=True)
-            return ours, rnn.apply({"params": {"cell": params}}, inputs, initial_carry=carry)
-
         (outputs, last), expected = run_both(variables["params"], carry, inputs)
     assert_close((last, outputs), expected)
 

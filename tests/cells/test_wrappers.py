@@ -1,5 +1,6 @@
 """Cells around cells: what each adds, and that they nest."""
 
+import functools
 import itertools
 from typing import Any
 
@@ -23,7 +24,17 @@ from rnnjax.cells import (
 )
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import Unrolled, unroll
-from tests.cases import BATCH, INPUT_SHAPES, STEPS, assert_close, assert_equal, build, example, run
+from tests.cases import (
+    BATCH,
+    INPUT_SHAPES,
+    STEPS,
+    UNOPTIMIZED,
+    assert_close,
+    assert_equal,
+    build,
+    example,
+    run,
+)
 from tests.references.common import Case, sigmoid
 
 
@@ -65,11 +76,12 @@ def test_attention_over_the_last_outputs(score_size: int | None) -> None:
     variables, carry, inputs = example(cell, "float64")
     actual = jax.device_get(run(cell, variables, inputs, initial_carry=carry))
     p, start, xs = jax.device_get((variables["params"], carry, inputs))
+    step = jax.jit(inner.apply)
     for n in range(BATCH):
         state, attention, window = jax.tree.map(lambda leaf, n=n: leaf[n], tuple(start))
         for t in range(STEPS):
             x = np.append(xs[n, t], attention) @ p["input_kernel"] + p["input_bias"]
-            state, y = jax.device_get(inner.apply({"params": p["inner"]}, state, x))
+            state, y = jax.device_get(step({"params": p["inner"]}, state, x))
             query = np.append(state.cell, state.hidden) @ p["query_kernel"] + p["query_bias"]
             scores = [p["score"] @ np.tanh(w @ p["window_kernel"] + query) for w in window]
             weights = np.exp(scores) / np.exp(scores).sum()
@@ -113,8 +125,13 @@ def test_every_learned_carry_learns(name: str) -> None:
     cell = LearnedCarryCell(build(Case(name, {})))
     shape = (BATCH, STEPS, *INPUT_SHAPES[cell.num_feature_axes])
     inputs = jax.random.normal(jax.random.key(0), shape)
-    variables = nn.init(unroll, cell)(jax.random.key(1), inputs)
-    gradients = jax.jit(jax.grad(lambda v: run(cell, v, inputs).outputs.sum()))(variables)["params"]
+
+    @functools.partial(jax.jit, compiler_options=UNOPTIMIZED)
+    def differentiate(key: jax.Array) -> Any:
+        variables = nn.init(unroll, cell)(key, inputs)
+        return jax.grad(lambda v: nn.apply(unroll, cell)(v, inputs).outputs.sum())(variables)
+
+    gradients = differentiate(jax.random.key(1))["params"]
     learned = [leaf for key, leaf in gradients.items() if key.startswith("initial_")]
     assert learned or name == "qrnn"
     assert all(np.any(leaf != 0) for leaf in learned)
@@ -144,10 +161,11 @@ def test_every_pair_nests(names: tuple[str, str]) -> None:
     x = jax.random.normal(jax.random.key(0), (BATCH, STEPS, 6))
     lengths = np.array([STEPS, 3, 1])
     padded = np.where(np.arange(STEPS)[:, None] < lengths[:, None, None], x, np.nan)
-    variables = jax.jit(nn.init(unroll, evaluated))(jax.random.key(1), x)
 
-    @jax.jit
-    def run_all(variables: Any) -> Any:
+    @functools.partial(jax.jit, compiler_options=UNOPTIMIZED)
+    def run_all(key: jax.Array) -> Any:
+        variables = nn.init(unroll, evaluated)(key, x)
+
         def loss(variables: Any) -> jax.Array:
             streams = ("dropout", "variational_dropout")
             rngs = dict(zip(streams, jax.random.split(jax.random.key(2)), strict=True))
@@ -161,7 +179,7 @@ def test_every_pair_nests(names: tuple[str, str]) -> None:
         ours = nn.apply(unroll, evaluated)(variables, x)
         return tuple(ours), (outputs, carry), jax.value_and_grad(loss)(variables)
 
-    ours, flaxs, (value, gradients) = run_all(variables)
+    ours, flaxs, (value, gradients) = run_all(jax.random.key(1))
     assert_close(ours, flaxs, 1e-6)
     assert np.isfinite(value)
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):

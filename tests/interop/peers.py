@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.recurrent.unroll import unroll
-from tests.cases import BATCH, STEPS
+from tests.cases import BATCH, STEPS, UNOPTIMIZED
 
 FEATURES = 3
 LENGTHS = np.array([4, 1, STEPS])  # one a sequence; peers have no empty ones
@@ -62,9 +62,16 @@ def run(
             result: Any = model.apply(variables, inputs, lengths=lengths)
         return loss(result.outputs), result
 
-    differentiate = jax.jit(jax.grad(apply, argnums=(0, 1), has_aux=True))
+    differentiate = compile_gradients(apply)
     (of_arrays, of_inputs), result = differentiate(arrays, jnp.asarray(draw_inputs(space)))
     return Result(result.outputs, hidden_first(result.carry), of_inputs, of_arrays)
+
+
+def compile_gradients(
+    apply: Callable[[Any, jax.Array], tuple[jax.Array, Any]],
+) -> Callable[..., Any]:
+    """Returns the compiled gradients of a loss with respect to arrays and inputs, and the rest."""
+    return jax.jit(jax.grad(apply, argnums=(0, 1), has_aux=True), compiler_options=UNOPTIMIZED)
 
 
 def hidden_first(carry: Any) -> list[tuple[Any, ...]]:

@@ -15,7 +15,17 @@ from rnnjax.interop import keras
 from rnnjax.recurrent.bidirectional import Bidirectional, StackedBidirectional
 from rnnjax.recurrent.stack import Stack
 from tests.cases import BATCH, STEPS, UNITS, assert_close, assert_equal
-from tests.interop.peers import FEATURES, LENGTHS, TOLERANCE, Result, draw, draw_inputs, loss, run
+from tests.interop.peers import (
+    FEATURES,
+    LENGTHS,
+    TOLERANCE,
+    Result,
+    compile_gradients,
+    draw,
+    draw_inputs,
+    loss,
+    run,
+)
 
 # Keras' variables have an `__array__` from before NumPy 2.
 pytestmark = pytest.mark.filterwarnings(
@@ -80,7 +90,7 @@ def compile_keras(layers: list[Any], masked: bool) -> Callable[[list[jax.Array]]
             states += new
         return loss(inputs), (inputs, states)
 
-    differentiate = jax.jit(jax.grad(apply, argnums=(0, 1), has_aux=True))
+    differentiate = compile_gradients(apply)
     layer = getattr(layers[0], "forward_layer", layers[0])
     per_cell = 2 if isinstance(layer, peer.layers.LSTM) else 1
 
