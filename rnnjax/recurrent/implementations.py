@@ -28,7 +28,6 @@ def run_factored(
     advance: Advance,
     state: State,
     steps: Steps,
-    *,
     reverse: bool,
     unroll_factor: int,
     every_carry: bool,

@@ -170,15 +170,7 @@ def _unroll(
         return advance(state, step.valid, *cell(state.carry, step.inputs))
 
     result = run_factored(
-        implementation,
-        cell,
-        advance,
-        state,
-        steps,
-        reverse=reverse,
-        unroll_factor=unroll_factor,
-        every_carry=every_carry,
-        in_chunks=in_chunks,
+        implementation, cell, advance, state, steps, reverse, unroll_factor, every_carry, in_chunks
     )
     state, (outputs, carries) = result or scan_chunks(
         step,
