@@ -33,12 +33,14 @@ def check_elementwise(
       UnavailableError: if it does not; saying why.
     """
 
-    def cut(leaf: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(block[: leaf.ndim], leaf.dtype)
+    def trace(shape_of: Callable[[Any], tuple[int, ...]]) -> Any:
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(shape_of(x), x.dtype), arguments)
+        with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):  # on one device
+            return jax.make_jaxpr(function)(*shapes)
 
-    whole = jax.make_jaxpr(function)(*arguments)
+    whole = trace(lambda leaf: leaf.shape)
     try:
-        part = jax.make_jaxpr(function)(*jax.tree.map(cut, arguments))
+        part = trace(lambda leaf: block[: leaf.ndim])
     except Exception as error:  # what a cell of a user's own raises for so many columns
         raise UnavailableError(f"its arithmetic fails for {block[1]} columns: {error}") from error
     if part.consts:
