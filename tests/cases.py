@@ -1,4 +1,4 @@
-"""What the tests of cells and of `unroll` walk over: every cell with each of its options."""
+"""The cells that tests are parametrised over, their examples, and comparisons of trees."""
 
 import functools
 import math
@@ -59,8 +59,9 @@ def build(*layers: Case, **fields: Any) -> Any:
 def example(cell: nn.RNNCellBase, dtype: str) -> Example:
     """Returns variables, a carry and inputs for a cell, all of them random normal.
 
-    Only what divides is kept away from 0, see `RANGES`; and a convolution's weights are the
-    smaller, the more taps it sums over.
+    Values that divide are away from 0 (`RANGES`), and a convolution's weights are the smaller,
+    the more taps it sums over. With B = BATCH and T = STEPS, the inputs are `[B, T, F]`, or for a
+    cell with several feature axes `[B, T, *INPUT_SHAPES[axes]]`; carries have leaves `[B, ...]`.
     """
     shape = INPUT_SHAPES[cell.num_feature_axes]
     carry = cell.initialize_carry(jax.random.key(0), (BATCH, *shape))
@@ -81,8 +82,8 @@ def example(cell: nn.RNNCellBase, dtype: str) -> Example:
 def shapes(case: Case, without: str | None = None) -> Any:
     """Returns the shapes of a case's parameters and carry, with one option left out."""
     cell = build(Case(case.name, {k: v for k, v in case.options.items() if k != without}))
-    given = jax.eval_shape(lambda: example(cell, "float32"))
-    return jax.tree.map(jnp.shape, (given.variables["params"], given.carry._asdict()))
+    structs = jax.eval_shape(lambda: example(cell, "float32"))
+    return jax.tree.map(jnp.shape, (structs.variables["params"], structs.carry._asdict()))
 
 
 def run(cell: nn.RNNCellBase, *args: Any, **options: Any) -> Unrolled:

@@ -37,7 +37,7 @@ def draw_inputs(space: tuple[int, ...] = ()) -> np.ndarray:
 
 
 def loss(outputs: Any) -> Any:
-    """Returns a scalar in which each output has a weight of its own, about as large as 1."""
+    """Returns a scalar in which each output has another weight, about as large as 1."""
     return (outputs * draw_probe(outputs.shape)).sum()
 
 

@@ -84,9 +84,9 @@ def compile_keras(layers: list[Any], masked: bool) -> Callable[[list[jax.Array]]
         states: list[jax.Array] = []
         for layer in layers:
             count = len(layer.trainable_variables)
-            own, weights = weights[:count], weights[count:]
+            layer_weights, weights = weights[:count], weights[count:]
             seeds = [variable.value for variable in layer.non_trainable_variables]
-            (inputs, *new), _ = layer.stateless_call(own, seeds, inputs, mask=mask)
+            (inputs, *new), _ = layer.stateless_call(layer_weights, seeds, inputs, mask=mask)
             states += new
         return loss(inputs), (inputs, states)
 
@@ -152,6 +152,6 @@ def test_mismatch_names_the_array_and_both_shapes(shapes: list[Any], message: st
         (GRUCell(UNITS), r"bias must have shape \(12,\), got \(2, 12\)"),
     ],
 )
-def test_says_what_keras_does_not_have(cell: nn.Module, message: str) -> None:
+def test_what_keras_does_not_have_is_an_error(cell: nn.Module, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         keras.load(cell, [np.ones((3, 12)), np.ones((4, 12)), np.ones((2, 12))])

@@ -77,7 +77,7 @@ def run_torch(module: Any, lengths: np.ndarray | None) -> Result:
     return Result(outputs.detach().numpy(), carries, gradient.numpy(), gradients)
 
 
-# Only says that torch takes a slower way of its own, which is what is compared.
+# The warning only says that torch runs a slower implementation, which is the one to compare.
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_equals_torch(
     assert_close(run_torch(module, lengths).outputs, before, TOLERANCE)
 
 
-def test_takes_what_requires_gradients_and_copies_it() -> None:
+def test_weights_that_require_gradients_are_copied() -> None:
     model, module = make("gru", 1, False)
     params = torch.load(model, dict(module.named_parameters()))
     before = jax.tree.map(np.array, params)
@@ -116,7 +116,7 @@ def test_takes_what_requires_gradients_and_copies_it() -> None:
     assert_equal(params, before)
 
 
-def test_takes_the_dtype_of_the_model() -> None:
+def test_params_have_the_dtype_of_the_model() -> None:
     _, module = make("gru", 1, False)
     cell = GRUCell(UNITS, reset_after=True, param_dtype="bfloat16")
     params = torch.load(cell, module.double().state_dict())
@@ -180,7 +180,7 @@ def test_mismatch_names_the_array_and_both_shapes(change: dict[str, Any], messag
         (HighwayCell(lstm(features=3)), "carry_.* is a wrapper's own"),
     ],
 )
-def test_says_what_torch_does_not_have(model: Any, message: str) -> None:
+def test_what_torch_does_not_have_is_an_error(model: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         torch.load(model, {"weight_ih_l0": np.ones((16, 3))})
 

@@ -1,4 +1,4 @@
-"""Independent maths of every registered cell; `common` says how it is written."""
+"""Independent maths of every registered cell; how it is written: `common`."""
 
 from tests.references import (
     basic,

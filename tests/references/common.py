@@ -2,7 +2,7 @@
 
 Each file beside this one holds the published equations of some cells: one time step, one example
 and one gate at a time, in NumPy float64. They were written from the papers and TensorFlow 1's
-semantics, before the library's own code was read, and as literally as possible: nothing is fused
+semantics, before the library's code was read, and as literally as possible: nothing is fused
 or batched that the equations do not fuse.
 
 `REFERENCES` maps a registered name to `(params, carry, x, options) -> (new carry, output)`, where

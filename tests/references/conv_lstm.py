@@ -15,11 +15,11 @@ def convolve(image: Array, kernel: Array) -> Array:
     result = np.zeros((*space, kernel.shape[-1]))
     for position in np.ndindex(*space):
         for tap in np.ndindex(*taps):
-            seen = tuple(
+            source = tuple(
                 p + t - (count - 1) // 2 for p, t, count in zip(position, tap, taps, strict=True)
             )
-            if all(0 <= s < size for s, size in zip(seen, space, strict=True)):
-                result[position] += image[seen] @ kernel[tap]
+            if all(0 <= s < size for s, size in zip(source, space, strict=True)):
+                result[position] += image[source] @ kernel[tap]
     return result
 
 

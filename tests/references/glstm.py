@@ -18,8 +18,8 @@ def glstm(
     """A step of the group LSTM on one example: the new memory c and hidden state h.
 
     Kuchaiev and Ginsburg, "Factorization tricks for LSTM networks" (2017), arXiv:1703.10722;
-    `tf.contrib.rnn.GLSTMCell`: group g sees the g-th part of x and of h through weights of its own
-    and computes the g-th part of each gate, whose parts are then put side by side. The biases and
+    `tf.contrib.rnn.GLSTMCell`: group g multiplies the g-th part of x and of h by its weights and
+    computes the g-th part of each gate, whose parts are then put side by side. The biases and
     the projection are of all units. As in TF, the new input goes through tanh whatever the
     activation, which is of the memory only.
     """
@@ -31,8 +31,8 @@ def glstm(
         parts = []
         for group in range(num_groups):
             weights = params["kernel"][group][:, which]
-            seen = np.concatenate([x_parts[group], h_parts[group]])
-            parts.append(seen @ weights)
+            gate_inputs = np.concatenate([x_parts[group], h_parts[group]])
+            parts.append(gate_inputs @ weights)
         return np.concatenate(parts) + params["bias"][which * units : (which + 1) * units]
 
     i, j, f, o = gate(0), gate(1), gate(2), gate(3)

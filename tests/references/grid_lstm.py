@@ -20,45 +20,48 @@ def grid_lstm(
     Kalchbrenner, Danihelka and Graves, "Grid long short-term memory" (2016), arXiv:1507.01526, with
     the peepholes of Sainath and Li, "Modeling time-frequency patterns with LSTM vs. convolutional
     architectures for LVCSR tasks" (2016); `tf.contrib.rnn.GridLSTMCell`: a window slides over the
-    features, and at each of its places an LSTM along time, with a state of its own there, and an
-    LSTM along frequency, whose state comes from the place before and starts at zero, see the
-    window and the hidden states of both, and with peepholes the memories of both. Without
-    weights of its own the LSTM along frequency has those along time. The output is the hidden
-    states along time and along frequency, place by place.
+    features. At each position an LSTM along time, with a state for each position, and an LSTM
+    along frequency, whose state comes from the position before and starts at zero, read the
+    window and the hidden states of both, and with peepholes the memories of both. Shared
+    weights are those of the LSTM along time. The output is the hidden states along time and along
+    frequency, position by position.
     """
-    places, units = memories.shape
+    num_positions, units = memories.shape
 
-    def name(of: str, what: str) -> str:
-        return f"{of}_{what}" if f"{of}_{what}" in params else f"time_{what}"
+    def name(axis: str, what: str) -> str:
+        return f"{axis}_{what}" if f"{axis}_{what}" in params else f"time_{what}"
 
-    def gate(of: str, which: int, seen: Array) -> Array:
+    def gate(axis: str, which: int, gate_inputs: Array) -> Array:
         columns = slice(which * units, (which + 1) * units)
-        return seen @ params[name(of, "kernel")][:, columns] + params[name(of, "bias")][columns]
+        kernel, bias = params[name(axis, "kernel")], params[name(axis, "bias")]
+        return gate_inputs @ kernel[:, columns] + bias[columns]
 
-    def peephole(of: str, row: int, memory_frequency: Array, memory_time: Array) -> Array:
+    def peephole(axis: str, row: int, memory_frequency: Array, memory_time: Array) -> Array:
         if "time_peepholes" not in params:
             return np.zeros(units)
-        of_frequency, of_time = params[name(of, "peepholes")][row]
+        of_frequency, of_time = params[name(axis, "peepholes")][row]
         return of_frequency * memory_frequency + of_time * memory_time
 
     new_memories, new_hs, outputs = [], [], []
     memory_frequency, h_frequency = np.zeros(units), np.zeros(units)
-    for place in range(places):
-        start = place * frequency_skip
+    for position in range(num_positions):
+        start = position * frequency_skip
         window = x[start : start + feature_size]
-        memory_time, h_time = memories[place], hs[place]
-        seen = np.concatenate([window, h_time, h_frequency])
+        memory_time, h_time = memories[position], hs[position]
+        gate_inputs = np.concatenate([window, h_time, h_frequency])
 
         new_memory = {}
-        for of, memory in (("frequency", memory_frequency), ("time", memory_time)):
-            i = gate(of, 0, seen) + peephole(of, 0, memory_frequency, memory_time)
-            j = gate(of, 1, seen)
-            f = gate(of, 2, seen) + peephole(of, 1, memory_frequency, memory_time)
-            new_memory[of] = sigmoid(f + forget_bias) * memory + sigmoid(i) * np.tanh(j)
+        for axis, memory in (("frequency", memory_frequency), ("time", memory_time)):
+            i = gate(axis, 0, gate_inputs) + peephole(axis, 0, memory_frequency, memory_time)
+            j = gate(axis, 1, gate_inputs)
+            f = gate(axis, 2, gate_inputs) + peephole(axis, 1, memory_frequency, memory_time)
+            new_memory[axis] = sigmoid(f + forget_bias) * memory + sigmoid(i) * np.tanh(j)
         new_h = {}
-        for of in ("frequency", "time"):
-            o = gate(of, 3, seen) + peephole(of, 2, new_memory["frequency"], new_memory["time"])
-            new_h[of] = sigmoid(o) * np.tanh(new_memory[of])
+        for axis in ("frequency", "time"):
+            o = gate(axis, 3, gate_inputs) + peephole(
+                axis, 2, new_memory["frequency"], new_memory["time"]
+            )
+            new_h[axis] = sigmoid(o) * np.tanh(new_memory[axis])
 
         memory_frequency, h_frequency = new_memory["frequency"], new_h["frequency"]
         new_memories.append(new_memory["time"])

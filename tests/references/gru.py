@@ -12,7 +12,7 @@ def gru(params: Arrays, h: Array, x: Array, *, reset_after: bool, activation: Ac
     arXiv:1406.1078v3; `tf.nn.rnn_cell.GRUCell`: the reset gate comes first, it acts on the state
     before the candidate's product, and the update gate keeps the old state: u h + (1 - u) c.
     With `reset_after`, version 1 of the paper, as cuDNN, PyTorch and Keras compute it: the reset
-    gate acts on the product of the state, which has a bias of its own.
+    gate acts on the product of the state, which has a separate bias.
     """
     inputs, units = x.shape[0], h.shape[0]
     reset, update = slice(0, units), slice(units, 2 * units)

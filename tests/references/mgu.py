@@ -12,7 +12,7 @@ def _mgu(
 
     Its one gate f is both the forget gate inside the candidate and the share of the candidate in
     the new state. With `reset_after` it is `flax.linen.MGUCell`: the gate comes after the product
-    with h, which has a bias of its own, and f is the share of the old state.
+    with h, which has a separate bias, and f is the share of the old state.
     """
     activation = options.get("activation", np.tanh)
     inputs, h = x.shape[0], carry["hidden"]

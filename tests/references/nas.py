@@ -1,4 +1,4 @@
-"""The cell found by neural architecture search."""
+"""The cell of a neural architecture search."""
 
 import numpy as np
 

@@ -39,22 +39,24 @@ def phased_lstm(
     """
     units = memory.shape[0]
     gate_i, gate_f = slice(0, units), slice(units, 2 * units)
-    gates_seen = [x, h]
+    gate_inputs = [x, h]
     if use_peepholes:
-        gates_seen.append(memory)
-    seen = np.concatenate(gates_seen)
+        gate_inputs.append(memory)
+    joined = np.concatenate(gate_inputs)
     w_g, b_g = params["gates_kernel"], params["gates_bias"]
-    i = sigmoid(seen @ w_g[:, gate_i] + b_g[gate_i])
-    f = sigmoid(seen @ w_g[:, gate_f] + b_g[gate_f])
+    i = sigmoid(joined @ w_g[:, gate_i] + b_g[gate_i])
+    f = sigmoid(joined @ w_g[:, gate_f] + b_g[gate_f])
 
     candidate_kernel = params["candidate_kernel"]
     j = np.tanh(np.concatenate([x, h]) @ candidate_kernel + params["candidate_bias"])
     proposed_memory = f * memory + i * j
 
-    output_seen = [x, h]
+    output_gate_inputs = [x, h]
     if use_peepholes:
-        output_seen.append(proposed_memory)
-    o = sigmoid(np.concatenate(output_seen) @ params["output_kernel"] + params["output_bias"])
+        output_gate_inputs.append(proposed_memory)
+    o = sigmoid(
+        np.concatenate(output_gate_inputs) @ params["output_kernel"] + params["output_bias"]
+    )
     proposed_h = o * np.tanh(proposed_memory)
 
     new_memory, new_h = np.zeros(units), np.zeros(units)
@@ -96,7 +98,7 @@ CASES = [
     Case("phased_lstm", {"trainable_ratio_on": False}),
     Case("phased_lstm", {"trainable_ratio_on": False, "ratio_on": 0.5}),
     Case("phased_lstm", {"timestamps": True}),
-    # These say how the periods are drawn; in a step they are no more to be seen.
+    # Options of the initial values: they change no step.
     Case("phased_lstm", {"period_min": 2.0, "period_max": 50.0}),
     Case(
         "phased_lstm",

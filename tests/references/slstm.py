@@ -31,8 +31,8 @@ def slstm(
         block = slice(number * units, (number + 1) * units)
         raw[gate] = x @ params["input_kernel"][:, block] + params["bias"][block]
         for head in range(num_heads):
-            own = slice(head * size, (head + 1) * size)
-            raw[gate][own] += h[own] @ params["recurrent_kernel"][head, :, number, :]
+            columns = slice(head * size, (head + 1) * size)
+            raw[gate][columns] += h[columns] @ params["recurrent_kernel"][head, :, number, :]
 
     z = np.tanh(raw["z"])
     o = sigmoid(raw["o"])
