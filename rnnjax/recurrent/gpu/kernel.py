@@ -37,6 +37,8 @@ def run_recurrence(
     in the device's memory, where a barrier lets all threads of a program see them. On anything but
     a GPU for CUDA the kernel is interpreted.
 
+    Long because the parts of the kernel share its sizes and its references to arrays.
+
     Args:
       step: goes element by element.
       links: for each of the weights, which leaf of y is multiplied, and by which number the step
