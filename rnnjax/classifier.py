@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int, PRNGKeyArray
 
 from rnnjax.cells import CELLS, DropoutCell
+from rnnjax.cells.conv_lstm import fold
 from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.config import ModelConfig
 from rnnjax.errors import ConfigError, did_you_mean
@@ -47,7 +48,7 @@ class Classifier(nn.Module):
       variational_dropout: the same masks at each step of a sequence.
       compute_dtype: of products and outputs.
       remat: compute most steps again for the gradient, which needs less memory and more time.
-      implementation: what runs the cells over time, as `unroll` describes it.
+      implementation: what runs the cells over time in training, as `unroll` describes it.
       readout_stddev: of the readout's truncated normal weights.
       readout_bias: initial bias of the readout.
     """
@@ -92,7 +93,7 @@ class Classifier(nn.Module):
             "lengths": lengths,
             "return_outputs": "last",
             "remat": self.remat,
-            "implementation": self.implementation,
+            "implementation": self.implementation if train else "auto",
         }
         if self.bidirectional:
             back = [self._layer(f"layer_{n}_back", space, train) for n in range(self.num_layers)]
@@ -124,19 +125,6 @@ class Classifier(nn.Module):
         )
 
 
-def fold(features: int, axes: int) -> tuple[int, ...]:
-    """Returns the shape nearest to a cube, of so many axes, that holds so many features.
-
-    >>> fold(28, 1), fold(28, 2), fold(28, 3)
-    ((28,), (7, 4), (7, 2, 2))
-    """
-    if axes <= 1:
-        return (features,) * axes
-    root = round(features ** (1 / axes) + 0.5)
-    last = max(n for n in range(1, root + 1) if features % n == 0 and n**axes <= features)
-    return (*fold(features // last, axes - 1), last)
-
-
 def classify(
     model: Classifier,
     params: Params,
@@ -166,19 +154,26 @@ def _rngs(key: PRNGKeyArray) -> dict[str, PRNGKeyArray]:
     return {"dropout": key, VARIATIONAL: jax.random.fold_in(key, 1)}
 
 
-def _init_for_training(model: Classifier, num_features: int) -> Mapping[str, Params]:
-    key = jax.random.key(0)
-    inputs = jnp.zeros((1, 1, num_features))
-    return model.init({"params": key, **_rngs(key)}, inputs, train=True)
+def _trace_training(model: Classifier, num_features: int, batch_size: int) -> None:
+    """Lets cells refuse what they cannot do, in training, where dropout narrows the choice."""
+    key, inputs = jax.random.key(0), jnp.zeros((batch_size, 1, num_features))
+    init = functools.partial(model.init, train=True)
+    variables = jax.eval_shape(init, {"params": key, **_rngs(key)}, inputs)
+    if model.implementation == "fused":  # whose demands on the batch `init` does not have
+        run = functools.partial(classify, model, train=True)
+        jax.eval_shape(run, variables["params"], inputs, dropout_key=key)
 
 
-def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifier:
+def build(
+    config: ModelConfig, num_classes: int, num_features: int, batch_size: int = 1
+) -> Classifier:
     """Returns the classifier that the settings describe. Nothing is compiled.
 
     Args:
       config: the settings.
       num_classes: classes K.
       num_features: features F of a step.
+      batch_size: sequences of a device in training.
 
     Raises:
       ConfigError: for an unknown cell, an option that the cell does not have, or a wrong value.
@@ -208,8 +203,8 @@ def build(config: ModelConfig, num_classes: int, num_features: int) -> Classifie
     names = {field.name for field in dataclasses.fields(config)} - {"cell_options"}
     fields = {name: getattr(config, name) for name in names}
     model = Classifier(**fields, cell_options=options, num_classes=num_classes)
-    try:  # in training, where dropout leaves less choice of implementations
-        jax.eval_shape(functools.partial(_init_for_training, model, num_features))
+    try:
+        _trace_training(model, num_features, batch_size)
     except (ValueError, TypeError, OverflowError) as error:  # a cell has refused its options
         raise ConfigError(f"config.model: {error}") from error
     return model

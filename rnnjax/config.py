@@ -80,7 +80,7 @@ class ModelConfig:
     remat: bool = option(False, "compute most steps again for the gradient: less memory, more time")
     implementation: str = option(
         "auto",
-        "what runs the cells over time; 'auto': the fastest measured on this kind of device",
+        "what runs the cells over time in training; 'auto': the fastest measured on such a device",
         choices=("auto", "scan", "deferred", "cudnn", "fused"),
     )
     readout_stddev: float = option(0.1, "of the readout's truncated normal weights", at_least=0)

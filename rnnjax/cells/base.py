@@ -8,7 +8,7 @@ Two dtypes: products are computed in `dtype`; pointwise arithmetic and the carry
 dtype, so that with bfloat16 products a float32 memory still adds up small changes.
 """
 
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import flax.errors
 import flax.linen as nn
@@ -18,7 +18,8 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, PRNGKeyArray
 
-from rnnjax.cells.linear import Dense, check_products, multiply, split_gates
+from rnnjax.cells.linear import Dense
+from rnnjax.cells.products import check_products, first_floating, multiply, split_gates
 from rnnjax.cells.types import Carry, Params, Products
 
 P = TypeVar("P")
@@ -32,14 +33,16 @@ class Undeclared:
             f"{cell}.pointwise reads params.{name}, which {cell}.pointwise_params does not name"
         )
 
-    def __jax_array__(self) -> Array:
+    def __getattr__(self, name: str) -> NoReturn:
+        # Not an AttributeError, which JAX would answer with a message of its own.
         raise ValueError(self._message)
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(self._message)
-
-    def __getitem__(self, index: Any) -> Any:
+    def _refuse(self, *others: object) -> NoReturn:
         raise ValueError(self._message)
+
+    __getitem__ = __array__ = __len__ = __iter__ = __bool__ = __float__ = __eq__ = _refuse
+    __neg__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
+    __truediv__ = __rtruediv__ = __pow__ = __matmul__ = __rmatmul__ = _refuse
 
 
 class Cell(nn.RNNCellBase):
@@ -105,12 +108,17 @@ class Cell(nn.RNNCellBase):
     def declare(self, params: Params) -> Products:
         """Returns the declared products, checked."""
         products = self.products(self.cast(params))
-        check_products(products, type(self).__name__)
+        check_products(products, self.carry_type._fields, type(self).__name__)
         return products
 
     @nn.nowrap
     def finish(self, params: Params, carry: Carry, products: Products) -> tuple[Carry, Array]:
         """Returns what `pointwise` makes of the products' values, gates split."""
+        if unknown := {*self.pointwise_params} - {*params._fields}:
+            raise ValueError(
+                f"{type(self).__name__}.pointwise_params must be a tuple of names of parameters, "
+                f"{unknown.pop()!r} is none of {', '.join(params._fields)}"
+            )
         undeclared = {
             name: Undeclared(type(self).__name__, name)
             for name, param in params._asdict().items()
@@ -137,7 +145,7 @@ class Cell(nn.RNNCellBase):
 
     @nn.nowrap
     def output_dtype(self, params: Params) -> DTypeLike:
-        return jax.tree.leaves(params)[0].dtype if self.dtype is None else self.dtype
+        return first_floating(params) if self.dtype is None else self.dtype
 
     def checked_parameters(self, carry: Carry, inputs: Array) -> Params:
         """Returns the parameters; raises a ValueError for what does not fit.

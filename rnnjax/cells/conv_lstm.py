@@ -139,3 +139,16 @@ class ConvLSTM3DCell(ConvLSTMCell):
 
     rank = 3
     carry_type = ConvLSTM3DCarry
+
+
+def fold(features: int, axes: int) -> tuple[int, ...]:
+    """Returns the shape nearest to a cube, of so many axes, that holds so many features.
+
+    >>> fold(28, 1), fold(28, 2), fold(28, 3)
+    ((28,), (7, 4), (7, 2, 2))
+    """
+    if axes <= 1:
+        return (features,) * axes
+    root = round(features ** (1 / axes) + 0.5)
+    last = max(n for n in range(1, root + 1) if features % n == 0 and n**axes <= features)
+    return (*fold(features // last, axes - 1), last)

@@ -1,7 +1,7 @@
 """The gated recurrent unit (Cho et al., "Learning phrase representations", 2014)."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -64,6 +64,16 @@ def reset_after_products(
     )
 
 
+def check_reset(cell: Any, cell_type: type[base.Cell]) -> None:
+    """Raises a ValueError if a subclass gives what only `reset_after` reads."""
+    given = type(cell).pointwise, type(cell).products
+    if not cell.reset_after and given != (cell_type.pointwise, cell_type.products):
+        raise ValueError(
+            f"{type(cell).__name__}: pointwise and products are read with reset_after=True alone; "
+            "override step"
+        )
+
+
 class GRUCell(base.Cell):
     r"""TF1's `GRUCell`; with `reset_after`, the one of cuDNN, torch, flax and Keras' default.
 
@@ -104,6 +114,11 @@ class GRUCell(base.Cell):
             if self.reset_after
             else None,
         )
+
+    @nn.nowrap
+    def check(self) -> None:
+        super().check()
+        check_reset(self, GRUCell)
 
     @property
     def is_factored(self) -> bool:

@@ -1,12 +1,12 @@
 """The products of a step with its weights, declared: what goes through which kernel and bias.
 
-A cell returns these declarations from `Cell.products`; `multiply` carries them out. That a product
-is affine and keeps examples apart holds by construction, so that whatever unrolls the cell may
-multiply all of time at once, and place the gradient of a kernel where it costs least.
+A cell returns these declarations from `Cell.products`; `products.multiply` carries them out. That a
+product is affine and keeps examples apart holds by construction, so that whatever unrolls the cell
+may multiply all of time at once, and place the gradient of a kernel where it costs least.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,8 +15,6 @@ from jax.custom_derivatives import SymbolicZero
 from jax.tree_util import register_dataclass
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
-
-from rnnjax.cells.types import Carry, Products
 
 
 @register_dataclass
@@ -63,7 +61,8 @@ class Dense(Linear):
 
     def multiply(self, operands: Sequence[Array], batch_axes: int) -> Array:
         flat = [jax.lax.collapse(x, batch_axes) for x in self._cast(operands)]
-        return _dense(self.kernel, self.bias, *flat)
+        bias = None if self.bias is None else jnp.asarray(self.bias, self.kernel.dtype)
+        return _dense(self.kernel, bias, *flat)
 
 
 @register_dataclass
@@ -121,82 +120,6 @@ Product = Inputs | Linear | Sum
 
 def is_product(node: object) -> bool:
     return isinstance(node, Product)
-
-
-def check_products(products: Products, owner: str) -> None:
-    """Checks what a cell declares.
-
-    Raises:
-      TypeError: unless each leaf is a `Product`.
-      ValueError: for a bias that is not one vector for all examples.
-    """
-    for product in jax.tree.leaves(products, is_leaf=is_product):
-        if not is_product(product):
-            raise TypeError(
-                f"{owner}.products must declare its products (Dense, Grouped, Convolution, Sum or "
-                f"Inputs of rnnjax.cells.linear), got a {type(product).__name__}; what is no such "
-                "product belongs into `pointwise`, or else overrides `step`"
-            )
-        for term in product.terms if isinstance(product, Sum) else (product,):
-            if isinstance(term, Linear) and term.bias is not None and term.bias.ndim != 1:
-                raise ValueError(
-                    f"{owner}.products: a bias must be one vector, got shape {term.bias.shape}"
-                )
-
-
-def multiply(products: Products, carry: Carry, inputs: Array, batch_axes: int) -> Products:
-    """Returns the products of a step, in the carry's dtype, gates side by side.
-
-    Args:
-      products: one `Product`, or a NamedTuple of them; None stands for one that is not there.
-      carry: a NamedTuple of arrays `[..., H]`.
-      inputs: `[..., F]`.
-      batch_axes: axes that lead the features.
-
-    Returns:
-      An array `[..., G H]` in place of each product; `Inputs` keep their dtype.
-
-    Raises:
-      ValueError: for an operand that is neither the inputs, in the carry nor declared before.
-    """
-    arrays = {"inputs": inputs, **carry._asdict()}
-    dtype = jax.tree.leaves(carry)[0].dtype
-    if is_product(products):
-        return _evaluate(products, arrays, batch_axes, dtype)
-    results = {}
-    for name, product in products._asdict().items():
-        if product is not None:
-            results[name] = arrays[name] = _evaluate(product, arrays, batch_axes, dtype)
-    return products._replace(**results)
-
-
-def _evaluate(
-    product: Product, arrays: Mapping[str, Array], batch_axes: int, dtype: DTypeLike
-) -> Array:
-    if isinstance(product, Inputs):
-        return arrays["inputs"][..., product.start : product.stop]
-    terms = product.terms if isinstance(product, Sum) else (product,)
-    for name in (name for term in terms for name in term.operands if name not in arrays):
-        raise ValueError(f"the operand {name!r} is none of {', '.join(map(repr, arrays))}")
-    first, *others = (
-        term.multiply([arrays[name] for name in term.operands], batch_axes) for term in terms
-    )
-    return sum(others, first).astype(dtype)
-
-
-def split_gates(products: Products, arrays: Products) -> Products:
-    """Returns what `multiply` returned, with a tuple of gates `[..., H]` for those that have names.
-
-    Args:
-      products: as for `multiply`.
-      arrays: of that structure, `[..., G H]` each.
-    """
-
-    def split(product: Product, array: Array) -> Array | tuple[Array, ...]:
-        gates = () if isinstance(product, Inputs) else product.gates
-        return tuple(jnp.split(array, len(gates), axis=-1)) if gates else array
-
-    return jax.tree.map(split, products, arrays, is_leaf=is_product)
 
 
 def affine(

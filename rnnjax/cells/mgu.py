@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
-from rnnjax.cells.gru import GRUProducts, reset_after_products
+from rnnjax.cells.gru import GRUProducts, check_reset, reset_after_products
 from rnnjax.cells.linear import Dense, affine
 
 
@@ -74,6 +74,11 @@ class MGUCell(base.Cell):
             if self.reset_after
             else None,
         )
+
+    @nn.nowrap
+    def check(self) -> None:
+        super().check()
+        check_reset(self, MGUCell)
 
     @property
     def is_factored(self) -> bool:

@@ -32,7 +32,7 @@ class PhasedLSTMParams(NamedTuple):
 
 
 class PhasedLSTMProducts(NamedTuple):
-    time: Value  # [..., 1], if the inputs say it, or None
+    timestamp: Value  # [..., 1], if the inputs say it, or None
     data: Value  # [..., F], the other inputs
     gates: Value  # input and forget, [..., H] each
     candidate: Value  # [..., H]
@@ -148,7 +148,7 @@ class PhasedLSTMCell(base.Cell):
             return Dense(("data", "hidden"), kernel[:rows], bias, gates)
 
         return PhasedLSTMProducts(
-            time=Inputs(stop=1) if self.timestamps else None,
+            timestamp=Inputs(stop=1) if self.timestamps else None,
             data=Inputs(start=1 if self.timestamps else None),
             gates=product(params.gates_kernel, params.gates_bias, ("input", "forget")),
             candidate=product(params.candidate_kernel, params.candidate_bias),
@@ -171,7 +171,7 @@ class PhasedLSTMCell(base.Cell):
             o = o + self._peephole(new_cell, params.output_kernel)
         new_hidden = jax.nn.sigmoid(o) * jnp.tanh(new_cell)
         gate = openness(
-            time if products.time is None else products.time.astype(time.dtype),
+            time if products.timestamp is None else products.timestamp.astype(time.dtype),
             params.period.astype(time.dtype),
             params.phase.astype(time.dtype),
             self.ratio_on if params.ratio_on is None else params.ratio_on.astype(time.dtype),

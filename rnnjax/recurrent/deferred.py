@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from rnnjax.cells.linear import multiply
+from rnnjax.cells.products import multiply
 from rnnjax.cells.types import Products
 from rnnjax.recurrent.state import Results, State, Steps
 

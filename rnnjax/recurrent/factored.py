@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jax.extend.core import jaxprs_in_params
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from rnnjax import compat
 from rnnjax.cells.base import Cell
-from rnnjax.cells.linear import multiply, split_gates
+from rnnjax.cells.products import multiply, split_gates
 from rnnjax.cells.types import Carry, Params, Products
 from rnnjax.cells.wrappers.dropout import DropoutCell
 from rnnjax.recurrent.deferred import Pointwise
@@ -86,15 +86,17 @@ def factor(cell: nn.RNNCellBase, advance: Advance, state: State, steps: Steps) -
     _check_cell(cell)
     _check_arrays(state, steps)
     assert isinstance(cell, Cell)
+    pure = cell.copy(parent=None, name=None)
+    if not cell.is_initializing():  # before a draw of the cell's own, so that the scan has the same
+        _check_not_random(pure, cell, steps.inputs[0])
     params = cell.checked_parameters(state.carry, steps.inputs[0])
-    if read := [name for name in cell.pointwise_params if getattr(params, name) is not None]:
+    if read := [n for n in cell.pointwise_params if getattr(params, n, None) is not None]:
         raise UnavailableError(
             f"its arithmetic has parameters of its own ({', '.join(read)}), whose gradient a loop "
             "has to add up anyway"
         )
-    pure = cell.copy(parent=None, name=None)
-    _check_not_random(pure, cell, steps.inputs[0])
-    products, dtype = cell.declare(params), cell.output_dtype(params)
+    dtype = cell.output_dtype(params)
+    products = _declare(pure, params)
     # Shapes alone, so that the arithmetic cannot close over a traced parameter.
     shapes = jax.eval_shape(lambda: params)
     declared = jax.eval_shape(lambda: products)
@@ -120,6 +122,8 @@ def _check_cell(cell: nn.RNNCellBase) -> None:
         raise UnavailableError("jax.disable_jit is on")
     if type(cell) is Stack:
         _check_layers(cell)
+    elif isinstance(cell, DropoutCell):
+        raise UnavailableError("it drops at random at each step")
     elif not isinstance(cell, Cell):
         raise UnavailableError("it is no rnnjax.cells.Cell, which declares its products")
     elif not cell.is_factored:
@@ -129,9 +133,9 @@ def _check_cell(cell: nn.RNNCellBase) -> None:
 def _check_layers(stack: Stack) -> None:
     if stack.drops:
         raise UnavailableError("it drops between its layers")
-    for layer in stack.cells:
+    for layer in map(without_idle_wrappers, stack.cells):
         try:
-            _check_cell(without_idle_wrappers(layer))
+            _check_cell(layer)
         except UnavailableError as error:
             raise UnavailableError(f"of its layer {type(layer).__name__}: {error}") from error
 
@@ -148,15 +152,38 @@ def _check_arrays(state: State, steps: Steps) -> None:
         raise UnavailableError(f"its inputs are of type {steps.inputs.dtype}")
 
 
-def _check_not_random(pure: Cell, cell: Cell, inputs: Array) -> None:
-    """Parameters that are drawn at random are new at each step: without a stream there are none."""
-    variables = {"params": cell.variables["params"]}
+def _declare(pure: Cell, params: Params) -> Products:
+    """Returns what a cell declares, without any random stream or module of its own."""
     try:
-        jax.eval_shape(
-            lambda: pure.apply(variables, inputs.shape[-1], method=type(cell).parameters)
-        )
-    except flax.errors.InvalidRngError as error:
-        raise UnavailableError("its parameters are drawn at random at each step") from error
+        products = pure.declare(params)
+    except (flax.errors.FlaxError, AttributeError, TypeError, ValueError) as error:
+        # What is declared wrongly, the scan refuses as well.
+        raise UnavailableError(
+            f"its products cannot be had of its parameters alone ({error})"
+        ) from error
+    for leaf in jax.tree.leaves(products):
+        if leaf.dtype == jnp.float16:
+            raise UnavailableError("sums over all of time may overflow in float16")
+    return products
+
+
+def _check_not_random(pure: Cell, cell: Cell, inputs: Array) -> None:
+    """Refuses parameters that are drawn at random, as the scan does anew at each step."""
+    variables = {"params": cell.variables.get("params", {})}
+    streams = () if cell.scope is None else tuple(cell.scope.rngs)
+
+    def parameters(key: PRNGKeyArray) -> Params:
+        rngs = dict.fromkeys(streams, key)
+        method = type(cell).parameters
+        return pure.apply(variables, inputs.shape[-1], rngs=rngs, method=method)
+
+    try:
+        traced = jax.make_jaxpr(parameters)(jax.random.key(0)).jaxpr
+    except flax.errors.FlaxError:  # of parameters that do not fit, of which the cell says more
+        return
+    (key,) = traced.invars
+    if any(variable is key for equation in traced.eqns for variable in equation.invars):
+        raise UnavailableError("its parameters are drawn at random at each step")
 
 
 def _check_pointwise(pointwise: Pointwise, products: Products, state: State, steps: Steps) -> None:

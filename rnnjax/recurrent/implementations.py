@@ -9,7 +9,12 @@ import jax
 
 from rnnjax import compat
 from rnnjax.recurrent.deferred import scan_deferred
-from rnnjax.recurrent.factored import Advance, UnavailableError, factor
+from rnnjax.recurrent.factored import (
+    Advance,
+    UnavailableError,
+    factor,
+    without_idle_wrappers,
+)
 from rnnjax.recurrent.state import Results, State, Steps
 
 Implementation = Literal["auto", "scan", "deferred", "cudnn", "fused"]
@@ -55,10 +60,11 @@ def run_factored(
     """
     if implementation == "scan":
         return None
-    candidates = (implementation,)
+    cell_type = type(without_idle_wrappers(cell))
+    candidates: tuple[Implementation, ...] = (implementation,)
     if implementation == "auto":
-        fastest = FASTEST.get(jax.default_backend(), {}).get(type(cell), "deferred")
-        candidates = dict.fromkeys((fastest, "deferred"))
+        fastest = FASTEST.get(jax.default_backend(), {}).get(cell_type, "deferred")
+        candidates = (fastest, "deferred")
     for name in candidates:
         try:
             if in_chunks:
@@ -67,7 +73,7 @@ def run_factored(
         except UnavailableError as error:
             if implementation != "auto":
                 raise ValueError(
-                    f"implementation={name!r} cannot be had for {type(cell).__name__}: {error}"
+                    f"implementation={name!r} cannot be had for {cell_type.__name__}: {error}"
                 ) from error
     return None
 
@@ -84,7 +90,8 @@ def _run(
 ) -> tuple[State, Results]:
     """Runs a cell by one implementation, or raises an UnavailableError that says why not."""
     factored = factor(cell, advance, state, steps)
-    if implementation == "deferred":
+    # Parameters may be made with one example, of which a kernel takes no less than a few.
+    if implementation == "deferred" or (implementation == "fused" and cell.is_initializing()):
         return scan_deferred(
             factored.pointwise, reverse, unroll_factor, factored.products, state, *steps
         )

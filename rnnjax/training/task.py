@@ -44,7 +44,12 @@ def build_task(config: Config) -> Task:
       ConfigError: for an unknown cell, an option that the cell does not have, or a wrong value.
     """
     num_features = sequences.num_features(config.data.sequence)
-    model = classifier.build(config.model, datasets.NUM_CLASSES, num_features)
+    model = classifier.build(
+        config.model,
+        datasets.NUM_CLASSES,
+        num_features,
+        batch_size=max(1, config.batch_size // jax.device_count()),
+    )
     optimizer = adam(config.optimizer, config.num_steps)
     to_sequences = functools.partial(
         sequences.to_sequences,

@@ -146,7 +146,7 @@ class Penalised(Leaky):
 
 
 class RoundedProducts(NamedTuple):
-    state: Any
+    product: Any
     latest: Any
 
 
@@ -159,8 +159,8 @@ class Rounded(Leaky):
 
     @nn.nowrap
     def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
-        sign = jnp.where(products.latest > 0, 1, -1).astype(products.state.dtype)
-        return super().pointwise(params, carry, sign * products.state)
+        sign = jnp.where(products.latest > 0, 1, -1).astype(products.product.dtype)
+        return super().pointwise(params, carry, sign * products.product)
 
 
 class Decaying(Leaky):

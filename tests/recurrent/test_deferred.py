@@ -181,7 +181,7 @@ def test_layers_and_idle_dropout_are_deferred_too(x64: None) -> None:
 
 
 WITHOUT = {
-    "dropout": (DropoutCell(LSTMCell(4), output_keep_prob=0.5), "no rnnjax.cells.Cell"),
+    "dropout": (DropoutCell(LSTMCell(4), output_keep_prob=0.5), "drops at random"),
     "residual": (ResidualCell(LSTMCell(3)), "no rnnjax.cells.Cell"),
     "flax": (nn.LSTMCell(4), "no rnnjax.cells.Cell"),
     "gru": (GRUCell(4), "its step is given as a whole"),

@@ -66,6 +66,8 @@ WRONG: dict[str, tuple[type[Leaky], str]] = {
     "undeclared": (Undeclared, "reads params.bias, which Undeclared.pointwise_params does not"),
 }
 
+LENGTHS = np.array([2, 0, 6], np.int32)
+
 
 @pytest.mark.parametrize("name", SCANNED)
 def test_what_is_not_factored_is_scanned(name: str, x64: None) -> None:
@@ -79,7 +81,9 @@ def test_what_is_not_factored_is_scanned(name: str, x64: None) -> None:
 def test_arithmetic_may_do_to_a_step_what_it_likes(name: str, x64: None) -> None:
     cell = DEFERRED[name](4, param_dtype="float64")
     given = example(cell, "float64")
-    check_gradients(cell, given, {"lengths": np.array([4, 0, 6], np.int32)}, 1e-11)
+    # What one example takes from another depends on whether there is padding.
+    mixes = name in ("centred", "turned")
+    check_gradients(cell, given, {} if mixes else {"lengths": LENGTHS}, 1e-11)
     assert is_deferred(cell, given)
 
 
@@ -182,9 +186,6 @@ def test_explicitly_sharded_batches() -> None:
             variables, jax.device_put(carry, rows), jax.device_put(x, rows)
         )
     assert_close(found, expected, 1e-5)
-
-
-LENGTHS = np.array([2, 0, 6], np.int32)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -18,6 +18,7 @@ from jaxtyping import Array
 
 from rnnjax.cells import linear
 from rnnjax.cells.linear import Linear
+from rnnjax.cells.products import split_gates
 from rnnjax.recurrent.factored import Factored, Steps, UnavailableError
 from rnnjax.recurrent.gpu.elementwise import check_elementwise
 from rnnjax.recurrent.gpu.kernel import COLUMNS, ROWS
@@ -102,7 +103,7 @@ def _separate(products: Any, carry: Any, inputs: Array) -> tuple[Any, list[Array
             sum(x for x, _ in terms), (*inputs.shape[:2], terms[0][0].shape[-1])
         )
         matrices = [matrix for _, matrix in terms if matrix is not None]
-        gates[name] = linear.split_gates(product, value)
+        gates[name] = split_gates(product, value)
         count = len(jax.tree.leaves(gates[name]))
         weights += jnp.split(sum(matrices), count, axis=-1) if matrices else [None] * count
         if not matrices:
