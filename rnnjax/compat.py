@@ -1,4 +1,4 @@
-"""Every private or version-dependent API of a library that rnnjax uses, once.
+"""Private and undocumented APIs of the libraries that rnnjax uses, each once.
 
 Each function says what breaks if what it uses vanishes. Nothing else in the package imports a name
 with an underscore, or asks for a version.

@@ -52,7 +52,7 @@ def test_what_is_drawn_at_random_is_new_at_each_step(cell_type: type[Leaky]) -> 
 
 
 class CountCarry(NamedTuple):
-    count: jax.Array
+    counter: jax.Array
     state: jax.Array
 
 
@@ -64,7 +64,7 @@ class Counting(Leaky):
     @nn.nowrap
     def pointwise(self, params: Any, carry: Any, products: Any) -> Any:
         (state,), outputs = super().pointwise(params, Carry(carry.state), products)
-        return CountCarry(carry.count + 1, state), outputs
+        return CountCarry(carry.counter + 1, state), outputs
 
     @nn.nowrap
     def initialize_carry(self, rng: Any, input_shape: tuple[int, ...]) -> Any:
@@ -78,7 +78,7 @@ def test_an_integer_in_the_carry_rounds_nothing() -> None:
     expected = nn.apply(unroll, Leaky(4))(variables, x).outputs
     counted = nn.apply(unroll, Counting(4))(variables, x)
     np.testing.assert_allclose(counted.outputs, expected, rtol=1e-6)
-    np.testing.assert_array_equal(counted.carry.count, 5)
+    np.testing.assert_array_equal(counted.carry.counter, 5)
 
 
 class OneProduct(NamedTuple):
