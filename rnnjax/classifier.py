@@ -1,7 +1,6 @@
 """The model: stacked cells over time, and a readout of the last output."""
 
 import dataclasses
-import functools
 import math
 import typing
 from collections.abc import Mapping
@@ -156,12 +155,19 @@ def _rngs(key: PRNGKeyArray) -> dict[str, PRNGKeyArray]:
 
 def _trace_training(model: Classifier, num_features: int, batch_size: int) -> None:
     """Lets cells refuse what they cannot do, in training, where dropout narrows the choice."""
-    key, inputs = jax.random.key(0), jnp.zeros((batch_size, 1, num_features))
-    init = functools.partial(model.init, train=True)
-    variables = jax.eval_shape(init, {"params": key, **_rngs(key)}, inputs)
+
+    def init(inputs: Array) -> Mapping[str, Params]:
+        key = jax.random.key(0)
+        return model.init({"params": key, **_rngs(key)}, inputs, train=True)
+
+    def run(variables: Mapping[str, Params], inputs: Array) -> Classified:
+        key = jax.random.key(0)
+        return classify(model, variables["params"], inputs, train=True, dropout_key=key)
+
+    inputs = jax.ShapeDtypeStruct((batch_size, 1, num_features), jnp.float32)
+    variables = jax.eval_shape(init, inputs)
     if model.implementation == "fused":  # whose demands on the batch `init` does not have
-        run = functools.partial(classify, model, train=True)
-        jax.eval_shape(run, variables["params"], inputs, dropout_key=key)
+        jax.eval_shape(run, variables, inputs)
 
 
 def build(

@@ -78,6 +78,7 @@ def test_images_become_the_sequences_of_the_settings(kind: str, shape: tuple[int
         ({"cell": "gru", "implementation": "deferred"}, "'deferred' cannot be had"),
         ({"output_keep_prob": 0.5, "implementation": "deferred"}, "'deferred' cannot be had"),
         ({"remat": True, "implementation": "deferred"}, "'deferred' cannot be had"),
+        ({"hidden_size": 24, "implementation": "fused"}, "'fused' cannot be had .* H = 24"),
     ],
 )
 def test_a_model_that_cannot_be_is_refused(settings: dict[str, Any], message: str) -> None:
@@ -106,3 +107,12 @@ def test_the_implementation_is_that_of_the_settings() -> None:
     assert program != other_program
     for a, b in zip(jax.tree.leaves(deferred), jax.tree.leaves(scanned), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_kernel_is_asked_about_the_batch_of_a_device() -> None:
+    config = Config(batch_size=16 * jax.device_count())
+    config.model.hidden_size, config.model.implementation = 16, "fused"
+    assert build_task(config).model.implementation == "fused"
+    config.batch_size //= 2
+    with pytest.raises(ConfigError, match="B a multiple of 16"):
+        build_task(config)
