@@ -87,7 +87,8 @@ def factor(cell: nn.RNNCellBase, advance: Advance, state: State, steps: Steps) -
     _check_arrays(state, steps)
     assert isinstance(cell, Cell)
     pure = cell.copy(parent=None, name=None)
-    if not cell.is_initializing():  # before a draw of the cell's own, so that the scan has the same
+    # Before a draw of the cell's own, so that the scan has the same.
+    if cell.scope is not None and not cell.is_initializing():
         _check_not_random(pure, cell, steps.inputs[0])
     params = cell.checked_parameters(state.carry, steps.inputs[0])
     if read := [n for n in cell.pointwise_params if getattr(params, n, None) is not None]:

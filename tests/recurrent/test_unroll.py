@@ -188,6 +188,7 @@ def test_goes_on_from_a_carry(model: list[Case]) -> None:
     assert_close((np.stack(outputs, axis=1), carry), tuple(whole))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("message", "kwargs"),
     [
