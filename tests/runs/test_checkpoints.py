@@ -1,6 +1,7 @@
 """The folder of checkpoints, when it holds strange things."""
 
 import errno
+import json
 import shutil
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 
 from rnnjax.config import Config
+from rnnjax.errors import RunError
 from rnnjax.runs import manifest
-from rnnjax.runs.checkpoint import Progress
+from rnnjax.runs.checkpoint import METADATA_FILE, Progress
 from rnnjax.runs.checkpoints import Checkpoints, steps_in
 from rnnjax.runs.workdir import FREE_ON_RESUME
 from rnnjax.training.state import TrainState
@@ -68,6 +70,22 @@ def test_a_step_under_another_name_is_damage(
     assert restored is not None
     assert restored.state.step == 7
     assert "it is of step 7; moved to 100.damaged" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused_and_left(
+    tmp_path: Path, state: TrainState
+) -> None:
+    checkpoints = saved(tmp_path, state, 7)
+    metadata_file = tmp_path / "7" / METADATA_FILE
+    metadata = json.loads(metadata_file.read_text())
+    del metadata["step"]
+    metadata["progress"]["evaluated"] = True
+    metadata_file.write_text(json.dumps(metadata))
+    (tmp_path / "7" / manifest.NAME).unlink()
+    manifest.seal(tmp_path / "7")
+    with pytest.raises(RunError, match="written by an earlier rnnjax"):
+        checkpoints.restore(state)
+    assert steps_in(tmp_path) == [7]
 
 
 def test_a_folder_in_place_of_the_seal_is_damage(
