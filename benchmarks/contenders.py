@@ -113,8 +113,8 @@ def of_jax(
 
     def update(params: Any, state: Any, inputs: jax.Array) -> tuple[Any, Any, jax.Array]:
         def mean_loss(params: Any) -> jax.Array:
-            found = logits(params, inputs)
-            return optax.softmax_cross_entropy_with_integer_labels(found, labels).mean()
+            predicted = logits(params, inputs)
+            return optax.softmax_cross_entropy_with_integer_labels(predicted, labels).mean()
 
         loss, gradients = jax.value_and_grad(mean_loss)(params)
         updates, state = optimizer.update(gradients, state)

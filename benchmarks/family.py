@@ -40,8 +40,8 @@ def main() -> None:
     for name in CELLS:
         step = bare_step(name)
         times = [(step.seconds(args.steps), lstm.seconds(args.steps)) for _ in range(args.repeats)]
-        ratio = statistics.median(own / other for own, other in times)
-        milliseconds = 1e3 * statistics.median(own for own, _ in times)
+        ratio = statistics.median(ours / theirs for ours, theirs in times)
+        milliseconds = 1e3 * statistics.median(ours for ours, _ in times)
         print(f"| {name} | {step.parameters:,} | {milliseconds:.0f} | {ratio:.2f} |", flush=True)
 
 

@@ -58,18 +58,18 @@ def main() -> None:
     for size in (SIZES[int(number)] for number in numbers):
         hidden, batch, steps, features = size
         for kind in kinds:
-            found = [0.0, 0.0, 0.0]
+            totals = [0.0, 0.0, 0.0]
             for of_x, of_h, columns in WEIGHTS[kind](features, hidden):
                 rows, examples = of_x + of_h, batch * steps
-                found[0] += milliseconds(
+                totals[0] += milliseconds(
                     lambda a, b, n=steps: repeated(a, b, n), [batch, rows], [rows, columns]
                 )
                 if of_h:
-                    found[1] += milliseconds(
+                    totals[1] += milliseconds(
                         lambda a, b, n=steps: repeated(a, b.T, n), [batch, columns], [of_h, columns]
                     )
-                found[2] += milliseconds(jnp.matmul, [rows, examples], [examples, columns])
-            numbers = (f"{ms:.1f}" for ms in (*found, sum(found)))
+                totals[2] += milliseconds(jnp.matmul, [rows, examples], [examples, columns])
+            numbers = (f"{ms:.1f}" for ms in (*totals, sum(totals)))
             print(f"| {', '.join(map(str, size))} | {kind} | {' | '.join(numbers)} |", flush=True)
 
 

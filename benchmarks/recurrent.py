@@ -92,11 +92,11 @@ def take_turns(seats: dict[str, Seat], what: str, rounds: int) -> dict[str, list
     for name, seat in seats.items():
         seat.milliseconds(what, 1)
         times[name] = max(1, round(TURN * 1e3 / seat.milliseconds(what, 1)))
-    found: dict[str, list[float]] = {name: [] for name in seats}
+    measured: dict[str, list[float]] = {name: [] for name in seats}
     for _ in range(rounds):
         for name, seat in seats.items():
-            found[name].append(seat.milliseconds(what, times[name]))
-    return found
+            measured[name].append(seat.milliseconds(what, times[name]))
+    return measured
 
 
 def ratio(ours: list[float], theirs: list[float]) -> str:
@@ -105,8 +105,10 @@ def ratio(ours: list[float], theirs: list[float]) -> str:
 
 
 def contenders(kind: str, gpu: bool) -> list[str]:
-    own = [name for name, kinds in GPU_NAMES.items() if gpu and ("lstm" in kind or kind in kinds)]
-    return [*NAMES, *own]
+    gpu_names = [
+        name for name, kinds in GPU_NAMES.items() if gpu and ("lstm" in kind or kind in kinds)
+    ]
+    return [*NAMES, *gpu_names]
 
 
 def compare(

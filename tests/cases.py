@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.cells import CELLS
+from rnnjax.compat import xla_knows
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import Unrolled, unroll
 from tests.references.common import Case
@@ -28,11 +29,14 @@ RANGES: dict[Any, Callable[[Any], Any]] = {
 }
 
 
-# Halves the time to compile a large program, for tests that XLA's optimizations are no part of.
+# A third of the time to compile a large program, for tests that XLA's optimizations are no part of.
 UNOPTIMIZED: dict[str, Any] = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
 }
+if xla_knows("--xla_cpu_use_fusion_emitters=false"):  # JAX 0.12 has no others
+    UNOPTIMIZED["xla_cpu_use_fusion_emitters"] = False
+jit_unoptimized = functools.partial(jax.jit, compiler_options=UNOPTIMIZED)
 
 
 class Example(NamedTuple):
@@ -90,7 +94,7 @@ def run(cell: nn.RNNCellBase, *args: Any, **options: Any) -> Unrolled:
     """Unrolls a cell in a compiled program; only arrays among the options are traced."""
     arrays = {k: v for k, v in options.items() if k in ("initial_carry", "lengths", "rngs")}
     fixed = {k: v for k, v in options.items() if k not in arrays}
-    return jax.jit(functools.partial(nn.apply(unroll, cell), **fixed))(*args, **arrays)
+    return jit_unoptimized(functools.partial(nn.apply(unroll, cell), **fixed))(*args, **arrays)
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float = 1e-12, message: str = "") -> None:

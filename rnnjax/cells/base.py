@@ -134,8 +134,7 @@ class Cell(nn.RNNCellBase):
     @property
     def is_factored(self) -> bool:
         """Whether a call is nothing but `products` and then `pointwise`."""
-        own = type(self)
-        return own.step is Cell.step and own.__call__ is Cell.__call__
+        return (type(self).step, type(self).__call__) == (Cell.step, Cell.__call__)
 
     def __call__(self, carry: Carry, inputs: Array) -> tuple[Carry, Array]:
         """Returns the new carry and the output; raises a ValueError for what does not fit."""

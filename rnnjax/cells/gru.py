@@ -122,8 +122,8 @@ class GRUCell(base.Cell):
 
     @property
     def is_factored(self) -> bool:
-        own = type(self)
-        return self.reset_after and own.step is GRUCell.step and own.__call__ is GRUCell.__call__
+        methods = type(self).step, type(self).__call__
+        return self.reset_after and methods == (GRUCell.step, GRUCell.__call__)
 
     @nn.nowrap
     def products(self, params: GRUParams) -> GRUProducts:

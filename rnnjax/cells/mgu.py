@@ -82,8 +82,8 @@ class MGUCell(base.Cell):
 
     @property
     def is_factored(self) -> bool:
-        own = type(self)
-        return self.reset_after and own.step is MGUCell.step and own.__call__ is MGUCell.__call__
+        methods = type(self).step, type(self).__call__
+        return self.reset_after and methods == (MGUCell.step, MGUCell.__call__)
 
     @nn.nowrap
     def products(self, params: MGUParams) -> GRUProducts:

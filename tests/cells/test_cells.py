@@ -15,12 +15,12 @@ from rnnjax.recurrent.unroll import unroll
 from tests.cases import (
     BATCH,
     STEPS,
-    UNOPTIMIZED,
     Example,
     assert_close,
     assert_equal,
     build,
     example,
+    jit_unoptimized,
     label,
     run,
     shapes,
@@ -41,7 +41,7 @@ class Compiled(NamedTuple):
 def compile_cell(case: Case, dtype: str) -> Compiled:
     cell = build(case, param_dtype=dtype)
     with jax.enable_x64(dtype == "float64"):
-        return Compiled(cell, example(cell, dtype), jax.jit(cell.apply))
+        return Compiled(cell, example(cell, dtype), jit_unoptimized(cell.apply))
 
 
 # In the scope of the module pytest runs the tests of one case after another: they share programs.
@@ -123,7 +123,7 @@ def test_every_option_bites(case: Case, float32: Compiled) -> None:
 def test_step_is_a_pure_function(float32: Compiled) -> None:
     cell, (variables, carry, inputs), apply = float32
     params = nn.apply(lambda cell: cell.parameters(inputs.shape[-1]), cell)(variables)
-    actual = jax.jit(cell.step)(params, carry, inputs[:, 0])
+    actual = jit_unoptimized(cell.step)(params, carry, inputs[:, 0])
     assert_equal(actual, apply(variables, carry, inputs[:, 0]))
 
 
@@ -148,7 +148,7 @@ def test_gradients(float64: Compiled) -> None:
     with jax.enable_x64(True):
         args = Example(variables, carry, inputs[:, :3])
         tangents, cotangents = draw_like(args, 1), draw_like(jax.eval_shape(run, args), 2)
-        compiled = jax.jit(differentiate, compiler_options=UNOPTIMIZED)
+        compiled = jit_unoptimized(differentiate)
         outputs, derivatives, gradients = compiled(args, tangents, cotangents)
     assert_close(*outputs)
     assert_close(*derivatives, tolerance=1e-6)
@@ -168,7 +168,7 @@ def inner(a: Any, b: Any) -> float:
 def test_works_in_flax_rnn(float64: Compiled) -> None:
     cell, (variables, carry, inputs), _ = float64
 
-    @jax.jit
+    @jit_unoptimized
     def run_both(params: Any, carry: Any, inputs: jax.Array) -> tuple[Any, Any]:
         ours = nn.apply(unroll, cell)({"params": params}, inputs, initial_carry=carry)
         rnn = nn.RNN(cell, return_carry=True)
@@ -188,7 +188,7 @@ def test_division_by_nothing_is_finite(name: str) -> None:
     def total(variables: Any) -> jax.Array:
         return nn.apply(unroll, cell)(variables, zeros.inputs).outputs.sum()
 
-    run = jax.jit(jax.value_and_grad(total))
+    run = jit_unoptimized(jax.value_and_grad(total))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run(zeros.variables)))
 
 

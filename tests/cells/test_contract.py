@@ -21,7 +21,7 @@ from rnnjax.cells import (
 )
 from rnnjax.cells import __main__ as table
 from rnnjax.recurrent.unroll import unroll
-from tests.cases import BATCH, INPUT_SHAPES, STEPS, build, example, label, shapes
+from tests.cases import BATCH, INPUT_SHAPES, STEPS, build, example, jit_unoptimized, label, shapes
 from tests.references import CASES
 from tests.references.common import Case
 
@@ -66,7 +66,7 @@ def test_initial_values(case: Case) -> None:
     wide = {"projection_size": 96} if "projection_size" in case.options else {}
     cell = build(case, features=units, **wide)
     carry = cell.initialize_carry(jax.random.key(0), (BATCH, features))
-    variables = jax.jit(cell.init)(jax.random.key(1), carry, jnp.ones((BATCH, features)))
+    variables = jit_unoptimized(cell.init)(jax.random.key(1), carry, jnp.ones((BATCH, features)))
     for leaf in carry:
         assert leaf.shape in {(BATCH, units), (BATCH, wide.get("projection_size"))}
         np.testing.assert_array_equal(leaf, 0)
@@ -191,7 +191,7 @@ def test_sizes_must_fit(name: str, options: dict[str, Any], message: str) -> Non
 def test_phased_lstm_starts_with_periods_of_all_lengths() -> None:
     cell = build(Case("phased_lstm", {"period_min": 2.0, "period_max": 50.0}), features=1000)
     carry = cell.initialize_carry(jax.random.key(0), (BATCH, 5))
-    params = jax.jit(cell.init)(jax.random.key(0), carry, jnp.ones((BATCH, 5)))["params"]
+    params = jit_unoptimized(cell.init)(jax.random.key(0), carry, jnp.ones((BATCH, 5)))["params"]
     logs = np.log(params["period"] / 2) / np.log(25)
     for uniform in (logs, params["phase"] / params["period"]):
         np.testing.assert_allclose(np.quantile(uniform, [0, 0.5, 1]), [0, 0.5, 1], atol=0.05)

@@ -22,7 +22,7 @@ from rnnjax.cells import (
 )
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import unroll
-from tests.cases import BATCH, STEPS, assert_close, assert_equal, example, run
+from tests.cases import BATCH, STEPS, assert_close, assert_equal, example, jit_unoptimized, run
 
 # Keeping a quarter, by one mask or by two of a half, makes what is kept exactly four times
 # as large; mistaking kept for dropped, or the two masks being one, shows in the share.
@@ -70,8 +70,8 @@ def test_dropout_spares_the_memory(cell_type: Any, part: str) -> None:
     keep_prob: dict[str, Any] = {f"{part}_keep_prob": KEPT}
     cell = DropoutCell(inner, **keep_prob)
     params, rngs = {"params": {"inner": variables["params"]}}, {"dropout": jax.random.key(0)}
-    new_carry, y = jax.jit(cell.apply)(params, carry, inputs[:, 0], rngs=rngs)
-    plain_carry, plain_y = jax.jit(inner.apply)(variables, carry, inputs[:, 0])
+    new_carry, y = jit_unoptimized(cell.apply)(params, carry, inputs[:, 0], rngs=rngs)
+    plain_carry, plain_y = jit_unoptimized(inner.apply)(variables, carry, inputs[:, 0])
     if part == "output":
         assert_dropped(y, plain_y)
         assert_equal(new_carry, plain_carry)

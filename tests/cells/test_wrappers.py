@@ -1,6 +1,5 @@
 """Cells around cells: what each adds, and that they nest."""
 
-import functools
 import itertools
 from typing import Any
 
@@ -28,11 +27,11 @@ from tests.cases import (
     BATCH,
     INPUT_SHAPES,
     STEPS,
-    UNOPTIMIZED,
     assert_close,
     assert_equal,
     build,
     example,
+    jit_unoptimized,
     run,
 )
 from tests.references.common import Case, sigmoid
@@ -76,7 +75,7 @@ def test_attention_over_the_last_outputs(score_size: int | None) -> None:
     variables, carry, inputs = example(cell, "float64")
     actual = jax.device_get(run(cell, variables, inputs, initial_carry=carry))
     p, start, xs = jax.device_get((variables["params"], carry, inputs))
-    step = jax.jit(inner.apply)
+    step = jit_unoptimized(inner.apply)
     for n in range(BATCH):
         state, attention, window = jax.tree.map(lambda leaf, n=n: leaf[n], tuple(start))
         for t in range(STEPS):
@@ -114,7 +113,11 @@ def test_learned_carry_is_where_the_cell_starts(inner_type: Any) -> None:
     head = run(cell, variables, inputs[:, :2])
     tail = run(cell, variables, inputs[:, 2:], initial_carry=head.carry)
     assert_close(tail.outputs, whole.outputs[:, 2:], 1e-6)
-    gradients = jax.grad(lambda v: jnp.sum(run(cell, v, inputs).outputs))(variables)["params"]
+
+    def total(variables: Any) -> jax.Array:
+        return nn.apply(unroll, cell)(variables, inputs).outputs.sum()
+
+    gradients = jit_unoptimized(jax.grad(total))(variables)["params"]
     assert all((gradients[name] != 0).all() for name in names)
     initial = cell.init(jax.random.key(0), whole.carry, inputs[:, 0])["params"]
     assert all(np.all(initial[name] == 0) for name in names)
@@ -126,7 +129,7 @@ def test_every_learned_carry_learns(name: str) -> None:
     shape = (BATCH, STEPS, *INPUT_SHAPES[cell.num_feature_axes])
     inputs = jax.random.normal(jax.random.key(0), shape)
 
-    @functools.partial(jax.jit, compiler_options=UNOPTIMIZED)
+    @jit_unoptimized
     def differentiate(key: jax.Array) -> Any:
         variables = nn.init(unroll, cell)(key, inputs)
         return jax.grad(lambda v: nn.apply(unroll, cell)(v, inputs).outputs.sum())(variables)
@@ -162,7 +165,7 @@ def test_every_pair_nests(names: tuple[str, str]) -> None:
     lengths = np.array([STEPS, 3, 1])
     padded = np.where(np.arange(STEPS)[:, None] < lengths[:, None, None], x, np.nan)
 
-    @functools.partial(jax.jit, compiler_options=UNOPTIMIZED)
+    @jit_unoptimized
     def run_all(key: jax.Array) -> Any:
         variables = nn.init(unroll, evaluated)(key, x)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.recurrent.unroll import unroll
-from tests.cases import BATCH, STEPS, UNOPTIMIZED
+from tests.cases import BATCH, STEPS, jit_unoptimized
 
 FEATURES = 3
 LENGTHS = np.array([4, 1, STEPS])  # one a sequence; peers have no empty ones
@@ -71,7 +71,7 @@ def compile_gradients(
     apply: Callable[[Any, jax.Array], tuple[jax.Array, Any]],
 ) -> Callable[..., Any]:
     """Returns the compiled gradients of a loss with respect to arrays and inputs, and the rest."""
-    return jax.jit(jax.grad(apply, argnums=(0, 1), has_aux=True), compiler_options=UNOPTIMIZED)
+    return jit_unoptimized(jax.grad(apply, argnums=(0, 1), has_aux=True))
 
 
 def hidden_first(carry: Any) -> list[tuple[Any, ...]]:

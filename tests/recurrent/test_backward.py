@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rnnjax.recurrent.unroll import unroll
-from tests.cases import STEPS, Example, assert_close, build, example
+from tests.cases import STEPS, Example, assert_close, build, example, jit_unoptimized
 from tests.references.common import Case
 
 LAYERS = [Case("lstm", {"projection_size": 3}), Case("gru", {})]
@@ -27,7 +27,7 @@ def loss_and_gradients(
     """Returns the sum of all outputs' and carries' squares, and its gradients."""
     cell = build(*layers, param_dtype="float64")
 
-    @jax.jit
+    @jit_unoptimized
     @jax.value_and_grad
     def run_loss(given: Example) -> jax.Array:
         variables, carry, inputs = given
@@ -46,29 +46,29 @@ def test_same_gradients(
     layers: Sequence[Case], options: dict[str, Any], lengths: Any, reverse: bool
 ) -> None:
     given = example(build(*layers, param_dtype="float64"), "float64")
-    way: dict[str, Any] = {"lengths": lengths, "reverse": reverse}
-    expected = loss_and_gradients(given, layers, **way)
-    assert_close(loss_and_gradients(given, layers, **way, **options), expected)
+    direction: dict[str, Any] = {"lengths": lengths, "reverse": reverse}
+    expected = loss_and_gradients(given, layers, **direction)
+    assert_close(loss_and_gradients(given, layers, **direction, **options), expected)
 
 
 @pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("truncate_every", [1, 3, STEPS, 10])  # 3 leaves an incomplete piece
+@pytest.mark.parametrize("truncate_every", [1, 3, STEPS, 10])  # 3 leaves an incomplete chunk
 @pytest.mark.usefixtures("x64")
 def test_truncated_gradients(truncate_every: int, reverse: bool, remat: bool) -> None:
     cell = build(*LAYERS, param_dtype="float64")
     given = example(cell, "float64")
 
-    @jax.jit
+    @jit_unoptimized
     @jax.value_and_grad
-    def run_pieces(given: Example) -> jax.Array:
+    def run_chunks(given: Example) -> jax.Array:
         variables, carry, inputs = given
         starts = range(0, STEPS, truncate_every)
         squares, of_carry = [], []
         for start in reversed(starts) if reverse else starts:
-            piece = inputs[:, start : start + truncate_every]
+            chunk = inputs[:, start : start + truncate_every]
             outputs, carry = nn.apply(unroll, cell)(
-                variables, piece, initial_carry=carry, reverse=reverse
+                variables, chunk, initial_carry=carry, reverse=reverse
             )
             squares.append(jnp.sum(outputs**2))
             of_carry = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(carry)]
@@ -77,13 +77,13 @@ def test_truncated_gradients(truncate_every: int, reverse: bool, remat: bool) ->
         return jnp.sum(jnp.stack(squares))
 
     actual = loss_and_gradients(given, reverse=reverse, truncate_every=truncate_every, remat=remat)
-    assert_close(actual, run_pieces(given))
+    assert_close(actual, run_chunks(given))
 
 
 @pytest.mark.parametrize("options", [{}, {"remat": True}, {"truncate_every": 3}])
 @pytest.mark.usefixtures("x64")
 def test_last_outputs_have_the_gradients_of_all(options: dict[str, Any]) -> None:
-    """Also where the last output that counts lies in an earlier piece."""
+    """Also where the last output that counts lies in an earlier chunk."""
     cell = build(*LAYERS, param_dtype="float64")
     given = example(cell, "float64")
 
@@ -101,13 +101,13 @@ def test_last_outputs_have_the_gradients_of_all(options: dict[str, Any]) -> None
             outputs = outputs[jnp.arange(len(LENGTHS)), jnp.maximum(LENGTHS - 1, 0)]
         return jnp.sum(outputs**2)
 
-    run = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+    run = jit_unoptimized(jax.value_and_grad(loss), static_argnums=1)
     assert_close(run(given, "last"), run(given, "all"))
 
 
 @pytest.mark.usefixtures("x64")
 def test_short_sequences_backwards_are_not_truncated_before_they_start() -> None:
-    """All of theirs lies in one piece: the initial carry has the gradient it has without pieces."""
+    """All of theirs lies in one chunk: the initial carry has the gradient it has without chunks."""
     cell = build(*LAYERS, param_dtype="float64")
     given = example(cell, "float64")
 
@@ -124,7 +124,7 @@ def test_short_sequences_backwards_are_not_truncated_before_they_start() -> None
         return jnp.sum(outputs**2)
 
     truncated, whole = (
-        jax.jit(jax.grad(loss), static_argnums=1)(given.carry, n) for n in (3, None)
+        jit_unoptimized(jax.grad(loss), static_argnums=1)(given.carry, n) for n in (3, None)
     )
     for leaf, expected in zip(*map(jax.tree.leaves, (truncated, whole)), strict=True):
         assert_close(leaf[1:], expected[1:])
@@ -136,7 +136,7 @@ def test_narrow_integers_count_beyond_their_range() -> None:
     cell = build(Case("gru", {}))
     inputs = jnp.ones((1, 300, 6))
     variables = nn.init(unroll, cell)(jax.random.key(0), inputs)
-    run = jax.jit(
+    run = jit_unoptimized(
         lambda lengths: nn.apply(unroll, cell)(variables, inputs, lengths=lengths).outputs
     )
     outputs = run(jnp.array([200], jnp.uint8))

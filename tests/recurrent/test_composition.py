@@ -12,7 +12,7 @@ from rnnjax.cells import ConvLSTM1DCell, GRUCell, LSTMCell, QRNNCell, ResidualCe
 from rnnjax.recurrent.bidirectional import Bidirectional, BidirectionalCarry, StackedBidirectional
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import unroll
-from tests.cases import BATCH, STEPS, assert_close, example, run
+from tests.cases import BATCH, STEPS, assert_close, example, jit_unoptimized, run
 
 LENGTHS = np.array([4, 0, STEPS])
 
@@ -57,7 +57,7 @@ def test_both_directions(lengths: np.ndarray | None, time_major: bool) -> None:
     inputs = jax.random.normal(jax.random.key(0), (BATCH, STEPS, 5), "float64")
     variables = model.init(jax.random.key(1), inputs)
     given = inputs.swapaxes(0, 1) if time_major else inputs
-    outputs, carry = jax.jit(
+    outputs, carry = jit_unoptimized(
         lambda v, x: model.apply(v, x, lengths=lengths, time_major=time_major)
     )(variables, given)
     outputs = outputs.swapaxes(0, 1) if time_major else outputs
@@ -69,13 +69,13 @@ def test_both_directions(lengths: np.ndarray | None, time_major: bool) -> None:
             np.testing.assert_array_equal(last[n], 0)
             continue
         one = inputs[n : n + 1, :end]
-        ahead = run(cells[0], {"params": variables["params"]["forward"]}, one)
+        forward = run(cells[0], {"params": variables["params"]["forward"]}, one)
         back = run(cells[1], {"params": variables["params"]["backward"]}, one[:, ::-1])
-        assert_close(outputs[n, :end], np.concat([ahead.outputs, back.outputs[:, ::-1]], -1)[0])
-        assert_close(last[n], np.append(ahead.outputs[0, -1], back.outputs[0, -1]))
+        assert_close(outputs[n, :end], np.concat([forward.outputs, back.outputs[:, ::-1]], -1)[0])
+        assert_close(last[n], np.append(forward.outputs[0, -1], back.outputs[0, -1]))
         assert_close(
             jax.tree.map(lambda leaf, n=n: leaf[n : n + 1], carry),
-            BidirectionalCarry(ahead.carry, back.carry),
+            BidirectionalCarry(forward.carry, back.carry),
         )
 
 

@@ -13,7 +13,7 @@ import pytest
 from rnnjax.cells import CELLS, DropoutCell, GRUCell, LSTMCell, ResidualCell
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import unroll
-from tests.cases import STEPS, Example, assert_close, build, example, label
+from tests.cases import STEPS, Example, assert_close, build, example, jit_unoptimized, label
 from tests.references import CASES
 from tests.references.common import Case
 
@@ -30,16 +30,18 @@ EACH_DEFERRED = [
     Case("mgu", {"reset_after": True}),
 ]
 LENGTHS = np.array([4, 0, STEPS], np.int32)
-WAYS = ({}, {"reverse": True}, {"lengths": LENGTHS}, {"lengths": LENGTHS, "reverse": True})
+VARIANTS = ({}, {"reverse": True}, {"lengths": LENGTHS}, {"lengths": LENGTHS, "reverse": True})
 
 
 def is_deferred(cell: Any, given: Any) -> bool:
     return "scan_deferred" in str(jax.make_jaxpr(functools.partial(deferred, cell))(*given))
 
 
-def plain(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **way: Any) -> Any:
+def plain(
+    cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **options: Any
+) -> Any:
     """Unrolls a cell with nothing but `jax.lax.scan`: outputs `[T, B, H]` and the last carry."""
-    lengths, reverse = way.get("lengths"), way.get("reverse", False)
+    lengths, reverse = options.get("lengths"), options.get("reverse", False)
     num_steps, batch_size = inputs.shape[1], inputs.shape[0]
     ends = jnp.full(batch_size, num_steps, jnp.int32) if lengths is None else lengths
 
@@ -60,30 +62,30 @@ def plain(cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, *
 
 
 def deferred(
-    cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **way: Any
+    cell: nn.RNNCellBase, variables: Any, carry: Any, inputs: jax.Array, **options: Any
 ) -> Any:
-    run = nn.apply(functools.partial(unroll, initial_carry=carry, **way), cell)
+    run = nn.apply(functools.partial(unroll, initial_carry=carry, **options), cell)
     outputs, carry = run(variables, inputs)
     return jnp.swapaxes(outputs, 0, 1), carry
 
 
-def loss(run: Any, cell: nn.RNNCellBase, *arguments: Any, **way: Any) -> Any:
-    leaves = jax.tree.leaves(run(cell, *arguments, **way))
+def loss(run: Any, cell: nn.RNNCellBase, *arguments: Any, **options: Any) -> Any:
+    leaves = jax.tree.leaves(run(cell, *arguments, **options))
     sums = (jnp.sin(leaf + n).sum() for n, leaf in enumerate(leaves))
     return sum((total.astype(leaves[-1].dtype) for total in sums), 0.0)
 
 
 def assert_alike(both: Iterable[Any], tolerance: float) -> None:
-    found, expected = both
-    assert_close(found, expected, tolerance)
+    actual, expected = both
+    assert_close(actual, expected, tolerance)
 
 
-def check_gradients(cell: Any, given: Any, way: dict[str, Any], tolerance: float) -> None:
-    gradients = [
-        jax.jit(jax.value_and_grad(functools.partial(loss, run, cell, **way), (0, 1, 2)))(*given)
-        for run in (deferred, plain)
-    ]
-    assert_alike(gradients, tolerance)
+def check_gradients(cell: Any, given: Any, options: dict[str, Any], tolerance: float) -> None:
+    def derive(run: Any) -> Any:
+        return jax.value_and_grad(functools.partial(loss, run, cell, **options), (0, 1, 2))
+
+    both = jit_unoptimized(lambda *given: [derive(run)(*given) for run in (deferred, plain)])
+    assert_alike(both(*given), tolerance)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -94,28 +96,28 @@ def test_which_cells_are_deferred(name: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    ("case", "way"),
+    ("case", "options"),
     [
-        (case, way)
+        (case, options)
         for case in EACH_DEFERRED
-        for way in (WAYS if case.name in ("lstm", "gru") else WAYS[::3])
+        for options in (VARIANTS if case.name in ("lstm", "gru") else VARIANTS[::3])
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else label(value),
 )
 def test_gradients_equal_the_plain_scans(
-    case: Case, dtype: str, way: dict[str, Any], x64: None
+    case: Case, dtype: str, options: dict[str, Any], x64: None
 ) -> None:
     cell = build(case, param_dtype=dtype)
     given = example(cell, dtype)
     assert is_deferred(cell, given)
-    check_gradients(cell, given, way, 1e-5 if dtype == "float32" else 1e-11)
+    check_gradients(cell, given, options, 1e-5 if dtype == "float32" else 1e-11)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.options], ids=label)
 def test_options(case: Case, x64: None) -> None:
     """Deferred or not, `unroll` has the gradients of the plain scan."""
     cell = build(case, param_dtype="float64")
-    check_gradients(cell, example(cell, "float64"), WAYS[-1], 1e-11)
+    check_gradients(cell, example(cell, "float64"), VARIANTS[-1], 1e-11)
 
 
 @pytest.mark.parametrize("one", ["T", "B", "H", "TBH"])
@@ -142,10 +144,11 @@ def test_bfloat16_products(name: str) -> None:
     cell = build(Case(name, options), param_dtype="float32", dtype=jnp.bfloat16)
     given = example(cell, "float32")
     assert is_deferred(cell, given)
-    found, expected = (
-        jax.grad(functools.partial(loss, run, cell))(*given)["params"] for run in (deferred, plain)
+    actual, expected = (
+        jit_unoptimized(jax.grad(functools.partial(loss, run, cell)))(*given)["params"]
+        for run in (deferred, plain)
     )
-    for path, leaf in found.items():
+    for path, leaf in actual.items():
         scale = np.abs(expected[path]).max()
         np.testing.assert_allclose(leaf / scale, expected[path] / scale, rtol=0, atol=2**-7)
 
@@ -157,15 +160,18 @@ def test_other_derivatives(name: str, x64: None) -> None:
     cell = build(Case(name, options), param_dtype="float64", features=2)
     variables, carry, inputs = example(cell, "float64")
     given: Any = Example(variables, carry, inputs[:, :3])
-    tangents = jax.tree.map(jnp.cos, given)
-    both = [functools.partial(loss, run, cell) for run in (deferred, plain)]
-    assert_alike((jax.jvp(run, given, tangents) for run in both), 1e-11)
-    for outer, inner in ((jax.jacfwd, jax.jacrev), (jax.jacrev, jax.jacrev)):
-        assert_alike((jax.jit(outer(inner(run)))(*given) for run in both), 1e-11)
-    variables, carry, inputs = given
-    many = jnp.stack([inputs, 2 * inputs])
-    by_example = (jax.vmap(jax.grad(run, 2), (None, None, 0)) for run in both)
-    assert_alike((gradient(variables, carry, many) for gradient in by_example), 1e-11)
+    many = jnp.stack([given.inputs, 2 * given.inputs])
+
+    def derive(run: Any) -> Any:
+        run = functools.partial(loss, run, cell)
+        return (
+            jax.jvp(run, given, jax.tree.map(jnp.cos, given)),
+            jax.jacfwd(jax.jacrev(run))(*given),
+            jax.jacrev(jax.jacrev(run))(*given),
+            jax.vmap(jax.grad(run, 2), (None, None, 0))(given.variables, given.carry, many),
+        )
+
+    assert_alike(jit_unoptimized(lambda: [derive(run) for run in (deferred, plain)])(), 1e-11)
 
 
 def test_layers_and_idle_dropout_are_deferred_too(x64: None) -> None:

@@ -12,7 +12,7 @@ from jax import export
 
 from rnnjax.cells import BasicRNNCell, GRUCell, LSTMCell
 from rnnjax.recurrent.unroll import unroll
-from tests.cases import assert_close
+from tests.cases import assert_close, jit_unoptimized
 from tests.recurrent.accelerated import (
     BATCH,
     CELLS,
@@ -67,8 +67,8 @@ def test_the_kernels_compile_to_triton(name: str) -> None:
     cell = CELLS[name]()
     with a_gpu():
         for options in OPTIONS:
-            function = value_and_gradients(cell, implementation="fused", **options)
-            program = for_cuda(function, *arguments_for(cell))
+            run = functools.partial(loss, cell, implementation="fused", **options)
+            program = for_cuda(jax.value_and_grad(run, (0, 1, 2)), *arguments_for(cell))
             assert 'name = "recurrence"' in program
             assert 'name = "recurrence_backwards"' in program
             assert "stablehlo.while" not in program
@@ -162,14 +162,16 @@ def test_other_transformations(implementation: str, stand_in: None) -> None:
         run: Any = functools.partial(loss, cell, implementation=implementation)
         gradient = jax.grad(run, 2)
         direction = jax.tree.map(jnp.cos, arguments)
-        return (
-            jax.jvp(run, arguments, direction),
-            jax.jit(lambda *a: jax.jvp(jax.grad(run, (0, 1, 2)), a, direction))(*arguments),
-            jax.jit(jax.grad(lambda *a: jnp.sin(gradient(*a)).sum()))(*arguments),
-            jax.jit(jax.vmap(gradient, (None, None, 0)))(variables, carry, many),
-            jax.jit(jax.grad(jax.checkpoint(run)))(*arguments),
-            jax.value_and_grad(run)(*arguments),
+        compiled = jit_unoptimized(
+            lambda *arguments: (
+                jax.jvp(run, arguments, direction),
+                jax.jvp(jax.grad(run, (0, 1, 2)), arguments, direction),
+                jax.grad(lambda *a: jnp.sin(gradient(*a)).sum())(*arguments),
+                jax.vmap(gradient, (None, None, 0))(variables, carry, many),
+                jax.grad(jax.checkpoint(run))(*arguments),
+            )
         )
+        return compiled(*arguments), jax.value_and_grad(run)(*arguments)
 
     assert_close(results(implementation), results("scan"), 2e-5)
 

@@ -8,7 +8,7 @@ import pytest
 from jax import export
 
 from rnnjax.cells import LSTMCell
-from tests.cases import assert_close
+from tests.cases import assert_close, jit_unoptimized
 from tests.recurrent.accelerated import (
     arguments_for,
     loss,
@@ -41,7 +41,7 @@ def test_the_batch_spread_over_devices(implementation: str, stand_in: None) -> N
             of_weights, of_carry = gradients(implementation)(*arguments)
             return jax.tree.map(lambda leaf: leaf[None], of_weights), of_carry
 
-        return jax.jit(jax.shard_map(of_part, mesh=mesh, **specs, **options))
+        return jit_unoptimized(jax.shard_map(of_part, mesh=mesh, **specs, **options))
 
     expected = mapped("scan")(variables, *halves)
     assert_close(mapped(implementation)(variables, *halves), expected, 2e-5)
@@ -62,7 +62,7 @@ def test_auto_in_a_shard_map_that_checks() -> None:
         gradients, mesh=mesh, in_specs=(whole, parts, parts), out_specs=(whole, parts)
     )
     expected = gradients(variables, carry, inputs)
-    assert_close(jax.jit(sharded)(variables, carry, inputs), expected, 2e-5)
+    assert_close(jit_unoptimized(sharded)(variables, carry, inputs), expected, 2e-5)
 
 
 def test_a_program_for_several_devices_cannot_have_the_kernel() -> None:

@@ -20,6 +20,7 @@ from tests.cases import (
     assert_equal,
     build,
     example,
+    jit_unoptimized,
     label,
     run,
 )
@@ -58,7 +59,7 @@ VARIANTS = [
 
 def run_loop(cell: Any, given: Example, lengths: np.ndarray, reverse: bool) -> Any:
     """Returns what `unroll` should, with all carries: each sequence by itself, in Python."""
-    step = jax.jit(cell.apply)
+    step = jit_unoptimized(cell.apply)
     variables, initial_carry, inputs = given.variables, *jax.device_get(given[1:])
     y_shape = jax.eval_shape(cell.apply, variables, initial_carry, inputs[:, 0])[1].shape[1:]
     outputs = np.zeros((BATCH, STEPS, *y_shape))
@@ -97,7 +98,7 @@ def test_equals_a_python_loop(model: list[Case]) -> None:
     cell = build(*model, param_dtype="float64")
     given = example(cell, "float64")
 
-    @jax.jit  # All variants in one program: it is compiling that takes the time.
+    @jit_unoptimized  # All variants in one program: it is compiling that takes the time.
     def run_variants(variables: Any, carry: Any, inputs: jax.Array) -> list[Unrolled]:
         return [
             nn.apply(unroll, cell)(
@@ -132,7 +133,7 @@ def test_nothing_in_the_padding_matters(model: list[Case]) -> None:
         squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(result)]
         return jnp.sum(jnp.stack(squares)), result
 
-    run_with_gradients = jax.jit(jax.grad(loss, has_aux=True))
+    run_with_gradients = jit_unoptimized(jax.grad(loss, has_aux=True))
 
     def run_padded(padding: float) -> tuple[Example, Unrolled]:
         is_padding = PADDING.reshape(PADDING.shape + (1,) * (given.inputs.ndim - 2))
@@ -157,7 +158,7 @@ def test_equals_flax_rnn(cell_type: Any) -> None:
     variables, _, inputs = example(cell, "float64")
     lengths = np.array([4, 1, STEPS])  # flax has no empty sequences
 
-    @jax.jit
+    @jit_unoptimized
     def run_both(params: Any, inputs: jax.Array) -> tuple[Any, Any]:
         ours = nn.apply(unroll, cell)({"params": params}, inputs, lengths=lengths)
         rnn = nn.RNN(cell, return_carry=True)
@@ -180,7 +181,7 @@ def test_goes_on_from_a_carry(model: list[Case]) -> None:
     assert_close(np.concat([head.outputs, tail.outputs], axis=1), whole.outputs)
     assert_close(tail.carry, whole.carry)
 
-    step, outputs = jax.jit(cell.apply), []
+    step, outputs = jit_unoptimized(cell.apply), []
     carry = cell.initialize_carry(jax.random.key(0), inputs[:, 0].shape)
     for t in range(STEPS):
         carry, y = step(variables, carry, inputs[:, t])

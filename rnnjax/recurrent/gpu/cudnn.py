@@ -51,8 +51,8 @@ def scan_cudnn(
     if reverse:
         outputs = _turn(outputs, valid)
     if valid is not None:
-        some = valid.any(0)[:, None]
-        final = jax.tree.map(lambda new, old: jnp.where(some, new, old), final, state.carry)
+        not_empty = valid.any(0)[:, None]
+        final = jax.tree.map(lambda new, old: jnp.where(not_empty, new, old), final, state.carry)
         outputs = jnp.where(valid[..., None], outputs, 0)
     return final, outputs
 

@@ -90,14 +90,14 @@ def _separate(products: Any, carry: Any, inputs: Array) -> tuple[Any, list[Array
       Gates without the state, leaves `[T, B, H]`; for each leaf the weights `[H, H]` of the state,
       None if it reads none; and the field of the carry that is read.
     """
-    named = {"": products} if linear.is_product(products) else products._asdict()
-    named = {name: product for name, product in named.items() if product is not None}
-    operands = {o for p in named.values() for t in _terms(p) for o in getattr(t, "operands", ())}
+    by_name = {"": products} if linear.is_product(products) else products._asdict()
+    by_name = {name: product for name, product in by_name.items() if product is not None}
+    operands = {o for p in by_name.values() for t in _terms(p) for o in getattr(t, "operands", ())}
     if len(fields := operands & {*carry._fields}) != 1:
         raise UnavailableError(f"its products read {len(fields)} fields of the carry, not one")
     (field,) = fields
     arrays, gates, weights = {"inputs": inputs, field: getattr(carry, field)}, {}, []
-    for name, product in named.items():
+    for name, product in by_name.items():
         terms = [_separate_term(term, arrays, field) for term in _terms(product)]
         value = jnp.broadcast_to(
             sum(x for x, _ in terms), (*inputs.shape[:2], terms[0][0].shape[-1])
@@ -125,19 +125,19 @@ def _separate_term(
     if unknown := {*term.operands} - {*arrays}:
         raise UnavailableError(f"a product reads another, {unknown.pop()}, that reads the carry")
     axis, groups = (1, len(term.kernel)) if isinstance(term, linear.Grouped) else (0, 1)
-    ends = np.cumsum([arrays[name].shape[-1] // groups for name in term.operands])
-    rows = [*zip(term.operands, jnp.split(term.kernel, ends[:-1], axis), strict=True)]
+    boundaries = np.cumsum([arrays[name].shape[-1] // groups for name in term.operands])
+    rows = [*zip(term.operands, jnp.split(term.kernel, boundaries[:-1], axis), strict=True)]
     if others := [(name, part) for name, part in rows if name != field]:
         names, parts = zip(*others, strict=True)
         rest = dataclasses.replace(term, operands=names, kernel=jnp.concatenate(parts, axis))
         value = rest.multiply([arrays[name] for name in names], batch_axes=2)
     else:
-        width = term.kernel.size // ends[-1]
+        width = term.kernel.size // boundaries[-1]
         value = jnp.zeros(width, term.kernel.dtype) if term.bias is None else term.bias
-    own = [part for name, part in rows if name == field]
-    if not own:
+    of_state = [part for name, part in rows if name == field]
+    if not of_state:
         return value, None
-    matrix = sum(own[1:], own[0])
+    matrix = sum(of_state[1:], of_state[0])
     if isinstance(term, linear.Grouped):  # a block-diagonal matrix
         matrix = jnp.einsum("nkgl,nm->nkgml", matrix, jnp.eye(groups, dtype=matrix.dtype))
     return value, matrix.reshape(arrays[field].shape[-1], -1)
