@@ -5,6 +5,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+# Imported here, and not by the thread that loads the data: while its modules are imported, TFDS
+# replaces Python's `__import__` in all threads by one that returns modules not yet loaded.
+import tensorflow_datasets.core  # noqa: F401
+
 from rnnjax import config as settings
 from rnnjax.config import Config
 from rnnjax.data import datasets

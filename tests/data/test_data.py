@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,25 @@ CLASSES = (
 def registered_checksums() -> dict[str, str]:
     builder: Any = tfds.builder("fashion_mnist")
     return {info.filename: info.checksum for info in builder.url_infos.values()}
+
+
+@pytest.mark.process
+def test_loading_in_a_thread_leaves_pythons_import_alone(data_dir: str, real: Any) -> None:
+    """The main thread imports parts of JAX meanwhile, as it uses them for the first time."""
+    code = f"""
+import etils.epy, rnnjax.training.start
+from rnnjax.config import DataConfig
+from rnnjax.data import datasets
+
+def fail(**_):
+    raise AssertionError("TFDS replaces __import__")
+
+etils.epy.lazy_imports = fail
+print(len(datasets.load(DataConfig(data_dir={data_dir!r})).train.labels))
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "60000\n", done.stderr
 
 
 @pytest.fixture
