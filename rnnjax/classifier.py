@@ -15,7 +15,7 @@ from rnnjax.cells import CELLS, DropoutCell
 from rnnjax.cells.conv_lstm import fold
 from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.config import ModelConfig
-from rnnjax.errors import ConfigError, did_you_mean
+from rnnjax.errors import ConfigError, did_you_mean, say_where
 from rnnjax.recurrent import Bidirectional, Stack, StackedBidirectional, unroll
 from rnnjax.recurrent.implementations import Implementation
 
@@ -211,8 +211,13 @@ def build(
     model = Classifier(**fields, cell_options=options, num_classes=num_classes)
     try:
         _trace_training(model, num_features, batch_size)
-    except (ValueError, TypeError, OverflowError) as error:  # a cell has refused its options
-        raise ConfigError(f"config.model: {error}") from error
+    except Exception as error:
+        cell_type: Any = CELLS[config.cell]
+        if not cell_type.__module__.startswith("rnnjax."):
+            raise ConfigError(say_where(cell_type.__name__, error)) from error
+        if isinstance(error, ValueError | TypeError | OverflowError):  # it has refused its options
+            raise ConfigError(f"config.model: {error}") from error
+        raise
     return model
 
 

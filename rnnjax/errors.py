@@ -1,7 +1,10 @@
 """Errors meant for the person at the keyboard: printed as one line, without a traceback."""
 
 import difflib
+import sysconfig
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class RunError(Exception):
@@ -36,6 +39,28 @@ class NonFiniteError(RunError):
             f"{message}; {skipping}config.optimizer.clip_norm=1 or a lower learning_rate in a new "
             "--workdir may help"
         )
+
+
+def own_place(error: BaseException) -> str | None:
+    """Returns `FILE:LINE` where a user's own code raised an error, or called what did.
+
+    None if no frame of the error is in a file outside of rnnjax, Python and installed packages.
+    """
+    libraries = [str(Path(__file__).parent), *sysconfig.get_paths().values()]
+    place = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        if not frame.filename.startswith((*libraries, "<")):
+            place = f"{frame.filename}:{frame.lineno}"
+    return place
+
+
+def say_where(name: str, error: Exception) -> str:
+    """Returns what went wrong in a cell of the user's own: the cell, and where in its file."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if reason.startswith(name):
+        return reason
+    place = own_place(error)
+    return f"{name}, {place}: {reason}" if place else f"{name}: {reason}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -18,6 +18,13 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, PRNGKeyArray
 
+from rnnjax.cells.checks import (
+    check_bound,
+    check_carry_type,
+    check_class,
+    check_features,
+    check_results,
+)
 from rnnjax.cells.linear import Dense
 from rnnjax.cells.products import check_products, first_floating, multiply, split_gates
 from rnnjax.cells.types import Carry, Params, Products
@@ -73,9 +80,18 @@ class Cell(nn.RNNCellBase):
     pointwise_params: ClassVar[tuple[str, ...]] = ()  # those that `pointwise` reads
     output_field: ClassVar[str | None] = "hidden"  # of the carry; None: the output is no part of it
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        check_class(cls)
+        super().__init_subclass__(**options)
+
+    def __post_init__(self) -> None:
+        check_carry_type(self)
+        check_features(self)
+        super().__post_init__()
+
     def parameters(self, num_inputs: int) -> Params:
         """Returns the cell's parameters, a NamedTuple, for inputs of F features; `nn.compact`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no method parameters")
 
     @nn.nowrap
     def products(self, params: Params) -> Products:
@@ -95,7 +111,7 @@ class Cell(nn.RNNCellBase):
           carry: before the step.
           products: the declared products, in the carry's dtype; those with gates as tuples.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has neither a pointwise nor a step")
 
     @nn.nowrap
     def step(self, params: Params, carry: Carry, inputs: Array) -> tuple[Carry, Array]:
@@ -124,7 +140,9 @@ class Cell(nn.RNNCellBase):
             for name, param in params._asdict().items()
             if name not in self.pointwise_params and param is not None
         }
-        return self.pointwise(params._replace(**undeclared), carry, products)
+        results = self.pointwise(params._replace(**undeclared), carry, products)
+        check_results(self, type(self).pointwise, carry, results)
+        return results
 
     @nn.nowrap
     def check(self) -> None:
@@ -138,8 +156,11 @@ class Cell(nn.RNNCellBase):
 
     def __call__(self, carry: Carry, inputs: Array) -> tuple[Carry, Array]:
         """Returns the new carry and the output; raises a ValueError for what does not fit."""
+        check_bound(self)
         params = self.checked_parameters(carry, inputs)
-        new_carry, outputs = self.step(params, carry, inputs)
+        results = self.step(params, carry, inputs)
+        check_results(self, type(self).step, carry, results)
+        new_carry, outputs = results
         return new_carry, outputs.astype(self.output_dtype(params))
 
     @nn.nowrap

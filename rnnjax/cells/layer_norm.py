@@ -14,6 +14,8 @@ from rnnjax.cells.linear import Dense
 from rnnjax.cells.lstm import LSTM_GATES
 from rnnjax.cells.types import Value
 
+SHIFT_INIT = nn.initializers.normal(0.1)
+
 
 def layer_norm(
     x: Float[Array, "*B H"], scale: Float[Array, " H"], shift: Float[Array, " H"], epsilon: float
@@ -57,14 +59,17 @@ class LayerNormLSTMCell(base.Cell):
     Attributes (more in `Cell`):
       forget_bias: added to the forget gate.
       activation: of the new memory and of the output.
-      epsilon: added to the variance. TF1's is 1e-12: while inputs are zero nothing has any
-        variance, and each such step multiplies the gradient of the memory by 1 / sqrt(epsilon), to
-        infinity within a few rows of black pixels.
-      scale_init: of the scales, TF1's `norm_gain`; `bias_init` is of the shifts.
+      bias_init: of the shifts; zeros in TF1. While inputs and state are zero, as in a blank image,
+        nothing has any variance, and each such step multiplies the gradient by 1 / sqrt(epsilon),
+        to infinity within a few rows. With shifts that differ from unit to unit, the state has
+        variance after its first step.
+      epsilon: added to the variance; 1e-12 in TF1.
+      scale_init: of the scales, TF1's `norm_gain`.
     """
 
     forget_bias: float = 1.0
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh
+    bias_init: Initializer = SHIFT_INIT
     epsilon: float = 1e-3
     scale_init: Initializer = nn.initializers.ones
 
@@ -146,11 +151,13 @@ class LayerNormGRUCell(base.Cell):
 
     Attributes (more in `Cell`):
       activation: of the candidate.
-      epsilon: added to the variance; 1e-12 in TF1, of which `LayerNormLSTMCell` says more.
-      scale_init: of the scales; `bias_init` is of the shifts.
+      bias_init: of the shifts; not zeros, for the reason that `LayerNormLSTMCell` gives.
+      epsilon: added to the variance.
+      scale_init: of the scales.
     """
 
     activation: Callable[[jax.Array], jax.Array] = jnp.tanh
+    bias_init: Initializer = SHIFT_INIT
     epsilon: float = 1e-6
     scale_init: Initializer = nn.initializers.ones
 

@@ -61,6 +61,11 @@ class Dense(Linear):
 
     def multiply(self, operands: Sequence[Array], batch_axes: int) -> Array:
         flat = [jax.lax.collapse(x, batch_axes) for x in self._cast(operands)]
+        if (width := sum(x.shape[-1] for x in flat)) != self.kernel.shape[0]:
+            raise ValueError(
+                f"a kernel of shape {self.kernel.shape} cannot multiply the {width} features of "
+                f"{' and '.join(self.operands)}"
+            )
         bias = None if self.bias is None else jnp.asarray(self.bias, self.kernel.dtype)
         return _dense(self.kernel, bias, *flat)
 

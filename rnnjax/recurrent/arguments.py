@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Int, Shaped
+from jaxtyping import Array, Bool, Int, Shaped
 
 from rnnjax.cells.types import Carry
 
@@ -43,28 +43,54 @@ def with_named_shapes(run: Callable[..., T]) -> Callable[..., T]:
     return run_named
 
 
-def with_time_first(
-    inputs: ArrayLike, num_feature_axes: int, time_major: bool
-) -> Shaped[Array, "T B ..."]:
-    """Returns inputs `[B, T, ...]`, or `[T, B, ...]` if `time_major`, checked, time first."""
-    inputs = jnp.asarray(inputs)
-    rank = 2 + num_feature_axes
-    if inputs.ndim != rank:
-        layout = "[T, B, ...]" if time_major else "[B, T, ...]"
-        raise ValueError(f"inputs must be {layout} with {rank} axes, got shape {inputs.shape}")
-    if not time_major:
-        inputs = jnp.swapaxes(inputs, 0, 1)
-    if inputs.shape[0] == 0:
+def check_cell(cell: object) -> None:
+    """Raises a ValueError unless it is a cell that is bound to its parameters."""
+    if isinstance(cell, list | tuple):
+        raise ValueError("cell must be one cell, got several; Stack([...]) makes one of them")
+    if not isinstance(cell, nn.RNNCellBase):
+        raise ValueError(f"cell must be a flax.linen.RNNCellBase, got a {type(cell).__name__}")
+    if cell.scope is None:
         raise ValueError(
-            f"inputs must have at least one step, got shape {inputs.shape}, time first"
+            f"{type(cell).__name__} has no parameters outside of a module: "
+            "nn.apply(unroll, cell)(variables, inputs) runs it with its parameters, "
+            "nn.init(unroll, cell)(key, inputs) makes them"
         )
-    return inputs
+
+
+def check_inputs(
+    inputs: ArrayLike, num_feature_axes: int, time_major: bool
+) -> Shaped[Array, "..."]:
+    """Returns inputs `[B, T, ...]`, or `[T, B, ...]` if `time_major`, once they are that."""
+    array = jnp.asarray(inputs)
+    rank = 2 + num_feature_axes
+    if array.ndim != rank:
+        layout = "[T, B, ...]" if time_major else "[B, T, ...]"
+        raise ValueError(f"inputs must be {layout} with {rank} axes, got shape {array.shape}")
+    if array.shape[0 if time_major else 1] == 0:
+        raise ValueError(f"inputs must have at least one step, got shape {array.shape}")
+    return array
+
+
+def check_chunks(
+    num_steps: Any, remat: bool, truncate_every: int | None, unroll_factor: int
+) -> None:
+    """Raises a ValueError for chunks that are no number, or of steps that have none."""
+    check_count("unroll_factor", unroll_factor)
+    if truncate_every is not None:
+        check_count("truncate_every", truncate_every)
+    if (remat or truncate_every is not None) and not isinstance(num_steps, int):
+        raise ValueError(
+            f"remat and truncate_every need a number of steps that is known, got {num_steps}; "
+            "export without them, or with a fixed length"
+        )
 
 
 def checked_lengths(
-    lengths: ArrayLike, batch_size: int, num_steps: int
-) -> Int[Array, " {batch_size}"]:
-    """Returns the lengths as int32 `[B]` in [0, T]."""
+    lengths: ArrayLike | None, batch_size: int, num_steps: int
+) -> Int[Array, " {batch_size}"] | None:
+    """Returns the lengths as int32 `[B]` in [0, T]; None if there are none."""
+    if lengths is None:
+        return None
     # Under jit they have no values yet; of several processes, each has its part only.
     is_known = not isinstance(lengths, Tracer) and getattr(lengths, "is_fully_addressable", True)
     array = np.asarray(lengths) if is_known else jnp.asarray(lengths)
@@ -76,6 +102,19 @@ def checked_lengths(
     if isinstance(array, np.ndarray) and (wrong := array[(array < 0) | (array > num_steps)]).size:
         raise ValueError(f"lengths must lie in [0, {num_steps}], got {wrong.tolist()}")
     return jnp.clip(jnp.asarray(array).astype(jnp.int32), 0, num_steps)
+
+
+def checked_flags(
+    name: str, flags: ArrayLike | None, batch_size: int, num_steps: int, time_major: bool
+) -> Bool[Array, "{num_steps} {batch_size}"] | None:
+    """Returns what is true or false of each step, given as the inputs lie, with the time first."""
+    if flags is None:
+        return None
+    array = jnp.asarray(flags)
+    shape = (num_steps, batch_size) if time_major else (batch_size, num_steps)
+    if array.shape != shape or array.dtype != bool:
+        raise ValueError(f"{name} must be bool of shape {shape}, got {array.dtype}{array.shape}")
+    return array if time_major else array.T
 
 
 def check_initial_carry(carry: Carry, expected: Carry) -> None:

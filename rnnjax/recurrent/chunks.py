@@ -4,6 +4,7 @@ With `remat` only the carries between chunks are residuals: what a step inside a
 its derivative is computed again, chunk by chunk, on the way back.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +12,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Shaped
+from jaxtyping import Array, Bool, Shaped
 
 from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.recurrent.arguments import with_named_shapes
-from rnnjax.recurrent.state import Results, State, Steps
+from rnnjax.recurrent.state import Flags, Results, State, Steps
 
 
 def chunk_length(num_steps: int, remat: bool, truncate_every: int | None) -> int:
@@ -25,20 +26,34 @@ def chunk_length(num_steps: int, remat: bool, truncate_every: int | None) -> int
     )
 
 
-def cut_into_chunks(
-    inputs: Shaped[Array, "T B *F"], lengths: Int[Array, " B"] | None, chunk: int
-) -> Steps:
+# In one program, so that outside of `jit` no array with the padding's NaN is made.
+@functools.partial(jax.jit, static_argnums=2, inline=True)
+def with_time_first(
+    inputs: Shaped[Array, "..."], valid: Bool[Array, "T B"] | None, time_major: bool
+) -> Shaped[Array, "T B ..."]:
+    """Returns inputs with the time first, and 0 where a step does not count.
+
+    The padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
+    """
+    steps = inputs if time_major else jnp.swapaxes(inputs, 0, 1)
+    if valid is None:
+        return steps
+    return jax.vmap(where)(valid, steps, jnp.zeros_like(steps))
+
+
+def cut_into_chunks(inputs: Shaped[Array, "T B *F"], flags: Flags, chunk: int) -> Steps:
     """Returns the steps of inputs, with padding so that all chunks are whole."""
-    num_steps, batch_size = inputs.shape[:2]
+    valid, (num_steps, batch_size) = flags.valid, inputs.shape[:2]
     padding = -num_steps % chunk
-    if lengths is None and not padding:
-        return Steps(inputs, None)
-    if lengths is None:
-        lengths = jnp.full((batch_size,), num_steps, jnp.int32)
-    valid = jnp.arange(num_steps + padding, dtype=jnp.int32)[:, None] < lengths
-    inputs = jnp.pad(inputs, [(0, padding)] + [(0, 0)] * (inputs.ndim - 1))
-    # Padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
-    return Steps(jax.vmap(where)(valid, inputs, jnp.zeros_like(inputs)), valid)
+    if valid is None and not padding:
+        return Steps(inputs, flags)
+    if valid is None:
+        valid = jnp.ones((num_steps, batch_size), bool)
+
+    def pad(leaf: Array) -> Array:
+        return jnp.pad(leaf, [(0, padding)] + [(0, 0)] * (leaf.ndim - 1))
+
+    return Steps(*jax.tree.map(pad, (inputs, flags._replace(valid=valid))))
 
 
 def scan_chunks(
@@ -46,7 +61,6 @@ def scan_chunks(
     cell: nn.RNNCellBase,
     state: State,
     steps: Steps,
-    lengths: Int[Array, " B"] | None,
     *,
     chunk: int,
     reverse: bool,
@@ -61,7 +75,6 @@ def scan_chunks(
       cell: bound to its parameters.
       state: before the first step.
       steps: as `cut_into_chunks` returns them.
-      lengths: `[B]`; None: all steps count.
       chunk: steps of a chunk.
       reverse: go from the last step to the first.
       remat: compute the inside of a chunk again for the gradient.
@@ -75,7 +88,7 @@ def scan_chunks(
     if remat:
         run = nn.remat(run, prevent_cse=False)
     num_steps, batch_size = steps.inputs.shape[:2]
-    count = num_steps // chunk
+    count, valid = num_steps // chunk, steps.flags.valid
     if count == 1:
         return with_named_shapes(run)(cell, state, steps)
 
@@ -91,10 +104,14 @@ def scan_chunks(
         return run(cell, state, steps)
 
     # By sequence: backwards, a short one starts in an earlier chunk than a long one.
-    order = jnp.arange(count, dtype=jnp.int32)[:, None]
-    if lengths is None:
-        lengths = jnp.full((batch_size,), num_steps, jnp.int32)
-    is_first = order >= (lengths - 1) // chunk if reverse else order == jnp.zeros_like(lengths)
+    if valid is None:
+        valid = jnp.ones((num_steps, batch_size), bool)
+    begun = jax.lax.cummax(
+        valid.reshape(count, chunk, batch_size).any(1).astype(jnp.int32), reverse=reverse
+    )
+    not_begun = jnp.zeros_like(begun[:1])
+    parts = [begun[1:], not_begun] if reverse else [not_begun, begun[:-1]]
+    is_first = jnp.concatenate(parts) == 0  # no step that counts lies in a chunk before
     chunks = jax.tree.map(lambda leaf: leaf.reshape(count, chunk, *leaf.shape[1:]), steps)
     run_chunks = with_named_shapes(_lift(run_chunk, reverse))
     state, results = run_chunks(cell, state, (is_first, chunks))

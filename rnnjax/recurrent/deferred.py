@@ -24,14 +24,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from rnnjax.cells.products import multiply
 from rnnjax.cells.types import Products
-from rnnjax.recurrent.state import Results, State, Steps
+from rnnjax.recurrent.state import Flags, Results, State, Steps
 
-# The state before a step, whether the step counts, products -> the state after it, its results.
-Pointwise = Callable[[State, Array | None, Products], tuple[State, Results]]
+# The state before a step, its flags, products -> the state after it, its results.
+Pointwise = Callable[[State, Flags, Products], tuple[State, Results]]
 
 # What is expensive to compute again; a choice of speed alone.
 TRANSCENDENTAL = ("tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "erf", "sin", "cos")
@@ -45,9 +45,9 @@ def scan_deferred(
     products: Products,
     state: State,
     inputs: Float[Array, "T B *F"],
-    valid: Bool[Array, "T B"] | None,
+    flags: Flags,
 ) -> tuple[State, Results]:
-    """Runs `pointwise(state, valid, multiply(products, state.carry, x, 1))` over all of time.
+    """Runs `pointwise(state, flags, multiply(products, state.carry, x, 1))` over all of time.
 
     Its values and derivatives, of any order and in either mode, are those of the `jax.lax.scan` it
     stands for; in bfloat16, the gradient of a weight is rounded once more, after the sum over time.
@@ -59,16 +59,16 @@ def scan_deferred(
       products: declared products (`rnnjax.cells.linear`).
       state: before the first step, leaves `[B, ...]`, floating.
       inputs: `[T, B, F]`.
-      valid: `[T, B]`, passed on to `pointwise`; or None.
+      flags: `[T, B]` each, passed on to `pointwise`.
 
     Returns:
       The state after the last step, and the results of all steps, leaves `[T, ...]`.
     """
 
     def step(state: State, step: Steps) -> tuple[State, Results]:
-        return pointwise(state, step.valid, multiply(products, state.carry, step.inputs, 1))
+        return pointwise(state, step.flags, multiply(products, state.carry, step.inputs, 1))
 
-    return jax.lax.scan(step, state, Steps(inputs, valid), reverse=reverse, unroll=unroll_factor)
+    return jax.lax.scan(step, state, Steps(inputs, flags), reverse=reverse, unroll=unroll_factor)
 
 
 @scan_deferred.defjvp
@@ -80,12 +80,12 @@ def _differentiate(
     tangents: tuple[Any, ...],
 ) -> tuple[Any, Any]:
     """Written forwards; JAX transposes it, which turns the big product into that of the weights."""
-    products, state, inputs, valid = primals
+    products, state, inputs, flags = primals
     products_dot, state_dot, inputs_dot, _ = tangents
 
     def forward(state: State, step: Steps) -> tuple[State, Any]:
         finish = jax.checkpoint(
-            lambda state, arrays: pointwise(state, step.valid, arrays),
+            lambda state, arrays: pointwise(state, step.flags, arrays),
             policy=lambda primitive, *_, **__: primitive.name in TRANSCENDENTAL,
             prevent_cse=False,
         )
@@ -94,7 +94,7 @@ def _differentiate(
         )
         return new_state, (results, state, pull_back)
 
-    steps = Steps(inputs, valid)
+    steps = Steps(inputs, flags)
     final, stacked = jax.lax.scan(forward, state, steps, reverse=reverse, unroll=unroll_factor)
     # A state that the derivative reads is an output of the scan twice, and XLA would keep both.
     first_step = jax.tree.map(lambda leaf: leaf[0], steps)

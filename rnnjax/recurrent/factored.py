@@ -23,11 +23,11 @@ from rnnjax.cells.types import Carry, Params, Products
 from rnnjax.cells.wrappers.dropout import DropoutCell
 from rnnjax.recurrent.deferred import Pointwise
 from rnnjax.recurrent.stack import Stack
-from rnnjax.recurrent.state import Results, State, Steps
+from rnnjax.recurrent.state import Flags, Results, State, Steps
 
 # The state before a step, whether it counts, the new carry, the output -> the state after it and
 # the step's results.
-Advance = Callable[[State, Array | None, Carry, Array], tuple[State, Results]]
+Advance = Callable[[State, Flags, Carry, Array], tuple[State, Results]]
 
 # Their gradient may be another function than the derivative's transpose, or there is none.
 NOT_TRANSPOSABLE = {"custom_vjp_call", "while"}
@@ -102,14 +102,12 @@ def factor(cell: nn.RNNCellBase, advance: Advance, state: State, steps: Steps) -
     shapes = jax.eval_shape(lambda: params)
     declared = jax.eval_shape(lambda: products)
 
-    def pointwise_gates(
-        state: State, valid: Array | None, gates: Products
-    ) -> tuple[State, Results]:
+    def pointwise_gates(state: State, flags: Flags, gates: Products) -> tuple[State, Results]:
         carry, outputs = pure.finish(shapes, state.carry, gates)
-        return advance(state, valid, carry, outputs.astype(dtype))
+        return advance(state, flags, carry, outputs.astype(dtype))
 
-    def pointwise(state: State, valid: Array | None, arrays: Products) -> tuple[State, Results]:
-        return pointwise_gates(state, valid, split_gates(declared, arrays))
+    def pointwise(state: State, flags: Flags, arrays: Products) -> tuple[State, Results]:
+        return pointwise_gates(state, flags, split_gates(declared, arrays))
 
     _check_pointwise(pointwise, products, state, steps)
     return Factored(cell, params, products, pointwise, pointwise_gates)
@@ -188,10 +186,10 @@ def _check_not_random(pure: Cell, cell: Cell, inputs: Array) -> None:
 
 
 def _check_pointwise(pointwise: Pointwise, products: Products, state: State, steps: Steps) -> None:
-    inputs, valid = jax.tree.map(lambda leaf: leaf[0], steps)
+    inputs, flags = jax.tree.map(lambda leaf: leaf[0], steps)
     arrays = jax.eval_shape(lambda state, x: multiply(products, state.carry, x, 1), state, inputs)
     try:
-        traced = jax.make_jaxpr(pointwise)(state, valid, arrays)
+        traced = jax.make_jaxpr(pointwise)(state, flags, arrays)
     except Exception as error:
         # A cell bound to its variables may well do what its pure copy cannot: use random streams,
         # modules of its own. If not, the scan raises what it has to say.

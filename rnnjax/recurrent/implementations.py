@@ -36,7 +36,9 @@ def run_factored(
     reverse: bool,
     unroll_factor: int,
     every_carry: bool,
+    *,
     in_chunks: bool,
+    only_lengths: bool,
 ) -> tuple[State, Results] | None:
     """Runs a factored cell over all of time, or returns None if the plain scan is to.
 
@@ -50,6 +52,7 @@ def run_factored(
       unroll_factor: steps in one iteration of a compiled loop.
       every_carry: whether the results of a step have its carry in them.
       in_chunks: whether `remat` or `truncate_every` is asked for.
+      only_lengths: whether the steps that count are the first of each sequence.
 
     Returns:
       The last state and the results of all steps, leaves `[T, ...]`; None for "scan", and for
@@ -69,6 +72,10 @@ def run_factored(
         try:
             if in_chunks:
                 raise UnavailableError("remat and truncate_every are the scan's alone")
+            if name == "cudnn" and not only_lengths:
+                raise UnavailableError("cuDNN has lengths, but no mask")
+            if name in ("cudnn", "fused") and steps.flags.restarts is not None:
+                raise UnavailableError("no kernel has resets")
             return _run(name, cell, advance, state, steps, reverse, unroll_factor, every_carry)
         except UnavailableError as error:
             if implementation != "auto":

@@ -29,6 +29,11 @@ class Stack(nn.RNNCellBase):
     between_keep_prob: float = 1.0
     deterministic: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.cells, Sequence):
+            raise ValueError("Stack takes one list of cells: Stack([first, second])")
+        super().__post_init__()
+
     @property
     def drops(self) -> bool:
         """Whether something is dropped between layers."""

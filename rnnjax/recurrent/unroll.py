@@ -11,17 +11,27 @@ from jaxtyping import Array
 
 from rnnjax.cells.types import Carry
 from rnnjax.recurrent.arguments import (
+    check_cell,
     check_choice,
-    check_count,
+    check_chunks,
     check_initial_carry,
+    check_inputs,
+    checked_flags,
     checked_lengths,
+)
+from rnnjax.recurrent.chunks import (
+    chunk_length,
+    cut_into_chunks,
+    scan_chunks,
+    where,
     with_time_first,
 )
-from rnnjax.recurrent.chunks import chunk_length, cut_into_chunks, scan_chunks, where
 from rnnjax.recurrent.factored import factored_layers
+from rnnjax.recurrent.flags import make_flags
 from rnnjax.recurrent.implementations import IMPLEMENTATIONS, Implementation, run_factored
-from rnnjax.recurrent.outputs import output_source, output_struct
-from rnnjax.recurrent.state import Results, State, Steps
+from rnnjax.recurrent.outputs import last_output, no_output, params_of
+from rnnjax.recurrent.placement import place_as
+from rnnjax.recurrent.state import Flags, Results, State, Steps
 
 
 class Unrolled(NamedTuple):
@@ -35,6 +45,8 @@ def unroll(
     *,
     initial_carry: Carry = None,
     lengths: ArrayLike | None = None,
+    mask: ArrayLike | None = None,
+    resets: ArrayLike | None = None,
     reverse: bool = False,
     time_major: bool = False,
     return_outputs: Literal["all", "last"] = "all",
@@ -71,6 +83,11 @@ def unroll(
       lengths: `[B]`, integers in [0, T]: the steps of each sequence that count. Beyond them outputs
         are zero, the carry stays as it is, and nothing in the padding matters, NaN included. Under
         `jit` their values cannot be checked: below 0 counts as 0, above T as T.
+      mask: `[B, T]`, or `[T, B]` with `time_major`, bool: whether a step counts, wherever it is;
+        what does not count is as beyond `lengths`.
+      resets: as `mask`, bool: whether a new sequence begins at a step, as an episode or the next of
+        several sequences in a row: the carry before it, in reverse the one after it, is the initial
+        carry again. At a step that does not count it holds for the next one that does.
       reverse: go from the last step that counts to the first. Each output stays at its step.
       time_major: whether time leads the inputs, the outputs and all carries.
       return_outputs: the outputs of all steps, or only the one of the last step taken (zero for an
@@ -91,22 +108,24 @@ def unroll(
         the cell allows, by the table in `implementations.py`. A stack goes layer by layer.
 
     Raises:
-      ValueError: if the shapes of inputs, lengths or initial carry do not fit, an option has a
-        value that makes no sense, or the implementation cannot be had for this cell.
+      ValueError: if the shapes of inputs, lengths, mask, resets or initial carry do not fit, an
+        option has a value that makes no sense, or the implementation cannot be had for this cell.
     """
     check_choice("implementation", implementation, IMPLEMENTATIONS)
     check_choice("return_outputs", return_outputs, ("all", "last"))
     check_choice("return_carry", return_carry, ("all", "last"))
-    check_count("unroll_factor", unroll_factor)
-    if truncate_every is not None:
-        check_count("truncate_every", truncate_every)
-    inputs = with_time_first(inputs, cell.num_feature_axes, time_major)
-    num_steps, batch_size = inputs.shape[:2]
-    if lengths is not None:
-        lengths = checked_lengths(lengths, batch_size, num_steps)
-    own_carry = cell.initialize_carry(jax.random.key(0), inputs.shape[1:])
+    check_cell(cell)
+    array = check_inputs(inputs, cell.num_feature_axes, time_major)
+    num_steps, batch_size = array.shape[:2] if time_major else array.shape[1::-1]
+    check_chunks(num_steps, remat, truncate_every, unroll_factor)
+    lengths = checked_lengths(lengths, batch_size, num_steps)
+    mask = checked_flags("mask", mask, batch_size, num_steps, time_major)
+    resets = checked_flags("resets", resets, batch_size, num_steps, time_major)
+    flags = make_flags(num_steps, lengths, mask, resets, reverse)
+    xs: Array = with_time_first(array, flags.valid, time_major)
+    own_carry = cell.initialize_carry(jax.random.key(0), xs.shape[1:])
     if initial_carry is None:
-        initial_carry = own_carry
+        initial_carry = place_as(own_carry, xs, params_of(cell))
     else:
         check_initial_carry(initial_carry, own_carry)
 
@@ -117,6 +136,7 @@ def unroll(
         "truncate_every": truncate_every,
         "unroll_factor": unroll_factor,
         "implementation": implementation,
+        "only_lengths": mask is None,
     }
     in_chunks = remat or truncate_every is not None
     layers = () if in_chunks or implementation == "scan" else factored_layers(cell)
@@ -124,11 +144,11 @@ def unroll(
         carries = []
         for layer, start in zip(layers, initial_carry, strict=True):
             which = return_outputs if layer is layers[-1] else "all"
-            inputs, carry = _unroll(layer, inputs, start, lengths, which, **options)
+            xs, carry = _unroll(layer, xs, start, flags, which, **options)
             carries.append(carry)
-        outputs, carry = inputs, tuple(carries)
+        outputs, carry = xs, tuple(carries)
     else:
-        outputs, carry = _unroll(cell, inputs, initial_carry, lengths, return_outputs, **options)
+        outputs, carry = _unroll(cell, xs, initial_carry, flags, return_outputs, **options)
     if not time_major and return_outputs == "all":
         outputs = _swap(outputs)
     if not time_major and return_carry == "all":
@@ -140,7 +160,7 @@ def _unroll(
     cell: nn.RNNCellBase,
     inputs: Array,
     initial_carry: Carry,
-    lengths: Array | None,
+    flags: Flags,
     return_outputs: str,
     *,
     reverse: bool,
@@ -149,35 +169,38 @@ def _unroll(
     truncate_every: int | None,
     unroll_factor: int,
     implementation: Implementation,
+    only_lengths: bool,
 ) -> Unrolled:
     """Does what `unroll` does, with the time first."""
     num_steps, in_chunks = inputs.shape[0], remat or truncate_every is not None
     chunk = chunk_length(num_steps, remat, truncate_every)
-    last, source = _last_output(cell, initial_carry, inputs, return_outputs, truncate_every)
-    state = State(initial_carry, last if source is None else None)
-    steps = cut_into_chunks(inputs, lengths, chunk)
-    every_output, every_carry = return_outputs == "all", return_carry == "all"
-
-    def advance(state: State, valid: Array | None, carry: Carry, y: Array) -> tuple[State, Results]:
-        """Returns the state after a step, and what is returned of it."""
-        if valid is not None:
-            carry = jax.tree.map(functools.partial(where, valid), carry, state.carry)
-            y = where(valid, y, jnp.zeros_like(y) if state.last is None else state.last)
-        results = (y if every_output else None, carry if every_carry else None)
-        return State(carry, None if state.last is None else y), results
+    last, source = no_output(cell, initial_carry, inputs, return_outputs, truncate_every)
+    start = None if flags.restarts is None else initial_carry
+    state = State(initial_carry, last if source is None else None, start)
+    steps = cut_into_chunks(inputs, flags, chunk)
+    every_carry = return_carry == "all"
+    advance = functools.partial(_advance, return_outputs == "all", every_carry)
 
     def step(cell: nn.RNNCellBase, state: State, step: Steps) -> tuple[State, Results]:
-        return advance(state, step.valid, *cell(state.carry, step.inputs))
+        return advance(state, step.flags, *cell(state.carry, step.inputs))
 
     result = run_factored(
-        implementation, cell, advance, state, steps, reverse, unroll_factor, every_carry, in_chunks
+        implementation,
+        cell,
+        advance,
+        state,
+        steps,
+        reverse,
+        unroll_factor,
+        every_carry,
+        in_chunks=in_chunks,
+        only_lengths=only_lengths,
     )
     state, (outputs, carries) = result or scan_chunks(
         step,
         cell,
         state,
         steps,
-        lengths,
         chunk=chunk,
         reverse=reverse,
         remat=remat,
@@ -187,36 +210,24 @@ def _unroll(
     if num_steps % chunk:
         outputs, carries = jax.tree.map(lambda leaf: leaf[:num_steps], (outputs, carries))
     if last is not None:
-        outputs = state.last if source is None else _pick(state.carry, source, lengths, last)
+        outputs = (
+            state.last if source is None else last_output(state.carry, source, flags.valid, last)
+        )
     assert outputs is not None
     return Unrolled(outputs, carries if every_carry else state.carry)
 
 
-def _pick(carry: Carry, source: int, lengths: Array | None, nothing: Array) -> Array:
-    """Returns the leaf of the last carry that is the last output, 0 for empty sequences."""
-    outputs = jax.tree.leaves(carry)[source]
-    return outputs if lengths is None else where(lengths > 0, outputs, nothing)
-
-
-def _last_output(
-    cell: nn.RNNCellBase,
-    carry: Carry,
-    inputs: Array,
-    return_outputs: str,
-    truncate_every: int | None,
-) -> tuple[Array | None, int | None]:
-    """Returns the last output of no step at all, zeros, and which leaf of the carry an output is.
-
-    Where only the last output is asked for, it travels with the carry, if it is not a part of it
-    anyway: T of them would have to be stored, and their gradients, which are zero.
-    """
-    if return_outputs == "all":
-        return None, None
-    struct = output_struct(cell, carry, inputs.shape[1:], inputs.dtype)
-    last = jnp.zeros(struct.shape, struct.dtype)
-    if truncate_every is not None:  # it would stop what a short sequence's carry takes back
-        return last, None
-    return last, output_source(cell, carry, inputs.shape[1:], inputs.dtype)
+def _advance(
+    every_output: bool, every_carry: bool, state: State, flags: Flags, carry: Carry, y: Array
+) -> tuple[State, Results]:
+    """Returns the state after a step, and what is returned of it."""
+    if flags.valid is not None:
+        carry = jax.tree.map(functools.partial(where, flags.valid), carry, state.carry)
+        y = where(flags.valid, y, jnp.zeros_like(y) if state.last is None else state.last)
+    results = (y if every_output else None, carry if every_carry else None)
+    if flags.restarts is not None:
+        carry = jax.tree.map(functools.partial(where, flags.restarts), state.start, carry)
+    return State(carry, None if state.last is None else y, state.start), results
 
 
 def _swap(x: jax.Array) -> jax.Array:

@@ -1,9 +1,8 @@
 """`unroll` and its options against a Python loop over its cell."""
 
 import itertools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from rnnjax.cells import BasicRNNCell, GRUCell, LSTMCarry, LSTMCell
+from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import Unrolled, unroll
 from tests.cases import (
     BATCH,
@@ -220,6 +220,22 @@ def test_errors_name_the_argument(message: str, kwargs: dict[str, Any]) -> None:
         nn.apply(unroll, cell)(variables, **{"inputs": inputs} | kwargs)
 
 
-def test_a_cell_without_parameters_is_told_by_flax() -> None:
-    with pytest.raises(flax.errors.CallCompactUnboundModuleError):
-        unroll(LSTMCell(4), jnp.ones((2, 5, 3)))
+def test_a_cell_without_parameters_is_told_the_right_call() -> None:
+    cell, x = LSTMCell(4), jnp.ones((2, 5, 3))
+    with pytest.raises(ValueError, match=r"LSTMCell has no .*: nn\.apply\(unroll, cell\)\(vari"):
+        unroll(cell, x)
+    with pytest.raises(ValueError, match=r"LSTMCell has no .*: cell\.apply\(variables, carry"):
+        cell(cell.initialize_carry(jax.random.key(0), (2, 3)), x[:, 0])
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_wrong_cells_are_told_the_right_one() -> None:
+    wrong: Any = [LSTMCell(4), LSTMCell(4)]
+    with pytest.raises(ValueError, match=r"got several; Stack\(\[\.\.\.\]\) makes one"):
+        unroll(wrong, jnp.ones((2, 5, 3)))
+    with pytest.raises(ValueError, match="RNNCellBase, got a str"):
+        unroll(cast(Any, "lstm"), jnp.ones((2, 5, 3)))
+    with pytest.raises(ValueError, match=r"one list of cells: Stack\(\[first, second\]\)"):
+        Stack(LSTMCell(4), cast(Any, LSTMCell(4)))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"LSTMCell: features must be an integer .*, got '8'"):
+        LSTMCell(cast(Any, "8"))

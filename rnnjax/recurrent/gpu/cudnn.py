@@ -35,7 +35,7 @@ def scan_cudnn(
         float32, without peepholes, projection, clipping or another activation than tanh.
     """
     _check(factored, state, steps)
-    inputs, valid = steps
+    inputs, valid = steps.inputs, steps.flags.valid
     lengths = jnp.full(inputs.shape[1], inputs.shape[0], jnp.int32)
     if valid is not None:  # cuDNN has no empty sequence: it takes a step of it, and none is read
         lengths = jnp.maximum(valid.sum(0, dtype=jnp.int32), 1)

@@ -51,9 +51,9 @@ def scan_fused(factored: Factored, state: Any, steps: Steps, *, reverse: bool) -
     _check_arrays(factored, state, steps.inputs)
     gates, weights, field = _separate(factored.products, state.carry, steps.inputs)
     loop = Loop(factored.pointwise_gates, field)
-    first = jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[0], (steps.valid, gates)))
+    first = jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[0], (steps.flags, gates)))
     _check_arithmetic(loop, state, *first)
-    valid = None if steps.valid is None else steps.valid.astype(jnp.int32)
+    valid = None if steps.flags.valid is None else steps.flags.valid.astype(jnp.int32)
     return run_loop(loop, (gates, weights, state), valid)
 
 
@@ -73,14 +73,14 @@ def _check_arrays(factored: Factored, state: Any, inputs: Array) -> None:
         )
 
 
-def _check_arithmetic(loop: Loop, state: Any, mask: Any, gates: Any) -> None:
+def _check_arithmetic(loop: Loop, state: Any, flags: Any, gates: Any) -> None:
     shape = jax.tree.leaves(state)[0].shape
     if any(leaf.shape != shape for leaf in jax.tree.leaves(gates)):
         raise UnavailableError("a product, or a gate of it, is not as wide as the state")
     block = ROWS, min(COLUMNS, shape[1])
-    check_elementwise(loop.pointwise, block, state, mask, gates)
-    bars = jax.eval_shape(loop.pointwise, state, mask, gates)
-    check_elementwise(loop.pull_back, block, state, mask, gates, bars)
+    check_elementwise(loop.pointwise, block, state, flags, gates)
+    bars = jax.eval_shape(loop.pointwise, state, flags, gates)
+    check_elementwise(loop.pull_back, block, state, flags, gates, bars)
 
 
 def _separate(products: Any, carry: Any, inputs: Array) -> tuple[Any, list[Array | None], str]:

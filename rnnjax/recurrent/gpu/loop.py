@@ -10,6 +10,7 @@ from jaxtyping import Array
 from rnnjax.recurrent.deferred import Pointwise
 from rnnjax.recurrent.gpu.differentiable import Kernel, run_kernel
 from rnnjax.recurrent.gpu.kernel import run_recurrence
+from rnnjax.recurrent.state import Flags
 
 # The gates of all steps without the state, leaves [T, B, H]; for each of them the weights [H, H]
 # of the state, or None; the state before the first step, leaves [B, H].
@@ -28,9 +29,9 @@ class Loop(NamedTuple):
     def add_to_hidden(self, state: Any, x: Array) -> Any:
         return state._replace(carry=state.carry._replace(**{self.field: self.hidden(state) + x}))
 
-    def pull_back(self, state: Any, valid: Any, gates: Any, bars: Any) -> tuple[Any, Any]:
+    def pull_back(self, state: Any, flags: Flags, gates: Any, bars: Any) -> tuple[Any, Any]:
         """Returns the cotangents of state and gates."""
-        return jax.vjp(lambda s, g: self.pointwise(s, valid, g), state, gates)[1](bars)
+        return jax.vjp(lambda s, g: self.pointwise(s, flags, g), state, gates)[1](bars)
 
 
 def run_loop(loop: Loop, floating: Floating, valid: Array | None) -> tuple[Any, Any]:
@@ -52,7 +53,7 @@ def _scan(loop: Loop, floating: Floating, valid: Array | None) -> tuple[Any, Any
     def step(state: Any, gates_and_valid: tuple[Any, Array | None]) -> tuple[Any, Any]:
         gates, valid = gates_and_valid
         products = {n: loop.hidden(state) @ w for n, w in enumerate(weights) if w is not None}
-        return loop.pointwise(state, None if valid is None else valid > 0, _add(gates, products))
+        return loop.pointwise(state, _flags(valid), _add(gates, products))
 
     return jax.lax.scan(step, state, (gates, valid))
 
@@ -60,14 +61,14 @@ def _scan(loop: Loop, floating: Floating, valid: Array | None) -> tuple[Any, Any
 def _forward(loop: Loop, floating: Floating, valid: Array | None) -> Any:
     """Returns what `_scan` does; and the states and gates of all steps."""
     gates, weights, state = floating
-    mask = None if valid is None else valid[0] > 0
+    flags = _flags(None if valid is None else valid[0])
     zeros = jax.tree.map(jnp.zeros_like, _at(gates, 0))
-    _, result = jax.eval_shape(loop.pointwise, state, mask, zeros)
+    _, result = jax.eval_shape(loop.pointwise, state, flags, zeros)
     first = state, zeros, jax.tree.map(jnp.zeros_like, result)
 
     def step(y: Any, products: dict[int, Any], mask: Any, x: Any) -> Any:
         gates = _add(x, products)
-        state, result = loop.pointwise(y[0], mask, gates)
+        state, result = loop.pointwise(y[0], Flags(mask, None), gates)
         return state, gates, result
 
     leaves, structure = jax.tree.flatten(state)
@@ -87,7 +88,7 @@ def _backward(
     def step(y: Any, products: dict[int, Any], mask: Any, x: Any) -> Any:
         state, gates, result_bar = x
         state_bar = loop.add_to_hidden(y[0], products[0])
-        return loop.pull_back(state, mask, gates, (state_bar, result_bar))
+        return loop.pull_back(state, Flags(mask, None), gates, (state_bar, result_bar))
 
     first = final_bar, jax.tree.map(jnp.zeros_like, _at(gates, 0))
     xs = _at(states, slice(-1)), gates, results_bar
@@ -101,6 +102,10 @@ def _backward(
         hidden = loop.hidden(xs[0])
         weights_bar.append(None if w is None else jnp.einsum("tbh,tbk->hk", hidden, bar))
     return gates_bar, weights_bar, state_bar
+
+
+def _flags(valid: Any) -> Flags:
+    return Flags(None if valid is None else valid > 0, None)
 
 
 def _at(tree: Any, index: Any) -> Any:

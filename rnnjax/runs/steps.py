@@ -1,0 +1,63 @@
+"""Which checkpoints a folder holds: read, and nothing written."""
+
+from pathlib import Path
+
+from rnnjax.errors import ConfigError, RunError
+from rnnjax.runs.checkpoint import DamagedCheckpointError, Restored, State, read, read_metadata
+
+
+def steps_in(folder: Path) -> list[int]:
+    """Returns the steps of the checkpoints in a folder, the oldest first."""
+    names = (path.name for path in folder.glob("[0-9]*") if path.is_dir() and not path.is_symlink())
+    return sorted(int(name) for name in names if is_step(name))
+
+
+def stored_arrays(folder: Path) -> dict[str, str] | None:
+    """Returns what the newest checkpoint in a folder says of its arrays; None if it cannot."""
+    try:
+        return read_metadata(folder / str(steps_in(folder)[-1])).arrays
+    except (OSError, LookupError, DamagedCheckpointError):
+        return None
+
+
+def find(folder: Path, step: int | None) -> Path:
+    """Returns the path of the checkpoint of a step; None: of the newest.
+
+    Raises:
+      ConfigError: if there is none, naming those that there are.
+    """
+    steps = steps_in(folder)
+    if not steps or step not in (None, *steps):
+        wanted = "" if step is None else f" of step {step}"
+        there = ", ".join(map(str, steps)) or "none"
+        raise ConfigError(f"{folder} has no checkpoint{wanted}; there are: {there}")
+    return folder / str(steps[-1] if step is None else step)
+
+
+def read_step(folder: Path, step: int | None, template: State) -> Restored[State]:
+    """Reads a checkpoint of a run that may be under way, and so remove it meanwhile.
+
+    Args:
+      folder: the checkpoints of the run; nothing is written there.
+      step: which one; None: the newest.
+      template: a tree of arrays of the same structure, shapes and dtypes.
+
+    Raises:
+      ConfigError: if there is no such checkpoint.
+      RunError: if it is damaged, or of another state.
+    """
+    while True:
+        path = find(folder, step)
+        try:
+            return read(path, template)
+        except (OSError, DamagedCheckpointError) as error:
+            if path.is_dir():
+                steps = ", ".join(map(str, steps_in(folder)))
+                raise RunError(
+                    f"{error}; there are the steps {steps}: --step chooses one"
+                ) from error
+
+
+def is_step(name: str) -> bool:
+    """Whether a folder of this name is a checkpoint."""
+    return name.isdecimal() and name == str(int(name))

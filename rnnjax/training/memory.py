@@ -1,0 +1,61 @@
+"""Whether a run fits into memory, asked before anything is allocated."""
+
+import math
+from typing import Any
+
+import jax
+
+from rnnjax.config import Config
+from rnnjax.data.datasets import IMAGE_SHAPE
+from rnnjax.errors import ConfigError
+from rnnjax.system.devices import memory_bytes
+from rnnjax.training.task import Task
+
+
+def check_memory(config: Config, task: Task) -> None:
+    """Refuses a run that cannot fit: too large a state, or too large batches.
+
+    What is counted is the least that there can be: parameters, gradients and the optimizer's
+    state; a batch as sequences of float32 with its last hidden states, and in training those of all
+    steps. XLA takes more.
+
+    Raises:
+      ConfigError: naming the setting, and the bytes that it takes.
+    """
+    there = memory_bytes()
+    if there is None:
+        return
+    devices = jax.device_count()
+    model, pixels = config.model, math.prod(IMAGE_SHAPE)
+    try:
+        state = jax.eval_shape(task.create_state)
+        state_bytes = _num_bytes(state) + _num_bytes(state.params)
+    except (OverflowError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"config.model.hidden_size={model.hidden_size} makes arrays that JAX cannot have: "
+            f"{error}"
+        ) from error
+    steps = jax.eval_shape(
+        task.to_sequences, jax.ShapeDtypeStruct((1, *IMAGE_SHAPE), "uint8")
+    ).shape[1]
+    hidden = model.hidden_size * (1 + model.bidirectional)
+    training = config.batch_size // devices * 4 * (pixels + model.num_layers * steps * hidden)
+    evaluation = -(-config.eval_batch_size // devices) * 4 * (pixels + hidden)
+    for name, value, needed in (
+        ("model.hidden_size", model.hidden_size, state_bytes),
+        ("batch_size", config.batch_size, training),
+        ("eval_batch_size", config.eval_batch_size, evaluation),
+    ):
+        if needed > there:
+            raise ConfigError(
+                f"config.{name}={value} takes at least {_gib(needed)} a device, and there "
+                f"are {_gib(there)}"
+            )
+
+
+def _num_bytes(tree: Any) -> int:
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _gib(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:,.1f} GiB"

@@ -1,0 +1,136 @@
+"""Processes that meet, as threads: each has an event loop of its own."""
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from rnnjax.errors import ConfigError, RunError
+from rnnjax.system import rendezvous
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendezvous, "PATIENCE_SECONDS", 3)
+    monkeypatch.setattr(rendezvous, "REFUSAL_SECONDS", 1)
+
+
+def meet(port: int, count: int, index: int, host: str = "localhost") -> None:
+    rendezvous.meet(host, port, rendezvous.Process(count, index, "1.0"))
+
+
+def meet_all(port: int, *processes: tuple[int, int]) -> list[Future[None]]:
+    """Has processes meet, `(count, index)` each, and returns how it ended for each."""
+    with ThreadPoolExecutor(len(processes)) as pool:
+        return [pool.submit(meet, port, *process) for process in processes]
+
+
+def errors(ends: list[Future[None]]) -> list[str]:
+    return [str(end.exception()) for end in ends]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_all_come(port: int, order: tuple[int, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    for end in meet_all(port, *((3, index) for index in order)):
+        end.result()
+    assert f"waiting for 2 of 3 processes at localhost:{port}" in capsys.readouterr().out
+
+
+def test_one_alone_waits_for_nobody(port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    meet(port, 1, 0)
+    assert capsys.readouterr().out == ""
+
+
+def test_one_does_not_come(port: int) -> None:
+    for error in errors(meet_all(port, (3, 0), (3, 2))):
+        assert "process 1 of 3 did not come within 3 s" in error
+
+
+def test_the_primary_one_does_not_come(port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RunError, match="the primary process did not come"):
+        meet(port, 2, 1)
+    assert capsys.readouterr().out == f"waiting for the primary process at localhost:{port}\n"
+
+
+def test_counts_that_disagree(port: int) -> None:
+    for error in errors(meet_all(port, (2, 0), (3, 1))):
+        assert "process 1 expects 3 processes, the primary one 2" in error
+
+
+def test_an_index_twice(port: int) -> None:
+    for error in errors(meet_all(port, (3, 0), (3, 1), (3, 1))):
+        assert "two processes have the index 1" in error
+
+
+def test_another_version(port: int) -> None:
+    other: Any = rendezvous.Process(2, 1, "0.0.1")
+    with ThreadPoolExecutor(1) as pool:
+        primary = pool.submit(meet, port, 2, 0)
+        assert "has rnnjax 0.0.1" in json.loads(tell(port, json.dumps(other._asdict()).encode()))
+    assert "has rnnjax 0.0.1" in str(primary.exception())
+
+
+def tell(port: int, line: bytes) -> bytes:
+    """Calls the primary process, and returns its answer."""
+    deadline = time.monotonic() + 3
+    while True:
+        try:
+            with socket.create_connection(("localhost", port), timeout=3) as call:
+                call.sendall(line + b"\n")
+                return call.makefile("rb").readline()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"GET / HTTP/1.1", b"\x80\x04\x95", b"[" * 4000, b"x" * 100_000, b"{}", b"null",
+     b'{"num_processes": 2, "process_index": true, "version": ""}',
+     b'{"num_processes": 2, "process_index": -1, "version": ""}'],
+)  # fmt: skip
+def test_garbage_is_no_process(port: int, garbage: bytes) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        primary = pool.submit(meet, port, 2, 0)
+        with contextlib.suppress(ConnectionResetError):
+            assert tell(port, garbage) == b""
+        silent = socket.create_connection(("localhost", port))
+        other = pool.submit(meet, port, 2, 1)
+        for end in (primary, other):
+            end.result()
+        silent.close()
+
+
+def test_addresses_that_cannot_be(port: int) -> None:
+    for wrong in (0, 65536):
+        with pytest.raises(ConfigError, match=f"a port is from 1 to 65535, got {wrong}"):
+            meet(wrong, 2, 0)
+    with pytest.raises(ConfigError, match=r"the host 'no.such.host.invalid' is unknown"):
+        meet(port, 2, 1, host="no.such.host.invalid")
+    in_use = pytest.raises(ConfigError, match=f"port {port} cannot be had")
+    with socket.create_server(("localhost", port)), in_use:
+        meet(port, 2, 0)
+
+
+def test_a_name_for_this_machine_is_listened_at_there_alone() -> None:
+    assert rendezvous.interface("localhost") == "localhost"
+    assert rendezvous.interface("127.0.0.1") == "127.0.0.1"
+    assert rendezvous.interface("0.0.0.0") == ""
+
+
+def test_no_thread_is_left(port: int) -> None:
+    before = threading.active_count()
+    meet_all(port, (2, 0), (2, 1))
+    assert threading.active_count() == before
