@@ -128,7 +128,11 @@ def _as_array(array: Any) -> jax.Array | np.ndarray:
     """Returns an array of JAX's or NumPy's; a torch tensor may require gradients."""
     if isinstance(array, jax.Array):
         return array
-    return np.asarray(array.detach() if hasattr(array, "detach") else array)
+    if hasattr(array, "detach"):
+        array = array.detach().cpu()
+        # NumPy has no bfloat16 that torch would know; a float32 holds each exactly.
+        array = array.float() if "bfloat16" in str(array.dtype) else array
+    return np.asarray(array)
 
 
 def _join_names(arrays: Mapping[Path, Any]) -> dict[str, Any]:

@@ -26,7 +26,8 @@ def load(model: nn.Module, weights: Sequence[npt.ArrayLike]) -> dict[str, Any]:
 
     The model is a BasicRNNCell for `SimpleRNN`, a GRUCell for `GRU` (`reset_after=True` is Keras'
     default), an LSTMCell with `forget_bias=0` for `LSTM`, a `Bidirectional` of these, or a `Stack`
-    or a `StackedBidirectional` for several layers, their weights one after the other. Without
+    or a `StackedBidirectional` for several layers, their weights one after the other. Those of
+    Keras 2's `CuDNNLSTM` and `CuDNNGRU` (`reset_after=True`) are told by their shapes. Without
     biases (`use_bias=False`, in all layers), ours are zero. Activations are not in the weights.
 
     >>> import numpy as np
@@ -51,9 +52,22 @@ def load(model: nn.Module, weights: Sequence[npt.ArrayLike]) -> dict[str, Any]:
     """
     paths = convert.cells_by_path(model, _keras(use_bias=True))
     use_bias = len(weights) != 2 * len(paths)
+    if len(weights) == 3 * len(paths):
+        layers = zip(paths.values(), weights[::3], weights[1::3], weights[2::3], strict=True)
+        weights = [array for layer in layers for array in _from_cudnn(*layer)]
     names = ["/".join((*path, name)) for path in paths for name in _names(use_bias)]
     names += [f"weights[{n}]" for n in range(len(names), len(weights))]
     arrays = dict(zip(names, weights, strict=False))
+    for path, cell in paths.items():
+        bias = arrays.get("/".join((*path, "bias")))
+        if isinstance(cell, GRUCell) and bias is not None:
+            resets_after = np.ndim(bias) == 2
+            if resets_after != cell.reset_after:
+                raise ValueError(
+                    f"these are weights of a Keras GRU with reset_after={resets_after}"
+                    f"{', the default' if resets_after else ''}: load them into a GRUCell with "
+                    f"reset_after={resets_after}"
+                )
     return convert.load(model, arrays, _keras(use_bias=use_bias))
 
 
@@ -89,6 +103,27 @@ def save(model: nn.Module, params: convert.Params, *, use_bias: bool = True) -> 
 def _keras(*, use_bias: bool) -> convert.Framework:
     save_cell = functools.partial(_save_cell, use_bias=use_bias)
     return convert.Framework("Keras", GATE_ORDERS, save_cell, _load_cell)
+
+
+def _from_cudnn(cell: Cell, *weights: npt.ArrayLike) -> tuple[npt.ArrayLike, ...]:
+    """Returns the weights of one layer, once they are of `CuDNNLSTM` or `CuDNNGRU`, as of others.
+
+    Those layers of Keras 2 are told by a second bias of each gate, in one vector. The kernel of a
+    gate lies in memory as its transposed one would, and its recurrent kernel is transposed.
+    """
+    (*_, columns), bias_shape = np.shape(weights[0]), np.shape(weights[2])
+    if bias_shape != (2 * columns,) or type(cell) not in (GRUCell, LSTMCell):
+        return weights
+    kernel, recurrent_kernel, bias = map(jnp.asarray, weights)
+    count = len(GATE_ORDERS[type(cell)])
+    kernels = [k.reshape(-1, len(k)).T for k in jnp.split(kernel, count, axis=1)]
+    recurrent_kernels = [k.T for k in jnp.split(recurrent_kernel, count, axis=1)]
+    biases = bias.reshape(2, -1)
+    return (
+        jnp.concatenate(kernels, axis=1),
+        jnp.concatenate(recurrent_kernels, axis=1),
+        biases.sum(0) if isinstance(cell, LSTMCell) else biases,
+    )
 
 
 def _names(use_bias: bool) -> tuple[str, ...]:

@@ -57,9 +57,10 @@ def load(
     The model is a cell, a `Stack` for `MultiRNNCell`, a `Bidirectional` of either for
     `bidirectional_dynamic_rnn`, or a `StackedBidirectional` for contrib's
     `stack_bidirectional_dynamic_rnn`. BasicRNNCell, GRUCell and LSTMCell load what TF1's cells of
-    these names and of LSTM's variants (basic, block) have stored since version 1.2; GRUCell with
-    `reset_after=True` is contrib's `CudnnCompatibleGRUCell`. The forget bias is no weight: it must
-    be the one that TF1 ran with. Arrays of an optimizer, or outside of the scope, are ignored.
+    these names and of LSTM's variants (basic, block) have stored, before version 1.2 by the names
+    `weights` and `biases`; GRUCell with `reset_after=True` is contrib's `CudnnCompatibleGRUCell`.
+    The forget bias is no weight: it must be the one that TF1 ran with. Arrays of an optimizer, or
+    outside of the scope, are ignored.
 
     >>> import numpy as np
     >>> from rnnjax.cells import LSTMCell
@@ -87,7 +88,7 @@ def load(
       ValueError: if no scope or several have the model's cells, for an array in it that is missing,
         surplus or misshapen, and for a cell that TF1 does not have.
     """
-    arrays = {name.removesuffix(":0"): array for name, array in arrays.items()}
+    arrays = {_modern(name): array for name, array in arrays.items()}
     scope, prefixes = _find_scope(convert.cells_by_path(model, _TF1), arrays, scope)
 
     def without_numbers(prefix: str) -> str:
@@ -140,6 +141,12 @@ def save(
         scope = {"fw": "bidirectional_rnn", "cell": "stack_bidirectional_rnn"}.get(outermost, "rnn")
     prefixes = {path: _prefix(path, cell, _with_slash(scope)) for path, cell in cells.items()}
     return {_name(path, prefixes): np.array(array) for path, array in arrays.items()}
+
+
+def _modern(name: str) -> str:
+    """Returns the name that a variable has since TF 1.2, which renamed weights and biases."""
+    name = name.removesuffix(":0")
+    return re.sub(r"/weights$", "/kernel", re.sub(r"/biases$", "/bias", name))
 
 
 def _save_cell(cell: Cell, params: convert.SavedArrays) -> convert.SavedArrays:

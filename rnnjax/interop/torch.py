@@ -1,4 +1,4 @@
-"""Weights of torch's `nn.RNN`, `nn.GRU` and `nn.LSTM`.
+"""Weights of torch's `nn.RNN`, `nn.GRU` and `nn.LSTM`, and of the cells that torch has of them.
 
 torch stacks the gates on the first axis of its weights, in the order of `GATE_ORDERS`. Names and
 shapes are those in its documentation: https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html
@@ -20,6 +20,8 @@ from rnnjax.interop.checks import check_biases_are_zero, check_fields
 
 # In torch's words: reset, update, new; and input, forget, cell, output.
 GATE_ORDERS = {BasicRNNCell: "c", GRUCell: "ruc", LSTMCell: "ifjo"}
+# Of the arrays of `nn.RNNCell`, `nn.GRUCell` and `nn.LSTMCell`.
+CELL_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 # The paths of cells, in the models that torch has, too: layer and direction.
 CELL_PATH = re.compile(r"(?:(?:cells|layers)_(\d+)/?)?(forward|backward)?")
 
@@ -32,8 +34,9 @@ def load(
     The model is a cell, a `Stack` for several layers, a `Bidirectional`, or for several layers in
     both directions a `StackedBidirectional`: of BasicRNNCell for `nn.RNN` (its activation is not in
     the state dict), of GRUCell with `reset_after=True`, or of LSTMCell with `forget_bias=0`, there
-    with `projection_size` for `proj_size`. torch's two biases become one where they add up; without
-    any (`bias=False`), ours are zero.
+    with `projection_size` for `proj_size`. A cell takes the arrays of `nn.RNNCell`, `nn.GRUCell` or
+    `nn.LSTMCell` as well, which have no `_l0`. torch's two biases become one where they add up;
+    without any (`bias=False`), ours are zero.
 
     >>> import numpy as np
     >>> from rnnjax.cells import GRUCell
@@ -63,6 +66,14 @@ def load(
         does not have.
     """
     arrays = {n.removeprefix(prefix): state[n] for n in state if n.startswith(prefix)}
+    if not any(name.startswith("weight_ih") for name in arrays):
+        there = sorted({name.rpartition("weight_ih")[0] for name in state if "weight_ih" in name})
+        raise ValueError(
+            f"no weights of a recurrent module have names that begin with {prefix!r}; there are "
+            f"such with {', '.join(map(repr, there)) or 'none'}"
+        )
+    if isinstance(model, Cell):  # torch's cells have no number of a layer
+        arrays = {n + "_l0" if n in CELL_NAMES else n: array for n, array in arrays.items()}
     framework = _torch(bias=any(name.startswith("bias") for name in arrays))
     _check_layers(model, framework)
     return convert.load(model, arrays, framework, _name)

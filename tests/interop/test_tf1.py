@@ -164,6 +164,16 @@ def checkpoint(*cells: str) -> dict[str, Any]:
     return arrays
 
 
+def test_names_from_before_1_2() -> None:
+    arrays = checkpoint("rnn/basic_lstm_cell")
+    renamed = {
+        name.replace("/kernel", "/weights").replace("/bias", "/biases"): array
+        for name, array in arrays.items()
+    }
+    assert "rnn/basic_lstm_cell/weights/Adam_1" in renamed
+    assert_equal(tf1.load(LSTMCell(UNITS), renamed), tf1.load(LSTMCell(UNITS), arrays))
+
+
 @pytest.mark.parametrize(
     ("scope", "value"),
     [

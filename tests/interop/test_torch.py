@@ -123,6 +123,33 @@ def test_params_have_the_dtype_of_the_model() -> None:
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("bfloat16")}
 
 
+@pytest.mark.parametrize("kind", ["tanh", "gru", "lstm"])
+def test_bfloat16_loads(kind: str) -> None:
+    model, module = make(kind, 1, False)
+    state = module.bfloat16().state_dict()
+    expected = torch.load(model, {name: array.float() for name, array in state.items()})
+    assert_equal(torch.load(model, state), expected)
+
+
+@pytest.mark.parametrize("kind", ["tanh", "gru", "lstm"])
+def test_torchs_cells_load(kind: str) -> None:
+    model, module = make(kind, 1, False)
+    cells = {"tanh": pytorch.nn.RNNCell, "gru": pytorch.nn.GRUCell, "lstm": pytorch.nn.LSTMCell}
+    cell = cells[kind](module.input_size, UNITS)
+    cell.load_state_dict({name[:-3]: array for name, array in module.state_dict().items()})
+    assert_equal(torch.load(model, cell.state_dict()), torch.load(model, module.state_dict()))
+
+
+def test_a_prefix_that_nothing_has_is_named() -> None:
+    model, module = make("gru", 1, False)
+    state = {f"encoder.{name}": array for name, array in module.state_dict().items()}
+    state["head.weight"] = pytorch.zeros(3)
+    with pytest.raises(ValueError, match=r"begin with 'encoder\.rnn\.'; there are .* 'encoder\.'$"):
+        torch.load(model, state, prefix="encoder.rnn.")
+    with pytest.raises(ValueError, match="begin with ''; there are such with none"):
+        torch.load(model, {"head.weight": state["head.weight"]})
+
+
 def lstm(**fields: Any) -> Any:
     all_fields: dict[str, Any] = {"features": UNITS, "forget_bias": 0} | fields
     return LSTMCell(**all_fields)
