@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.bare import BareStep
 from rnnjax.config import Config
-from rnnjax.runs.checkpoint import Progress
+from rnnjax.runs.checkpoint import Origin, Progress
 from rnnjax.runs.checkpoints import Checkpoints
 from rnnjax.system import devices
 from rnnjax.system.process import tune
@@ -45,7 +45,7 @@ def main() -> None:
     steps = max(1, round(STRETCH / bare.seconds(20)))
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(Path(folder), config.checkpoint.keep)
-        checkpoints.tidy()
+        checkpoints.prepare(Origin("benchmark", {}))
 
         def stretch(save: bool) -> float:
             start = time.monotonic()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from rnnjax import __version__
 from rnnjax.errors import ConfigError
+from rnnjax.system.messages import warn
 
 COMMANDS = {
     "rnnjax.main": "trains a classifier, or resumes its run; --help lists every setting",
@@ -32,8 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif not arguments or arguments in (["--help"], ["-h"]):
         print(overview())
     else:
-        error = f"unknown argument {arguments[0]!r}; without any, the commands are listed"
-        print(f"rnnjax: {error}", file=sys.stderr)
+        warn(f"unknown argument {arguments[0]!r}; without any, the commands are listed")
         return ConfigError.exit_code
     return 0
 

@@ -7,14 +7,16 @@ flag answer at once.
 """
 
 import dataclasses
-import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from rnnjax.errors import ConfigError, did_you_mean
+
+LARGEST = {int: 2**31 - 1, float: 3e38}  # that JAX's int32 and float32 hold
 
 
 def option(
@@ -136,11 +138,17 @@ class Config:
         choices=("halt", "skip"),
     )
     max_skipped_steps: int = option(10, "steps that on_nan=skip may leave out", at_least=0)
+    strict: bool = option(
+        False, "do not go on where other devices, cores or versions may change the last bits"
+    )
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
 
+
+FOLDERS = ("data.data_dir", "data.idx_dir")
+URL = re.compile(r"[A-Za-z][\w+.-]+:/")  # of `gs://bucket` a Path leaves one slash
 
 # What happens between two calls of the compiled program.
 WHOLE_DISPATCHES = (
@@ -171,12 +179,16 @@ def validate(config: object) -> None:
         raise ConfigError(f"get_config() must return a rnnjax.config.Config, not {config!r}")
     for name, field, value in fields(config):
         wanted: Any = field.type
+        if isinstance(value, int | float) and abs(value) > (most := LARGEST.get(wanted, 1)):
+            raise ConfigError(f"config.{name}={value!r} is too large: at most {most:g}")
         if type(value) is int and wanted is float:
             value = float(value)
         if isinstance(value, dict) and wanted is ConfigDict:
             continue
         if type(value) is not wanted:
             raise ConfigError(f"config.{name} must be of type {wanted.__name__}, got {value!r}")
+        if name in FOLDERS and URL.match(str(value)):
+            raise ConfigError(f"config.{name}={value!r} is no folder of a disk; name a mounted one")
         choices = field.metadata.get("choices")
         if choices and value not in choices:
             raise ConfigError(
@@ -215,36 +227,3 @@ def describe(config: Config) -> str:
         for name, field, value in fields(config)
     )
     return "\n".join(lines)
-
-
-def to_dict(config: Config) -> dict[str, object]:
-    """Returns the settings as {dotted name: value}, of JSON types only."""
-    return {name: _plain(value) for name, _, value in fields(config)}
-
-
-def _plain(value: object) -> object:
-    """Returns a setting as JSON would give it back."""
-    if isinstance(value, ConfigDict):
-        return {key: _plain(option) for key, option in value.items()}
-    return list(value) if isinstance(value, tuple) else value
-
-
-def from_dict(stored: Mapping[str, object]) -> Config:
-    """Returns the settings that `to_dict` has stored.
-
-    Raises:
-      ConfigError: for one that does not exist, or has a value that it cannot take.
-    """
-    config = Config()
-    known = {name for name, _, _ in fields(config)}
-    for name, value in stored.items():
-        if name not in known:
-            raise ConfigError(f"unknown setting config.{name}; {did_you_mean(name, known)}")
-        *sections, field = name.split(".")
-        holder: Any = functools.reduce(getattr, sections, config)
-        try:
-            setattr(holder, field, ConfigDict(value) if isinstance(value, dict) else value)
-        except ValueError as error:
-            raise ConfigError(f"config.{name}={value!r} cannot be: {error}") from error
-    validate(config)
-    return config

@@ -3,7 +3,6 @@
 python -m rnnjax.evaluate --workdir DIR [--step N]
 """
 
-import argparse
 import logging
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from rnnjax.system import command_line
 
 def main() -> None:
     command_line.prepare()
-    parser = argparse.ArgumentParser(prog="python -m rnnjax.evaluate", description=__doc__)
+    parser = command_line.Parser(prog="python -m rnnjax.evaluate", description=__doc__)
     parser.add_argument("--workdir", type=Path, required=True, help="folder of a run")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--step", type=int, help="one of its checkpoints; without it, the newest")

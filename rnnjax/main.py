@@ -6,16 +6,16 @@ python -m rnnjax.main --workdir=DIR --config=FILE [--config.FIELD=VALUE ...]
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from rnnjax import __version__
-from rnnjax.config import Config, describe, fields, validate
-from rnnjax.errors import ConfigError, RunError, did_you_mean
+from rnnjax.config import Config, describe, validate
+from rnnjax.errors import ConfigError, RunError
 from rnnjax.system import command_line
+from rnnjax.system.arguments import check_config_arguments, clear_none, split_cell_options
 
 _WORKDIR = flags.DEFINE_string("workdir", "", "folder of checkpoints, summaries and results")
 _DEBUG = flags.DEFINE_bool("debug", False, "show the traceback of an error")
@@ -33,30 +33,11 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 
 
-def check_config_arguments(argv: Sequence[str]) -> None:
-    """Refuses a missing config file and misspelt settings, of which the flag parser says less.
-
-    Raises:
-      ConfigError: naming the file or the setting.
-    """
-    known = [name for name, _, _ in fields(Config())]
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
-        file = re.fullmatch(r"--?config(?:=(.*))?", argument)
-        if file:
-            # A colon starts an argument of get_config.
-            path = (following if file[1] is None else file[1]).split(":")[0]
-            if not Path(path).is_file():
-                raise ConfigError(f"the config file {path!r} does not exist")
-        setting = re.match(r"--?(?:no)?config\.([^=]*)", argument)
-        if setting and setting[1] not in known:
-            raise ConfigError(
-                f"unknown setting config.{setting[1]}; {did_you_mean(setting[1], known)}"
-            )
-
-
 def parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses the command line; whatever is wrong with it ends in one line and exit code 2."""
     try:
+        argv, cell_options = split_cell_options(argv)
+        sys.argv = argv  # where ml_collections looks for settings
         check_config_arguments(argv[1:])
         positional = flags.FLAGS(argv)
         if len(positional) > 1:
@@ -72,14 +53,26 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
                 f"--distributed={_DISTRIBUTED.value} is neither 'auto' nor "
                 "HOST:PORT,PROCESSES,INDEX, such as node1:1234,4,0"
             )
+        if isinstance(_CONFIG.value, Config):
+            clear_none(_CONFIG.value)
+            model = _CONFIG.value.model
+            model.cell_options = ConfigDict({**model.cell_options, **cell_options})
         validate(_CONFIG.value)
     except RunError as error:
         exit_with(error)
     except flags.Error as error:
         exit_with(ConfigError(str(error)))
+    except SystemExit:
+        if flags.FLAGS.is_parsed() or _asks_for_help(argv):
+            raise
+        exit_with(ConfigError("the config file ends the program by sys.exit"))
     except Exception as error:  # whatever a config file, which is code, may raise
         exit_with(ConfigError(f"the config file failed: {type(error).__name__}: {error}"))
     return positional
+
+
+def _asks_for_help(argv: Sequence[str]) -> bool:
+    return any(re.match(r"--?h(elp|elpfull|elpshort|elpxml)?(=.*)?$", arg) for arg in argv)
 
 
 def exit_with(error: RunError) -> NoReturn:
@@ -100,7 +93,7 @@ def main(argv: Sequence[str]) -> None:
     process.enable_compilation_cache()
     try:
         if _DISTRIBUTED.value:
-            distributed.initialize(_DISTRIBUTED.value)
+            distributed.initialize(_DISTRIBUTED.value, __version__, debug=_DEBUG.value)
         with distributed.lost_process_as_run_error():
             train(_CONFIG.value, _WORKDIR.value)
     except Exception as error:

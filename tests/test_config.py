@@ -11,6 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from rnnjax import config as settings
+from rnnjax import stored_config
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, did_you_mean
 from rnnjax.runs.workdir import check_same_run, unresumable_changes
@@ -114,7 +115,7 @@ def test_a_misspelt_field_cannot_be_set() -> None:
 def test_saved_settings_tell_what_changed(tmp_path: Path) -> None:
     config = Config()
     config.model.cell_options = ConfigDict({"use_peepholes": True, "kernel_shape": (3, 2)})
-    write_json(tmp_path / "config.json", settings.to_dict(config))
+    write_json(tmp_path / "config.json", stored_config.to_dict(config))
     stored = json.loads((tmp_path / "config.json").read_text())
     assert stored["model.cell_options"] == {"use_peepholes": True, "kernel_shape": [3, 2]}
     assert unresumable_changes(config, stored) == []
@@ -128,7 +129,7 @@ def test_saved_settings_tell_what_changed(tmp_path: Path) -> None:
 def test_the_end_of_a_schedule_cannot_change_on_resume() -> None:
     config = Config()
     config.optimizer.schedule = "cosine"
-    stored = settings.to_dict(config)
+    stored = stored_config.to_dict(config)
     config.num_steps = 3_000
     changed = ["config.num_steps was 2000 and is now 3000"]
     assert unresumable_changes(config, stored) == changed

@@ -1,5 +1,6 @@
 """The command as its users type it: each mistake is one line and exit code 2, nothing written."""
 
+import json
 import os
 import subprocess
 import sys
@@ -40,6 +41,15 @@ def check_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
         ("--confg=x", ["confg"]),
         ("--config.seed", ["config.seed"]),
         ("leftover", ["'leftover'"]),
+        ("--config.optimizer.warmup_steps=1180591620717411303424", ["warmup_steps=118", "at most"]),
+        ("--config.optimizer.learning_rate=1e308", ["learning_rate=1e+308", "at most 3e+38"]),
+        ("--config.eval_batch_size=10000000000000", ["eval_batch_size=1000", "at most"]),
+        ("--config.model.hidden_size=10000000", ["hidden_size=10000000 takes", "GiB"]),
+        ("--config.eval_batch_size=1000000000", ["eval_batch_size=1000000000 takes", "GiB"]),
+        ("--config.model.cell_options.cell_clip", ["cell_options.cell_clip=0.9"]),
+        ("--config.model.cell_options.peepholes=True", ["'peepholes'", "'use_peepholes'"]),
+        ("--workdir=gs://bucket/run", ["--workdir=gs://bucket/run is no folder of a disk"]),
+        ("--config.data.idx_dir=s3://bucket", ["config.data.idx_dir='s3://bucket' is no folder"]),
     ],
 )
 def test_wrong_settings(root: Path, tmp_path: Path, setting: str, words: list[str]) -> None:
@@ -49,9 +59,18 @@ def test_wrong_settings(root: Path, tmp_path: Path, setting: str, words: list[st
     assert not workdir.exists()
 
 
-def test_missing_config_file(root: Path, tmp_path: Path) -> None:
-    done = run(root, f"--workdir={tmp_path / 'run'}", "--config", "experiments/lstn.py")
-    check_refused(done, "experiments/lstn.py", "does not exist")
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("experiments/lstn.py", ["experiments/lstn.py", "does not exist", "experiments/lstm.py?"]),
+        ("lstm", ["'lstm' does not exist", "did you mean experiments/lstm.py?"]),
+        ("experiments", ["'experiments' is no file"]),
+        ("/dev/zero", ["'/dev/zero' is no file"]),
+    ],
+)
+def test_missing_config_file(root: Path, tmp_path: Path, config: str, words: list[str]) -> None:
+    done = run(root, f"--workdir={tmp_path / 'run'}", "--config", config)
+    check_refused(done, *words)
 
 
 @pytest.mark.parametrize("given", ["--workdir=/tmp/unused", "--config=experiments/lstm.py"])
@@ -71,6 +90,7 @@ def test_missing_flag(root: Path, given: str) -> None:
             "def get_config():\n  config = Config()\n  config.num_step = 3\n  return config",
             ["num_step"],
         ),
+        ("import sys; sys.exit(0)", ["sys.exit"]),
     ],
 )
 def test_broken_config_file(root: Path, tmp_path: Path, code: str, words: list[str]) -> None:
@@ -80,11 +100,42 @@ def test_broken_config_file(root: Path, tmp_path: Path, code: str, words: list[s
     assert not (tmp_path / "run").exists()
 
 
+def test_a_config_file_imports_its_neighbour(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "neighbour.py").write_text("raise ValueError('imported')")
+    (tmp_path / "mine.py").write_text("import neighbour")
+    done = run(root, f"--workdir={tmp_path / 'run'}", f"--config={tmp_path / 'mine.py'}")
+    check_refused(done, "ValueError: imported")
+
+
+def test_options_by_name_home_and_none(root: Path, tmp_path: Path) -> None:
+    """`~` is the home, `None` is empty, and an option of the cell can be named by itself."""
+    settings = ["--config.num_steps=1", "--config.data.data_dir=None"]
+    settings += ["--config.model.cell_options.cell_clip=0.5", "--workdir=~/run"]
+    command = [sys.executable, "-m", "rnnjax.main", "--config=experiments/smoke.py", *settings]
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert stored["model.cell_options"] == {"cell_clip": 0.5}
+    assert stored["data.data_dir"] == ""
+    assert not (root / "None").exists()
+
+
 def test_workdir_that_cannot_be_made(root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     workdir = tmp_path / "file" / "run"
     done = run(root, f"--workdir={workdir}", "--config=experiments/smoke.py")
     check_refused(done, str(workdir), "cannot be written")
+
+
+def test_escape_sequences_do_not_reach_the_terminal(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    workdir = tmp_path / "file" / "\x1b]0;title\x07\N{RIGHT-TO-LEFT OVERRIDE}"
+    done = run(root, f"--workdir={workdir}", "--config=experiments/smoke.py")
+    check_refused(done, r"\x1b]0;title\x07\u202e", "cannot be written")
+    assert all(c.isprintable() for c in done.stderr.removesuffix("\n"))
 
 
 @pytest.mark.parametrize("kind", ["long", "link"])

@@ -33,6 +33,23 @@ def test_no_file_is_long_without_a_reason(root: Path) -> None:
     assert not long
 
 
+def test_nothing_is_unpickled_or_executed(root: Path) -> None:
+    """Whatever comes from a file or over the network is data."""
+    refused = []
+    for file in (root / "rnnjax").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                names = [node.func.id]
+            if {*names} & {"pickle", "cPickle", "dill", "marshal", "shelve", "eval", "exec"}:
+                refused.append(f"{file}: {names}")
+    assert not refused
+
+
 def test_no_function_is_long_without_a_reason(root: Path) -> None:
     long = {}
     for file in (root / "rnnjax").rglob("*.py"):

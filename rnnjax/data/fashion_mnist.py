@@ -9,7 +9,6 @@ import fcntl
 import functools
 import hashlib
 import struct
-import sys
 import tempfile
 import threading
 import urllib.request
@@ -20,6 +19,8 @@ from typing import Any
 import numpy as np
 
 from rnnjax.errors import DataError
+from rnnjax.system.files import local_path, move_aside
+from rnnjax.system.messages import warn
 
 DEBIAN_DIR = Path("/usr/share/datasets/fashion-mnist")
 
@@ -53,15 +54,16 @@ def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
     from tensorflow_datasets.core.constants import DATA_DIR
 
     version = tfds.builder_cls("fashion_mnist").VERSION
-    root = Path(data_dir or DATA_DIR).expanduser()
+    root = local_path("config.data.data_dir", data_dir or DATA_DIR)
+    originals = local_path("config.data.idx_dir", idx_dir) if idx_dir else None
     folder = root / "fashion_mnist" / str(version)
     try:
         before = _identity(folder)
         try:
-            return _load(root, idx_dir)
+            return _load(root, originals)
         except DamagedError as error:
             _move_aside(folder, before, error)
-        return _load(root, idx_dir)
+        return _load(root, originals)
     except OSError as error:
         raise DataError(
             f"config.data.data_dir={data_dir!r}: {error}; name a folder that can be written"
@@ -72,10 +74,10 @@ class DamagedError(DataError):
     """Prepared data is not as it was written."""
 
 
-def _load(root: Path, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
+def _load(root: Path, originals: Path | None) -> tuple[tuple[str, ...], Arrays, Arrays]:
     builder = _builder(root)
     if not builder.is_prepared():
-        prepare(builder, Path(idx_dir) if idx_dir else None)
+        prepare(builder, originals)
         builder = _builder(root)  # a builder does not notice that another run has prepared it
     class_names = tuple(builder.info.features["label"].names)
     return class_names, _read(builder, "train"), _read(builder, "test")
@@ -101,16 +103,8 @@ def _move_aside(folder: Path, before: int | None, error: DamagedError) -> None:
     with _locked(folder.parents[1] / "fashion_mnist.lock"):
         if _identity(folder) != before:
             return
-        aside, count = folder.with_name(f"{folder.name}.damaged"), 1
-        while aside.exists():
-            count += 1
-            aside = folder.with_name(f"{folder.name}.damaged{count}")
-        folder.rename(aside)
-    print(
-        f"rnnjax: the prepared data is damaged ({error}); moved to {aside}, it is prepared again",
-        file=sys.stderr,
-        flush=True,
-    )
+        aside = folder.with_name(move_aside(folder))
+    warn(f"the prepared data is damaged ({error}); moved to {aside}, it is prepared again")
 
 
 def _read(builder: Any, split: str) -> Arrays:

@@ -12,6 +12,7 @@ from rnnjax.reporting import summaries
 from rnnjax.reporting.resumed_events import merge_events
 from rnnjax.reporting.terminal import Display
 from rnnjax.system import distributed
+from rnnjax.system.messages import warn
 
 
 class Report:
@@ -116,7 +117,8 @@ def open_report(
     """
     for split in splits if distributed.is_primary() else ():
         end = first_step if split != "train" and evaluates_first else first_step + 1
-        merge_events(workdir / split, range(end) if first_step else range(0))
+        if not merge_events(workdir / split, range(end) if first_step else range(0)) and first_step:
+            warn(f"{workdir / split} has no summaries of the {first_step} steps before")
     with ExitStack() as stack:
         writers = stack.enter_context(summaries.open_writers(workdir, splits))
         display = stack.enter_context(Display(first_step, num_steps))

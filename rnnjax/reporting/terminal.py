@@ -9,6 +9,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from rnnjax.system import distributed
+from rnnjax.system.messages import printable
 
 
 class Display:
@@ -37,7 +38,7 @@ class Display:
         if self._bar.disable:
             distributed.print_on_primary(text)
         else:
-            self._bar.write(text, file=sys.stdout)
+            self._bar.write(printable(text), file=sys.stdout)
 
     def __enter__(self) -> "Display":
         return self

@@ -2,17 +2,17 @@
 
 import dataclasses
 import json
-import math
 import shutil
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from rnnjax.errors import RunError
-from rnnjax.runs import manifest
+from rnnjax.runs import manifest, sealed
+from rnnjax.system import files
 
 METADATA_FILE = "run.json"
 State = TypeVar("State")  # any tree of arrays
@@ -25,12 +25,20 @@ class Progress(NamedTuple):
     validation_accuracy: float | None = None  # at this step, if it was evaluated on held-out images
 
 
+class Origin(NamedTuple):
+    """Where a checkpoint comes from."""
+
+    run: str  # the identity of the run, which no other has
+    numerics: dict[str, str]  # what its bits depend on beside the settings
+
+
 class Metadata(NamedTuple):
     """What `METADATA_FILE` holds."""
 
     step: int
     arrays: dict[str, str]  # `describe_arrays` of the state
     progress: Progress
+    origin: Origin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,37 +48,42 @@ class Restored(Generic[State]):
     step: int
     state: State  # on the host
     progress: Progress
+    origin: Origin
 
 
 class DamagedCheckpointError(RunError):
     """A checkpoint is not as it was written."""
 
 
-def write(path: Path, step: int, state: PyTree, progress: Progress) -> None:
+def write(path: Path, step: int, state: PyTree, progress: Progress, origin: Origin) -> None:
     """Writes a checkpoint into a folder, seals it and waits until it is on the disk.
 
     Args:
-      path: the folder, which is made.
+      path: the folder, which is made; whatever is there is removed.
       step: the steps taken.
       state: a tree of arrays on the host.
       progress: what else is to be known of the run.
+      origin: the run.
 
     Raises:
       RunError: if that fails; nothing is left of it.
     """
     try:
-        _checkpointer().save(
-            path.absolute() / "state", args=ocp.args.StandardSave(state), force=True
-        )
+        files.remove(path)
+        path.mkdir()
+        _checkpointer().save(path.absolute() / "state", args=ocp.args.StandardSave(state))
         metadata = {
             "step": step,
             "arrays": describe_arrays(state),
             "progress": progress._asdict(),
+            "origin": origin._asdict(),
         }
-        (path / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n")
+        files.write_json(path / METADATA_FILE, metadata)
         manifest.seal(path)
     except Exception as error:  # Orbax raises what its storage libraries raise
         shutil.rmtree(path, ignore_errors=True)  # the disk may be full
+        if not path.parent.is_dir():
+            raise RunError(f"{path.parent} was removed while a run was writing to it") from error
         reason = str(error).split("[tensorstore_spec")[0].strip().split("\n")[0]
         raise RunError(
             f"a checkpoint could not be written to {path.parent}: {reason} -- older ones are "
@@ -96,14 +109,10 @@ def read(path: Path, template: State) -> Restored[State]:
         metadata = read_metadata(path)
         if differences := array_differences(metadata.arrays, describe_arrays(template)):
             raise RunError(f"the checkpoint {path} is of another state: {'; '.join(differences)}")
-        if str(metadata.step) != path.name:
-            raise DamagedCheckpointError(
-                f"the checkpoint {path} is damaged: it is of step {metadata.step}"
-            )
         state = _checkpointer().restore(
             path.absolute() / "state", args=ocp.args.StandardRestore(jax.device_get(template))
         )
-        return Restored(metadata.step, state, metadata.progress)
+        return Restored(metadata.step, state, metadata.progress, metadata.origin)
     except (RunError, OSError, MemoryError):
         raise
     except Exception as error:  # a seal around what is no checkpoint makes Orbax raise anything
@@ -113,30 +122,50 @@ def read(path: Path, template: State) -> Restored[State]:
 
 
 def read_metadata(path: Path) -> Metadata:
-    """Returns what a checkpoint says beside its state, unchecked by the seal.
+    """Returns what a checkpoint says beside its state, once that is as it was sealed.
 
     Raises:
-      DamagedCheckpointError: if that makes no sense.
+      DamagedCheckpointError: if it is not, or says what cannot be.
       OSError: if it cannot be read.
       RunError: if an earlier version has written it.
     """
     try:
-        stored = json.loads((path / METADATA_FILE).read_text())
-        if isinstance(stored, dict) and "step" not in stored and "progress" in stored:
+        content = manifest.read_sealed(path, METADATA_FILE)
+    except FileNotFoundError as error:
+        missing = Path(error.filename).name
+        raise DamagedCheckpointError(
+            f"the checkpoint {path} is damaged: {missing} is missing"
+        ) from error
+    except (ValueError, NotADirectoryError, files.UntrustedFileError) as error:
+        raise DamagedCheckpointError(f"the checkpoint {path} is damaged: {error}") from error
+    try:
+        stored = json.loads(content)
+        if "origin" not in stored and "progress" in stored:
             raise RunError(
                 f"the checkpoint {path} was written by an earlier rnnjax, whose runs do not go on; "
                 "name another --workdir"
             )
-        progress = Progress(**stored["progress"])
-        figures = float(progress.seconds) + float(progress.validation_accuracy or 0)
-        if not math.isfinite(figures) or type(stored["step"]) is not int:
-            raise ValueError(stored)
-        arrays = {name: str(array) for name, array in stored["arrays"].items()}
-        return Metadata(stored["step"], arrays, progress)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        metadata = _parse(stored)
+    except sealed.SHAPE_ERRORS as error:
         raise DamagedCheckpointError(
             f"the checkpoint {path} is damaged: {METADATA_FILE} makes no sense"
         ) from error
+    if str(metadata.step) != path.name:
+        raise DamagedCheckpointError(
+            f"the checkpoint {path} is damaged: it is of step {metadata.step}"
+        )
+    return metadata
+
+
+def _parse(stored: dict[str, Any]) -> Metadata:
+    progress, origin = Progress(**stored["progress"]), Origin(**stored["origin"])
+    sealed.number(progress.seconds)
+    sealed.number(progress.validation_accuracy or 0, at_most=1)
+    arrays = {name: str(array) for name, array in stored["arrays"].items()}
+    numerics = {name: str(value) for name, value in origin.numerics.items()}
+    return Metadata(
+        sealed.count(stored["step"]), arrays, progress, Origin(str(origin.run), numerics)
+    )
 
 
 def describe_arrays(state: PyTree) -> dict[str, str]:

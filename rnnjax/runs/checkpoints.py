@@ -4,8 +4,8 @@ A step is written into `STEP.tmp` and renamed to `STEP`: what has a plain number
 whole once. A damaged one is moved aside to `STEP.damaged`, never deleted.
 """
 
-import shutil
-import sys
+import os
+import stat
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,9 +13,11 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from rnnjax.errors import ConfigError, NonFiniteError, RunError
+from rnnjax.errors import NonFiniteError, RunError
 from rnnjax.runs.checkpoint import (
     DamagedCheckpointError,
+    Metadata,
+    Origin,
     Progress,
     Restored,
     State,
@@ -23,60 +25,9 @@ from rnnjax.runs.checkpoint import (
     read_metadata,
     write,
 )
-from rnnjax.system import distributed
-from rnnjax.system.files import synchronise
-
-
-def steps_in(folder: Path) -> list[int]:
-    """Returns the steps of the checkpoints in a folder, the oldest first."""
-    names = (path.name for path in folder.glob("[0-9]*") if path.is_dir() and not path.is_symlink())
-    return sorted(int(name) for name in names if _is_step(name))
-
-
-def stored_arrays(folder: Path) -> dict[str, str] | None:
-    """Returns what the newest checkpoint in a folder says of its arrays; None if it cannot."""
-    try:
-        return read_metadata(folder / str(steps_in(folder)[-1])).arrays
-    except (OSError, LookupError, DamagedCheckpointError):
-        return None
-
-
-def find(folder: Path, step: int | None) -> Path:
-    """Returns the path of the checkpoint of a step; None: of the newest.
-
-    Raises:
-      ConfigError: if there is none, naming those that there are.
-    """
-    steps = steps_in(folder)
-    if not steps or step not in (None, *steps):
-        wanted = "" if step is None else f" of step {step}"
-        there = ", ".join(map(str, steps)) or "none"
-        raise ConfigError(f"{folder} has no checkpoint{wanted}; there are: {there}")
-    return folder / str(steps[-1] if step is None else step)
-
-
-def read_step(folder: Path, step: int | None, template: State) -> Restored[State]:
-    """Reads a checkpoint of a run that may be under way, and so remove it meanwhile.
-
-    Args:
-      folder: the checkpoints of the run; nothing is written there.
-      step: which one; None: the newest.
-      template: a tree of arrays of the same structure, shapes and dtypes.
-
-    Raises:
-      ConfigError: if there is no such checkpoint.
-      RunError: if it is damaged, or of another state.
-    """
-    while True:
-        path = find(folder, step)
-        try:
-            return read(path, template)
-        except (OSError, DamagedCheckpointError) as error:
-            if path.is_dir():
-                steps = ", ".join(map(str, steps_in(folder)))
-                raise RunError(
-                    f"{error}; there are the steps {steps}: --step chooses one"
-                ) from error
+from rnnjax.runs.steps import is_step, steps_in
+from rnnjax.system import distributed, files
+from rnnjax.system.messages import warn
 
 
 class Checkpoints:
@@ -96,19 +47,22 @@ class Checkpoints:
         self._writer = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None
 
-    def tidy(self) -> None:
-        """Makes the folder, and removes what a killed process left unfinished in it."""
-        folder = self._folder
+    def prepare(self, origin: Origin) -> None:
+        """Makes the folder, and removes what a killed process left unfinished in it.
+
+        Args:
+          origin: what the checkpoints of this run say of it; others are not its own.
+        """
+        self._origin, folder = origin, self._folder
         folder.mkdir(exist_ok=True)
         for draft in folder.glob("*.tmp"):  # of a process that was killed
-            _remove(draft)
+            files.remove(draft)
         for path in folder.glob("[0-9]*"):  # what somebody else made
-            if _is_step(path.name) and (path.is_symlink() or not path.is_dir()):
-                aside = self._move_aside(path.name)
-                print(f"rnnjax: {path} is no folder; moved to {aside}", file=sys.stderr, flush=True)
+            if is_step(path.name):
+                self._check_folder(path)
         for old in folder.glob("*.old"):  # of one that was killed while it replaced a step
-            if old.with_suffix("").exists():
-                _remove(old)
+            if os.path.lexists(old.with_suffix("")):
+                files.remove(old)
             else:
                 old.rename(old.with_suffix(""))
 
@@ -118,8 +72,8 @@ class Checkpoints:
         Raises:
           RunError: if that fails.
         """
-        write(self._folder / "trial.tmp", 0, jax.device_get(state), Progress())
-        shutil.rmtree(self._folder / "trial.tmp")
+        write(self._folder / "trial.tmp", 0, jax.device_get(state), Progress(), self._origin)
+        files.remove(self._folder / "trial.tmp")
 
     def restore(self, template: State) -> Restored[State] | None:
         """Returns the newest intact checkpoint; None if there never was one.
@@ -129,11 +83,12 @@ class Checkpoints:
         """
         damaged = [path.name for path in self._folder.glob("*.damaged*")]
         for step in reversed(steps_in(self._folder)):
+            path = self._folder / str(step)
             try:
-                return read(self._folder / str(step), template)
+                self._read_metadata(path)
+                return read(path, template)
             except DamagedCheckpointError as error:
-                damaged.append(self._move_aside(str(step)))
-                print(f"rnnjax: {error}; moved to {damaged[-1]}", file=sys.stderr, flush=True)
+                damaged.append(_move_aside(path, error))
         if damaged:
             raise RunError(
                 f"no checkpoint in {self._folder} is intact ({', '.join(sorted(damaged))}); bring "
@@ -143,7 +98,7 @@ class Checkpoints:
 
     def best_accuracy(self) -> float:
         """Returns the best validation accuracy of all checkpoints; 0 without any."""
-        return max((self._accuracy(step) for step in steps_in(self._folder)), default=0.0)
+        return max(self._accuracies().values(), default=0.0)
 
     def save(self, step: int, state: PyTree, progress: Progress) -> None:
         """Starts to write a tree of arrays; the next save waits for this one.
@@ -191,49 +146,56 @@ class Checkpoints:
     def _write(self, step: int, state: PyTree, progress: Progress) -> None:
         target = self._folder / str(step)
         draft = target.with_suffix(".tmp")
-        write(draft, step, state, progress)
+        write(draft, step, state, progress, self._origin)
         old = target.with_suffix(".old")
+        files.remove(old)
+        self._check_folder(target)
         if target.exists():  # it is saved again, with its validation accuracy
             target.rename(old)
         draft.rename(target)
-        synchronise(self._folder)  # before an older one is removed
-        if old.exists():
-            shutil.rmtree(old)
+        files.synchronise(self._folder)  # before an older one is removed
+        files.remove(old)
         self._prune()
 
     def _prune(self) -> None:
-        steps = steps_in(self._folder)
-        best = max(steps, key=self._accuracy)
-        for step in steps[: -self._num_newest]:
-            if step != best or self._accuracy(best) == 0:
+        accuracies = self._accuracies()
+        best = max(accuracies, key=accuracies.__getitem__, default=None)
+        for step in [*accuracies][: -self._num_newest]:
+            if step != best or accuracies[step] == 0:
                 # Under another name first: a folder that is half gone must not look like damage.
-                draft = (self._folder / str(step)).rename(self._folder / f"{step}.tmp")
-                shutil.rmtree(draft)
+                files.remove(draft := self._folder / f"{step}.tmp")
+                files.remove((self._folder / str(step)).rename(draft))
 
-    def _accuracy(self, step: int) -> float:
-        """Returns 0 without an evaluation, and for a step that is damaged."""
+    def _accuracies(self) -> dict[int, float]:
+        """Returns {step: validation accuracy, 0 without an evaluation}, the oldest first.
+
+        A checkpoint whose metadata are not whole, or another run's, is moved aside: it must neither
+        be the best nor count as one of the newest.
+        """
+        accuracies = {}
+        for step in steps_in(self._folder):
+            path = self._folder / str(step)
+            try:
+                accuracies[step] = self._read_metadata(path).progress.validation_accuracy or 0.0
+            except DamagedCheckpointError as error:
+                _move_aside(path, error)
+        return accuracies
+
+    def _read_metadata(self, path: Path) -> Metadata:
+        metadata = read_metadata(path)
+        if metadata.origin.run != self._origin.run:
+            raise DamagedCheckpointError(f"the checkpoint {path} is of another run")
+        return metadata
+
+    def _check_folder(self, path: Path) -> None:
+        """Moves aside what has the name of a step but is no folder."""
         try:
-            metadata = read_metadata(self._folder / str(step))
-            return float(metadata.progress.validation_accuracy or 0)
-        except (OSError, DamagedCheckpointError):
-            return 0.0
-
-    def _move_aside(self, name: str) -> str:
-        path, count = self._folder / f"{name}.damaged", 1
-        while path.exists() or path.is_symlink():
-            count += 1
-            path = self._folder / f"{name}.damaged{count}"
-        (self._folder / name).rename(path)
-        return path.name
+            files.check_kind(path, stat.S_IFDIR)
+        except files.UntrustedFileError as error:
+            _move_aside(path, error)
 
 
-def _is_step(name: str) -> bool:
-    return name.isdecimal() and name == str(int(name))
-
-
-def _remove(path: Path) -> None:
-    """Removes a folder; of a link or a file, which somebody else made, that alone."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+def _move_aside(path: Path, reason: Exception) -> str:
+    name = files.move_aside(path)
+    warn(f"{reason}; moved to {name}")
+    return name

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rnnjax.errors import RunError
+from rnnjax.system.files import open_file
 
 NAME = "lock"
 
@@ -17,16 +18,22 @@ NAME = "lock"
 def locked(workdir: Path) -> Iterator[None]:
     """Holds a workdir for this process; the kernel frees it when the process dies.
 
+    If there is nothing in the workdir but the lock when it is free again, the lock goes too.
+
     Raises:
       RunError: if another process holds it, naming that process, or the file system has no locks.
+      OSError: if its file cannot be opened.
     """
-    with (workdir / NAME).open("a+", errors="replace") as file:
+    path = workdir / NAME
+    with open_file(path, os.O_RDWR | os.O_CREAT) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_named(file.fileno(), path):
+                raise BlockingIOError  # its holder has just removed it, and another may have it
         except BlockingIOError as error:
-            file.seek(0)
+            holder = file.read().decode(errors="replace").strip()
             raise RunError(
-                f"{workdir} is in use by {file.read().strip() or 'another process'}; wait for it, "
+                f"{workdir} is in use by {holder or 'another process'}; wait for it, "
                 "stop it, or name another --workdir"
             ) from error
         except OSError as error:
@@ -36,6 +43,18 @@ def locked(workdir: Path) -> Iterator[None]:
             ) from error
         file.truncate(0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n")
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode())
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # somebody may have removed the workdir
+                if os.listdir(workdir) == [NAME]:
+                    path.unlink()
+
+
+def _is_named(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import stat
 from pathlib import Path
+from typing import NoReturn
 
-from rnnjax.system.files import synchronise
+from rnnjax.system import files
 
 NAME = "manifest.sha256"
 
@@ -13,14 +15,15 @@ def seal(folder: Path) -> None:
     """Writes the list, and waits until it and all files are on the disk."""
     names, _ = _walk(folder)
     for name in names:
-        synchronise(folder / name)
+        files.synchronise(folder / name)
     for parent, _, _ in os.walk(folder):
-        synchronise(Path(parent))
+        files.synchronise(Path(parent))
     body = "".join(f"{_digest(folder / name)}  {name}\n" for name in names)
     # The last line is of the lines above, so that the list cannot be damaged unnoticed either.
-    (folder / NAME).write_text(f"{body}{_digest_of(body)}  -\n")
-    synchronise(folder / NAME)
-    synchronise(folder)
+    with files.create(folder / NAME) as file:
+        file.write(f"{body}{_digest_of(body)}  -\n".encode())
+    files.synchronise(folder / NAME)
+    files.synchronise(folder)
 
 
 def damage(folder: Path) -> str | None:
@@ -31,20 +34,14 @@ def damage(folder: Path) -> str | None:
     """
     if folder.is_symlink() or not folder.is_dir():
         return "it is not a folder"
-    names, links = _walk(folder)
-    if links:
-        return f"{links[0]} is a link"
-    if not (folder / NAME).is_file():
+    names, others = _walk(folder)
+    if others:
+        return f"{others[0]} is neither a file nor a folder"
+    if NAME not in names:
         return f"{NAME} is missing"
-    try:
-        body, _, last = (folder / NAME).read_text().removesuffix("\n").rpartition("\n")
-    except UnicodeDecodeError:
+    listed = _listed(folder)
+    if listed is None:
         return f"{NAME} is damaged"
-    if last != f"{_digest_of(body + chr(10))}  -":
-        return f"{NAME} is damaged"
-    listed = {
-        name: digest for digest, _, name in (line.partition("  ") for line in body.split("\n"))
-    }
     for name in sorted(listed.keys() ^ (set(names) - {NAME})):
         return f"{name} is missing" if name in listed else f"{name} does not belong there"
     for name, digest in listed.items():
@@ -53,21 +50,54 @@ def damage(folder: Path) -> str | None:
     return None
 
 
+def read_sealed(folder: Path, name: str) -> bytes:
+    """Returns what one file of a sealed folder holds.
+
+    Raises:
+      ValueError: if it, or the list, is not as it was sealed.
+      OSError: if it, or the list, cannot be read.
+    """
+    listed = _listed(folder)
+    if listed is None:
+        raise ValueError(f"{NAME} is damaged")
+    content = files.read_bytes(folder / name)
+    if hashlib.sha256(content).hexdigest() != listed.get(name):
+        raise ValueError(f"{name} is damaged")
+    return content
+
+
+def _listed(folder: Path) -> dict[str, str] | None:
+    """Returns {name: digest} of a folder's list; None if the list is not as it was written."""
+    try:
+        body, _, last = files.read_bytes(folder / NAME).decode().removesuffix("\n").rpartition("\n")
+    except UnicodeDecodeError:
+        return None
+    if last != f"{_digest_of(body + chr(10))}  -":
+        return None
+    lines = (line.partition("  ") for line in body.split("\n"))
+    return {name: digest for digest, _, name in lines}
+
+
 def _walk(folder: Path) -> tuple[list[str], list[str]]:
-    """Returns the names of all files below a folder, and those of all links."""
-    files, links = [], []
-    for parent, folders, names in os.walk(folder):
+    """Returns the names of all files below a folder, and those of what is no folder either."""
+    plain, others = [], []
+
+    def fail(error: OSError) -> NoReturn:
+        raise error  # `os.walk` would leave out what cannot be read
+
+    for parent, folders, names in os.walk(folder, onerror=fail):
         for name in (*folders, *names):
             path = Path(parent, name)
-            if path.is_symlink():
-                links.append(str(path.relative_to(folder)))
-            elif path.is_file():
-                files.append(str(path.relative_to(folder)))
-    return sorted(files), sorted(links)
+            kind = stat.S_IFMT(path.lstat().st_mode)
+            if kind == stat.S_IFREG:
+                plain.append(str(path.relative_to(folder)))
+            elif kind != stat.S_IFDIR:
+                others.append(str(path.relative_to(folder)))
+    return sorted(plain), sorted(others)
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with files.open_file(path, os.O_RDONLY) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

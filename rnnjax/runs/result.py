@@ -1,11 +1,11 @@
 """The end of a run, as in its result.json."""
 
-import json
-import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rnnjax.system.files import write_json
+from rnnjax.runs import sealed
+from rnnjax.runs.sealed import DamagedFileError
 
 NAME = "result.json"
 
@@ -30,14 +30,33 @@ class Result(NamedTuple):
 
 def write(workdir: Path, result: Result) -> None:
     """Writes the result of a run into its workdir."""
-    write_json(workdir / NAME, result._asdict())
+    sealed.write(workdir / NAME, result._asdict())
 
 
 def read(workdir: Path) -> Result | None:
-    """Returns the result of a finished run; None if the workdir has none that can be read."""
+    """Returns the result of a finished run; None if the workdir has none.
+
+    Raises:
+      DamagedFileError: if it is not as it was written.
+      OSError: if it cannot be read.
+    """
     try:
-        result = Result(**json.loads((workdir / NAME).read_text()))
-        figures = (result.test_accuracy, result.test_loss, result.seconds)
-        return result if type(result.steps) is int and math.isfinite(sum(figures)) else None
-    except (OSError, ValueError, TypeError, RecursionError):
+        return parse(sealed.read(workdir / NAME))
+    except FileNotFoundError:
         return None
+
+
+def parse(stored: Mapping[str, Any]) -> Result:
+    """Returns a result from its fields; raises a DamagedFileError if they are no result."""
+    try:
+        result = Result(**stored)
+        sealed.number(result.test_accuracy, at_most=1)
+        sealed.number(result.validation_accuracy or 0, at_most=1)
+        sealed.number(result.test_loss)
+        sealed.number(result.seconds)
+        sealed.count(result.steps)
+        sealed.count(result.seed)
+        str.encode(result.dataset)
+    except sealed.SHAPE_ERRORS as error:
+        raise DamagedFileError(f"{NAME} says what cannot be") from error
+    return result

@@ -3,20 +3,24 @@
 Of several processes, the primary one does this for all.
 """
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import PyTree
 
-from rnnjax import config as settings
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, RunError
 from rnnjax.runs import result, workdir
-from rnnjax.runs.checkpoint import Progress, Restored, State
-from rnnjax.runs.checkpoints import Checkpoints, steps_in
+from rnnjax.runs.checkpoint import Origin, Progress, Restored, State
+from rnnjax.runs.checkpoints import Checkpoints
 from rnnjax.runs.result import Result
-from rnnjax.system import distributed
-from rnnjax.system.files import write_json
+from rnnjax.runs.sealed import DamagedFileError
+from rnnjax.runs.steps import steps_in
+from rnnjax.system import distributed, files
+from rnnjax.system.messages import warn
+from rnnjax.system.numerics import describe_numerics, differences
 
 
 def finished(config: Config, folder: Path, create_state: Callable[[], PyTree]) -> Result | None:
@@ -32,13 +36,20 @@ def finished(config: Config, folder: Path, create_state: Callable[[], PyTree]) -
         for; nothing is written.
     """
 
-    def find() -> Result | None:
+    def find() -> dict[str, Any] | None:
         workdir.check_writable(folder)
+        workdir.check_kinds(folder)
         _check(config, folder, create_state)
-        stored = result.read(folder)
-        return stored if stored is not None and stored.steps >= config.num_steps else None
+        try:
+            stored = _read_result(folder)
+        except DamagedFileError:  # `restore` moves it aside, once it holds the workdir
+            return None
+        if stored is None or stored.steps < config.num_steps:
+            return None
+        return stored._asdict()
 
-    return distributed.broadcast_from_primary(find)
+    stored = distributed.broadcast_from_primary(find)
+    return None if stored is None else result.parse(stored)
 
 
 def restore(
@@ -59,13 +70,16 @@ def restore(
       RunError: if none of its checkpoints is intact.
       ConfigError: if it holds another run, or more steps than are asked for.
     """
-    restored = Restored(0, state, Progress())
+    numerics = describe_numerics()
+    restored = Restored(0, state, Progress(), Origin("", numerics))
 
-    def restore_on_primary() -> tuple[int, Progress]:
+    def restore_on_primary() -> tuple[int, dict[str, Any]]:
         nonlocal restored
         _check(config, folder, lambda: state)
-        checkpoints.tidy()
+        run = workdir.identity(folder)
+        checkpoints.prepare(Origin(run, numerics))
         checkpoints.try_writing(state)
+        _move_damaged_result_aside(folder)
         restored = checkpoints.restore(state) or restored
         if restored.step == 0 and result.read(folder) is not None:
             raise RunError(
@@ -74,24 +88,56 @@ def restore(
             )
         if restored.step == 0 and (folder / workdir.CONFIG).exists():
             distributed.print_on_primary(f"{folder} has no checkpoint yet: from the start")
+        _compare_numerics(config, restored.origin.numerics, numerics)
         if restored.step > 0:
             distributed.print_on_primary(f"going on from step {restored.step}")
-        write_json(folder / workdir.CONFIG, settings.to_dict(config))
+        workdir.write_config(folder, config, run)
         (folder / result.NAME).unlink(missing_ok=True)  # of fewer steps
-        return restored.step, restored.progress
+        return restored.step, restored.progress._asdict()
 
     step, progress = distributed.broadcast_from_primary(restore_on_primary)
-    if step == 0:
-        return Restored(0, state, progress)
-    return Restored(step, distributed.broadcast_arrays(restored.state), progress)
+    arrays = distributed.broadcast_arrays(restored.state) if step else state
+    return dataclasses.replace(restored, step=step, state=arrays, progress=Progress(**progress))
 
 
 def _check(config: Config, folder: Path, create_state: Callable[[], PyTree]) -> None:
     workdir.check_same_run(config, folder, create_state)
     newest = max(steps_in(folder / workdir.CHECKPOINTS), default=0)
-    stored = result.read(folder)
+    try:
+        stored = _read_result(folder)
+    except DamagedFileError:
+        stored = None
     if newest > config.num_steps and (stored is None or stored.steps < config.num_steps):
         raise ConfigError(
             f"config.num_steps={config.num_steps}, but {folder} has {newest} steps already; "
             "python -m rnnjax.evaluate shows their figures"
+        )
+
+
+def _read_result(folder: Path) -> Result | None:
+    """Returns the result in a workdir; a DamagedFileError says that it cannot be believed."""
+    stored, steps = result.read(folder), steps_in(folder / workdir.CHECKPOINTS)
+    if stored is not None and steps and stored.steps > steps[-1]:
+        raise DamagedFileError(
+            f"{folder / result.NAME} is of {stored.steps} steps, the newest checkpoint of "
+            f"{steps[-1]}"
+        )
+    return stored
+
+
+def _move_damaged_result_aside(folder: Path) -> None:
+    try:
+        _read_result(folder)
+    except DamagedFileError as error:
+        warn(f"{error}; moved to {files.move_aside(folder / result.NAME)}")
+
+
+def _compare_numerics(config: Config, stored: dict[str, str], current: dict[str, str]) -> None:
+    """Says what may change the last bits; raises a ConfigError instead if that is to be strict."""
+    changes = "; ".join(differences(stored, current))
+    if config.strict and changes:
+        raise ConfigError(f"config.strict=True, and the last bits may not be the same: {changes}")
+    if changes:
+        distributed.print_on_primary(
+            f"from here on the last bits may not be those of an uninterrupted run: {changes}"
         )

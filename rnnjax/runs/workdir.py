@@ -1,25 +1,29 @@
 """The folder of a run: can it be written, and does it hold the run that is asked for."""
 
 import contextlib
-import json
+import stat
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
 from jaxtyping import PyTree
 
-from rnnjax import config as settings
+from rnnjax import stored_config
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, RunError
-from rnnjax.runs import lock, result
+from rnnjax.runs import lock, result, sealed
 from rnnjax.runs.checkpoint import array_differences, describe_arrays
-from rnnjax.runs.checkpoints import steps_in, stored_arrays
+from rnnjax.runs.steps import steps_in, stored_arrays
+from rnnjax.system.files import UntrustedFileError, check_kind
 
 CONFIG, CHECKPOINTS = "config.json", "checkpoints"
 
 # All that a run writes in its workdir.
-CONTENTS = (lock.NAME, CONFIG, result.NAME, CHECKPOINTS, "train", "test", "validation")
+FILES = (lock.NAME, CONFIG, result.NAME)
+FOLDERS = (CHECKPOINTS, "train", "test", "validation")
+IDENTITY = "run"  # in CONFIG, beside the settings
 
 # What a resumed run may change, since nothing stored depends on it. With a schedule that ends at
 # num_steps, num_steps belongs to the rest.
@@ -30,6 +34,7 @@ FREE_ON_RESUME = (
     "eval_every_steps",
     "on_nan",
     "max_skipped_steps",
+    "strict",
     "data.data_dir",
     "data.idx_dir",
     "data.on_device",
@@ -67,7 +72,11 @@ def os_error_as_run_error(workdir: Path) -> Iterator[None]:
         yield
     except BrokenPipeError:  # standard output has nothing to do with the workdir
         raise
+    except UntrustedFileError as error:
+        raise ConfigError(f"{error}; a run reads and writes inside its workdir only") from error
     except OSError as error:
+        if not workdir.exists():
+            raise RunError(f"{workdir} was removed while a run was writing to it") from error
         raise RunError(
             f"{workdir} could not be read or written: {error} -- its checkpoints are intact; once "
             "there is room and permission, the same command goes on from them"
@@ -78,25 +87,43 @@ def os_error_as_run_error(workdir: Path) -> Iterator[None]:
 def held(workdir: Path) -> Iterator[None]:
     """Makes a workdir if there is none, and locks it for this process.
 
+    If nothing else was written when it is free again, nothing is left of it.
+
     Raises:
-      ConfigError: if something in it is a link, through which a run would write elsewhere.
+      ConfigError: if something in it is a link or otherwise not what a run writes.
       RunError: if another process holds it.
     """
+    made = [folder for folder in (workdir, *workdir.parents) if not folder.exists()]
     workdir.mkdir(parents=True, exist_ok=True)
-    for name in CONTENTS:
-        if (workdir / name).is_symlink():
-            raise ConfigError(f"{workdir / name} is a link; a run writes inside its workdir only")
-    with lock.locked(workdir):
-        yield
+    check_kinds(workdir)
+    try:
+        with lock.locked(workdir):
+            yield
+    finally:
+        with contextlib.suppress(OSError):  # it is not empty, as a rule
+            for folder in made:
+                folder.rmdir()
+
+
+def check_kinds(workdir: Path) -> None:
+    """Raises a ConfigError if a file or folder of a run is a link, a FIFO, or anything else."""
+    for names, kind in ((FILES, stat.S_IFREG), (FOLDERS, stat.S_IFDIR)):
+        for name in names:
+            try:
+                check_kind(workdir / name, kind)
+            except UntrustedFileError as error:
+                raise ConfigError(
+                    f"{error}; a run reads and writes inside its workdir only"
+                ) from error
 
 
 def unresumable_changes(config: Config, stored: dict[str, object]) -> list[str]:
     """Returns the settings that differ from the stored ones and that a state depends on."""
     bound = ("num_steps",) if config.optimizer.schedule != "constant" else ()
-    stored = settings.to_dict(Config()) | stored  # a run may be older than a setting
+    stored = stored_config.to_dict(Config()) | stored  # a run may be older than a setting
     return [
         f"config.{name} was {stored.get(name)!r} and is now {value!r}"
-        for name, value in settings.to_dict(config).items()
+        for name, value in stored_config.to_dict(config).items()
         if (name not in FREE_ON_RESUME or name in bound) and stored.get(name) != value
     ]
 
@@ -142,20 +169,38 @@ def read_config(workdir: Path) -> Config:
     Raises:
       ConfigError: if there is no run, or its settings cannot be read.
     """
+    check_kinds(workdir)
     if not (workdir / CONFIG).is_file():
         raise ConfigError(f"--workdir={workdir} holds no run: there is no {CONFIG}")
-    return settings.from_dict(_stored_settings(workdir))
+    return stored_config.from_dict(_stored_settings(workdir))
+
+
+def identity(workdir: Path) -> str:
+    """Returns what no other run is called; a new one if there is no run yet.
+
+    Raises:
+      ConfigError: if it cannot be told.
+    """
+    if not (workdir / CONFIG).is_file():
+        return uuid.uuid4().hex
+    return str(_stored(workdir).get(IDENTITY, ""))
+
+
+def write_config(workdir: Path, config: Config, run: str) -> None:
+    """Writes the settings of a run, and its identity."""
+    sealed.write(workdir / CONFIG, {**stored_config.to_dict(config), IDENTITY: run})
 
 
 def _stored_settings(workdir: Path) -> dict[str, object]:
-    """Returns what config.json holds, {dotted name: value}."""
+    """Returns what config.json holds of settings, {dotted name: value}."""
+    return {name: value for name, value in _stored(workdir).items() if name != IDENTITY}
+
+
+def _stored(workdir: Path) -> dict[str, object]:
     try:
-        stored = json.loads((workdir / CONFIG).read_text())
-        if not isinstance(stored, dict):
-            raise TypeError(type(stored).__name__)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return sealed.read(workdir / CONFIG)
+    except (OSError, sealed.DamagedFileError) as error:
         raise ConfigError(
             f"{workdir / CONFIG} is damaged, so that the run there cannot be told from this one; "
             "bring it back from a backup, or name another --workdir"
         ) from error
-    return stored

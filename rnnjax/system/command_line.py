@@ -1,15 +1,30 @@
 """What the commands have in common: quiet libraries, signals, errors for people."""
 
+import argparse
+import importlib.util
 import os
 import signal
 import sys
 import traceback
+from typing import NoReturn
 
-from rnnjax.errors import RunError
+from rnnjax.errors import ConfigError, RunError, own_place
+from rnnjax.system.messages import warn
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of arguments that says what is wrong with them in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print_error(ConfigError(f"{message}; --help tells more"))
+        sys.exit(ConfigError.exit_code)
 
 
 def prepare() -> None:
     """Sets up the process, before JAX and TensorFlow are imported."""
+    if importlib.util.find_spec("fcntl") is None:
+        print_error(RunError("rnnjax runs on Linux and macOS; on Windows, in WSL"))
+        sys.exit(RunError.exit_code)
     # These handlers hold until training installs its own. They raise no exception, which would come
     # up in the middle of an import: some compiled modules crash at that.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -34,7 +49,7 @@ def print_error(error: RunError) -> None:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # An error inside a config file arrives with its whole traceback as text, the error at its end.
     message = f"{lines[0]} {lines[-1]}" if "Traceback" in str(error) else " ".join(lines)
-    print(f"rnnjax: {message}", file=sys.stderr, flush=True)
+    warn(message)
 
 
 def report_error(error: Exception, *, debug: bool) -> int:
@@ -51,6 +66,7 @@ def report_error(error: Exception, *, debug: bool) -> int:
     while first is not None and not isinstance(first, RunError):
         first = first.__context__
     if first is None:
-        first = RunError(f"{type(error).__name__}: {error} (--debug shows where)")
+        place = own_place(error) or "--debug shows where"
+        first = RunError(f"{type(error).__name__}: {error} ({place})")
     print_error(first)
     return first.exit_code

@@ -6,6 +6,7 @@ split along it. Batch sizes elsewhere are global, over all devices of all proces
 
 import collections
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -27,6 +28,14 @@ def check_batch_size(batch_size: int) -> None:
         raise ConfigError(
             f"config.batch_size={batch_size} is not divisible by the {jax.device_count()} devices"
         )
+
+
+def memory_bytes() -> int | None:
+    """Returns how much memory a device of this process has; None if that is unknown."""
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":  # host devices share it
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // jax.local_device_count()
+    return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def round_up_to_devices(batch_size: int) -> int:

@@ -1,8 +1,8 @@
 """Several processes that are one run: they find each other, and the primary one acts for all."""
 
 import contextlib
+import json
 import os
-import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,30 +12,53 @@ import jax
 import numpy as np
 from jax.experimental.multihost_utils import broadcast_one_to_all, process_allgather
 
-from rnnjax.config import Config, to_dict
+from rnnjax import stored_config
+from rnnjax.config import Config
 from rnnjax.errors import ConfigError, RunError
+from rnnjax.system import aborts, rendezvous
+from rnnjax.system.messages import printable
+from rnnjax.system.rendezvous import Process
 
-INITIALIZATION_SECONDS = 120  # that a process waits for the others at the start
 HEARTBEAT_SECONDS = 10  # of silence, after which a process counts as dead and its run ends
+LOST_PROCESS = (
+    "another process of this run ended, and may have printed why; once all are back, the same "
+    "command goes on from the newest checkpoint"
+)
+MAX_MESSAGE_BYTES = 2**20  # of what the primary process tells the others
 T = TypeVar("T")
 
 
-def initialize(cluster: str) -> None:
+def initialize(cluster: str, version: str, *, debug: bool = False) -> None:
     """Waits for the other processes of this run.
+
+    From here on, this process ends with one line where JAX would abort it with a dump, as it does
+    when another process of the run is gone.
 
     Args:
       cluster: `auto`: as SLURM, Open MPI, a TPU pod or Kubernetes say; elsewhere
         `HOST:PORT,PROCESSES,INDEX`: where the primary process listens, how many there are, which
         this is; the primary one is 0.
+      version: of rnnjax, which must be the same in all processes.
+      debug: whether the dumps of libraries are to be seen.
 
     Raises:
-      ConfigError: if INDEX is not below PROCESSES, or there is no cluster to ask.
-      RunError: if the others do not come.
+      ConfigError: if the address cannot be, INDEX is not below PROCESSES, or there is no cluster
+        to ask.
+      RunError: if the others do not come, or do not fit this one.
     """
-    address, count, index = None, None, None
+    address, count, index, bind_address = None, None, None, None
     if cluster != "auto":
         address, *numbers = cluster.split(",")
         count, index = map(int, numbers)
+        host, _, port = address.rpartition(":")
+        if not index < count:
+            raise ConfigError(f"--distributed={cluster}: an INDEX is from 0 to PROCESSES - 1")
+        rendezvous.meet(host.strip("[]"), int(port), Process(count, index, version))
+        if listener := rendezvous.interface(host.strip("[]")):
+            bind_address = f"{listener}:{port}"
+    if not debug:
+        aborts.silence_libraries()
+    aborts.exit_at_abort(RunError.exit_code, LOST_PROCESS)
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
     try:
         jax.distributed.initialize(
@@ -43,19 +66,20 @@ def initialize(cluster: str) -> None:
             count,
             index,
             cluster_detection_method=None if cluster == "auto" else "deactivate",
-            initialization_timeout=INITIALIZATION_SECONDS,
+            coordinator_bind_address=bind_address,
+            initialization_timeout=rendezvous.PATIENCE_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except ValueError as error:
         raise ConfigError(
             f"--distributed={cluster}: {str(error).splitlines()[0]} -- 'auto' needs SLURM, Open "
-            "MPI, a TPU pod or Kubernetes; an INDEX is from 0 to PROCESSES - 1"
+            "MPI, a TPU pod or Kubernetes"
         ) from error
     except RuntimeError as error:
         raise RunError(
             f"the processes of --distributed={cluster} did not all come within "
-            f"{INITIALIZATION_SECONDS} s: {str(error).splitlines()[0]}"
+            f"{rendezvous.PATIENCE_SECONDS} s: {str(error).splitlines()[0]}"
         ) from error
 
 
@@ -72,7 +96,7 @@ def print_on_primary(text: str) -> None:
     """
     if is_primary():
         try:
-            print(text, flush=True)
+            print(printable(text), flush=True)
         except OSError as error:
             raise RunError(
                 f"standard output cannot be written: {error.strerror}; the same command goes on "
@@ -83,24 +107,32 @@ def print_on_primary(text: str) -> None:
 def broadcast_from_primary(action: Callable[[], T]) -> T:
     """Returns, in all processes, what a function returns in the primary one, where alone it runs.
 
-    For what is small; arrays go by `broadcast_arrays`.
+    Arrays go by `broadcast_arrays`.
+
+    Args:
+      action: returns what JSON has: None, numbers, text, lists, dicts; a tuple becomes a list.
 
     Raises:
       Exception: what the function raises, in the primary process; a RunError in all others.
     """
     if jax.process_count() == 1:
         return action()
-    error, message = None, (None, 0)
+    error, message = None, {}
     if is_primary():
         try:
-            message = (action(), 0)
+            message = {"result": action(), "exit_code": 0}
         except Exception as raised:
             error = raised
-            message = (None, getattr(raised, "exit_code", RunError.exit_code))
-    # Unpickling is safe here: the bytes come from a process of this run, never from a file.
-    result, exit_code = pickle.loads(_broadcast_bytes(pickle.dumps(message)))
+            message = {"exit_code": getattr(raised, "exit_code", RunError.exit_code)}
+    received = _broadcast_bytes(json.dumps(message).encode())
     if error is not None:
         raise error
+    try:
+        answer = json.loads(received)
+        exit_code = int(answer["exit_code"])
+        result: T = answer.get("result")
+    except (ValueError, LookupError, TypeError, RecursionError) as damage:
+        raise RunError("the primary process of this run told the others no JSON") from damage
     if exit_code:
         raise PrimaryProcessError(exit_code)
     return result
@@ -121,7 +153,7 @@ def broadcast_arrays(tree: T) -> T:
 
 def check_same_settings(config: Config) -> None:
     """Raises a ConfigError, in all processes, unless all have the primary one's settings."""
-    own = to_dict(config)
+    own = stored_config.to_dict(config)
     primary = broadcast_from_primary(lambda: own)
     differing = [
         f"config.{name} is {own[name]!r}, in the primary process {primary[name]!r}"
@@ -137,6 +169,8 @@ def check_same_settings(config: Config) -> None:
 
 def _broadcast_bytes(message: bytes) -> bytes:
     size = int(broadcast_one_to_all(np.int32(len(message))))
+    if not 0 <= size <= MAX_MESSAGE_BYTES:
+        raise RunError(f"the primary process of this run has {size} bytes to tell the others")
     padded = np.frombuffer(message[:size].ljust(size), np.uint8)
     return np.asarray(broadcast_one_to_all(padded)).tobytes()
 
@@ -155,15 +189,13 @@ def lost_process_as_run_error() -> Iterator[None]:
         lost = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
         if jax.process_count() == 1 or not lost:
             raise
-        raise RunError(
-            "another process of this run ended, and may have printed why; once all are back, the "
-            f"same command goes on from the newest checkpoint ({str(error).splitlines()[0]})"
-        ) from error
+        raise RunError(f"{LOST_PROCESS} ({str(error).splitlines()[0]})") from error
 
 
 def exit_process(exit_code: int) -> NoReturn:
     """Ends this process after an error, and does not wait long for others that may not know."""
     if jax.process_count() > 1:
+        aborts.exit_at_abort(exit_code, "")  # the error has been printed
         # In a thread, since others that wait for this one in a collective never come to shut down.
         shutdown = threading.Thread(target=jax.distributed.shutdown, daemon=True)
         shutdown.start()

@@ -1,9 +1,108 @@
-"""Files that are written whole or not at all, whenever the process is killed."""
+"""Files in a folder that somebody else may write to as well: plain ones only, and written whole.
 
+A link leads outside of the folder, a second name changes a file that is outside, a FIFO waits for
+ever, and a device may do anything. So whatever rnnjax itself opens in a workdir is opened here;
+Orbax reads what `rnnjax.runs.manifest` has checked, and TensorFlow's writers make new files.
+"""
+
+import errno
+import io
 import json
 import os
+import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from rnnjax.config import URL
+from rnnjax.errors import ConfigError
+
+KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+MODES = {os.O_RDONLY: "rb", os.O_WRONLY: "wb", os.O_RDWR: "r+b"}
+
+
+class UntrustedFileError(OSError):
+    """What is at a path is not what a run would have put there: a link, a FIFO, a device, ..."""
+
+
+def local_path(name: str, value: str | Path) -> Path:
+    """Returns a path that people typed, `~` expanded.
+
+    Raises:
+      ConfigError: if it is a URL, naming the argument.
+    """
+    if URL.match(str(value)):
+        raise ConfigError(
+            f"{name}={value} is no folder of a disk; name one, which may be mounted, such as "
+            "/tmp/run or ~/run"
+        )
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{name}={value}: {error}") from error
+
+
+def open_file(path: Path, flags: int) -> io.BufferedIOBase:
+    """Opens a file, but never through a link, and without waiting for anything.
+
+    Args:
+      path: the file.
+      flags: of `os.open`, such as `os.O_RDWR | os.O_CREAT`.
+
+    Raises:
+      UntrustedFileError: if it is anything but a file; to be written, a file of one name.
+      OSError: if it cannot be opened.
+    """
+    check_kind(path, stat.S_IFREG)  # first, since opening alone makes some devices do something
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # it has become a link or a FIFO since
+            check_kind(path, stat.S_IFREG)
+        raise
+    mode = flags & os.O_ACCMODE
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or (mode != os.O_RDONLY and status.st_nlink != 1):
+        os.close(descriptor)
+        check_kind(path, stat.S_IFREG)
+        raise UntrustedFileError(f"{path} has another name too, whose file would change with it")
+    file: Any = os.fdopen(descriptor, MODES[mode])
+    return file
+
+
+def check_kind(path: Path, kind: int) -> None:
+    """Raises an UntrustedFileError if there is anything else than a file or a folder at a path.
+
+    Args:
+      path: where there may be nothing either.
+      kind: `stat.S_IFREG` or `stat.S_IFDIR`.
+    """
+    try:
+        actual = stat.S_IFMT(path.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    if actual != kind:
+        raise UntrustedFileError(f"{path} is {KINDS.get(actual, 'unknown')}, not {KINDS[kind]}")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Returns what a file holds; raises what `open_file` does."""
+    with open_file(path, os.O_RDONLY) as file:
+        return file.read()
+
+
+def create(path: Path) -> io.BufferedIOBase:
+    """Opens a new file for writing; raises a FileExistsError if there is anything of its name."""
+    return open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
 
 def write_json(path: Path, value: Mapping[str, object]) -> None:
@@ -17,15 +116,39 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
       OSError: if it cannot be written; the old file is as it was.
     """
     draft = path.with_suffix(".tmp")
-    draft.unlink(missing_ok=True)  # a link there would lead the text elsewhere
-    draft.write_text(json.dumps(value, indent=2) + "\n")
+    remove(draft)
+    with create(draft) as file:
+        file.write(json.dumps(value, indent=2).encode() + b"\n")
     synchronise(draft)
     os.replace(draft, path)
+    synchronise(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Removes what is at a path: a file, a link, a folder with all in it, or nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def move_aside(path: Path) -> str:
+    """Renames what is damaged to a name with `.damaged` at its end, or `.damaged2`, ...
+
+    Returns:
+      The new name, in the same folder.
+    """
+    aside, count = path.with_name(f"{path.name}.damaged"), 1
+    while os.path.lexists(aside):
+        count += 1
+        aside = path.with_name(f"{path.name}.damaged{count}")
+    path.rename(aside)
+    return aside.name
 
 
 def synchronise(path: Path) -> None:
     """Waits until a file, or the list of what is in a folder, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

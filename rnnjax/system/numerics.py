@@ -32,7 +32,8 @@ def describe_numerics() -> dict[str, str]:
         **{name: str(jax.config.values[name]) for name in JAX_SETTINGS},
     }
     if device.platform == "cpu":
-        numerics |= {"cores": str(len(os.sched_getaffinity(0))), "instructions": processor()}
+        usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+        numerics |= {"cores": str(len(usable(0))), "instructions": processor()}
     return numerics
 
 

@@ -1,10 +1,11 @@
 """What a program sets for its own process before it trains; nothing that a library should do."""
 
 import ctypes
-import hashlib
 import os
-import platform
 from pathlib import Path
+from stat import S_ISVTX
+
+from rnnjax.system.messages import warn
 
 # Parameters of glibc's `mallopt`, from malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
@@ -71,20 +72,27 @@ def enable_compilation_cache() -> None:
     """Turns on JAX's persistent compilation cache, so that the next run of a recipe starts sooner.
 
     The cache is the folder `rnnjax` in `$XDG_CACHE_HOME` or `~/.cache`: several MiB a recipe, which
-    can be removed at any time. A truncated entry, as a kill during a write may leave, is compiled
-    again in each run, with a warning, until it is removed. JAX's own settings have precedence
-    (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE,
-    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS). Where the folder cannot be made there is no cache.
+    can be removed at any time. Where the folder cannot be made, or others can write to it, there is
+    none: a program in it runs as it is. A truncated entry, as a kill during a write may leave, is
+    compiled again in each run, with a warning, until it is removed. JAX's own settings have
+    precedence (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE,
+    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS).
     """
     import jax
+
+    from rnnjax.system.numerics import processor
 
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     home = os.environ.get("XDG_CACHE_HOME", "")
     home = home if Path(home).is_absolute() else "~/.cache"  # as the XDG specification demands
     try:
-        folder = Path(home).expanduser() / "rnnjax" / _processor()
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(home).expanduser() / "rnnjax" / processor()
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        if not _is_private(folder):
+            warn(f"compiled programs are not kept: others can write to {folder} or a folder above")
+            return
     except (OSError, RuntimeError):  # RuntimeError: the user has no home
         return
     if os.access(folder, os.W_OK):
@@ -93,12 +101,14 @@ def enable_compilation_cache() -> None:
             jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_COMPILE_SECONDS)
 
 
-def _processor() -> str:
-    """Returns a digest of the kind of processor, so that machines of two kinds may share a home."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    kind = f"{platform.machine()} {platform.processor()} {features}"
-    return hashlib.sha256(kind.encode()).hexdigest()[:16]
+def _is_private(folder: Path) -> bool:
+    """Whether nobody but this user and root can exchange what is in a folder, or the folder."""
+    home, real = Path.home(), folder.resolve()
+    chain = {*folder.parents, *real.parents, real}
+    for path in chain - {*home.parents, *home.resolve().parents}:
+        status = path.stat()
+        # In a sticky folder such as /tmp, others cannot rename what is ours.
+        open_to_others = status.st_mode & 0o022 and (path == real or not status.st_mode & S_ISVTX)
+        if status.st_uid not in (os.geteuid(), 0) or open_to_others:
+            return False
+    return True

@@ -12,8 +12,9 @@ from rnnjax.classifier import Params
 from rnnjax.data import datasets
 from rnnjax.data.batches import Batch, eval_batches
 from rnnjax.data.datasets import Split
-from rnnjax.runs import checkpoints, workdir
+from rnnjax.runs import steps, workdir
 from rnnjax.system import devices
+from rnnjax.system.files import local_path
 from rnnjax.training import metrics
 from rnnjax.training.metrics import EvalMetrics
 from rnnjax.training.task import EvalStep, build_task, compile_eval_step
@@ -84,11 +85,12 @@ def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, str, Evalu
       RunError: if the checkpoint is damaged.
       DataError: if the data is missing or altered.
     """
+    folder = local_path("--workdir", folder)
     config = workdir.read_config(folder)
     stored = folder / workdir.CHECKPOINTS
-    checkpoints.find(stored, step)  # before the seconds that all else needs
+    steps.find(stored, step)  # before the seconds that all else needs
     task = build_task(config)
-    restored = checkpoints.read_step(stored, step, task.create_state())
+    restored = steps.read_step(stored, step, task.create_state())
     dataset = datasets.load(config.data)
     evaluation = evaluate(
         compile_eval_step(task),

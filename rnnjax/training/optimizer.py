@@ -1,7 +1,9 @@
 """Adam, and the course of its learning rate: what `config.OptimizerConfig` asks for."""
 
 import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float
 
 from rnnjax.config import OptimizerConfig
 
@@ -40,7 +42,7 @@ def adam(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformatio
     """
     transforms = []
     if config.clip_norm > 0:
-        transforms.append(optax.clip_by_global_norm(config.clip_norm))
+        transforms.append(clip_by_global_norm(config.clip_norm))
     transforms.append(optax.scale_by_adam(config.beta1, config.beta2, config.epsilon))
     if config.weight_decay > 0:
         transforms.append(optax.add_decayed_weights(config.weight_decay, mask=_matrices))
@@ -56,6 +58,41 @@ def adam(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformatio
             return chain.update(updates, state, params)
 
     return optax.GradientTransformation(chain.init, update)
+
+
+def global_norm(gradients: optax.Updates) -> Float[Array, ""]:
+    """Returns the Euclidean norm of all arrays together, also where a square would overflow."""
+    scale, scaled = _scaled(gradients)
+    return scale * optax.tree.norm(scaled)
+
+
+def clip_by_global_norm(limit: float) -> optax.GradientTransformation:
+    """Returns what scales gradients down to a norm, if theirs is greater.
+
+    As `optax.clip_by_global_norm`, but where a square, or the norm itself, overflows: that divides
+    finite gradients by an infinite norm, and all of them become zero.
+    """
+
+    def update(
+        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.OptState]:
+        scale, scaled = _scaled(updates)
+        norm = optax.tree.norm(scaled)
+        factor = limit / norm
+        is_greater = scale * norm > limit
+        clipped = jax.tree.map(lambda g, s: jnp.where(is_greater, s * factor, g), updates, scaled)
+        return clipped, state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def _scaled(gradients: optax.Updates) -> tuple[Float[Array, ""], optax.Updates]:
+    """Returns a scale, and the gradients divided by it, whose squares are far from overflow."""
+    leaves = jax.tree.leaves(gradients)
+    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf), initial=0) for leaf in leaves]))
+    # Within limits, since XLA divides by a number of float32 by multiplying with its reciprocal.
+    scale = jnp.clip(largest, 2.0**-100, 2.0**100)
+    return scale, jax.tree.map(lambda leaf: leaf / scale, gradients)
 
 
 def _matrices(params: optax.Params) -> optax.Params:

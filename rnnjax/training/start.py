@@ -9,7 +9,7 @@ from pathlib import Path
 # replaces Python's `__import__` in all threads by one that returns modules not yet loaded.
 import tensorflow_datasets.core  # noqa: F401
 
-from rnnjax import config as settings
+from rnnjax import stored_config
 from rnnjax.config import Config
 from rnnjax.data import datasets
 from rnnjax.reporting.report import open_report
@@ -73,7 +73,7 @@ def _start(
         )
     )
     if restored.step == 0:
-        report.start(settings.to_dict(config), dataset.class_names, dataset.train.images)
+        report.start(stored_config.to_dict(config), dataset.class_names, dataset.train.images)
     _, dropout_key = train_state.keys(config.seed)
     return Run(
         config=config,

@@ -18,6 +18,7 @@ from rnnjax.data.sequences import ToSequences
 from rnnjax.system import devices
 from rnnjax.training.losses import loss
 from rnnjax.training.metrics import EvalMetrics, TrainMetrics
+from rnnjax.training.optimizer import global_norm
 from rnnjax.training.state import TrainState
 
 Stepped = tuple[TrainState, Float[Array, "B H"]]  # the new state, the last hidden states
@@ -62,7 +63,7 @@ def train_step(
     gradients, (losses, classified) = jax.grad(mean_loss, has_aux=True)(state.params)
     gradients = devices.mean(gradients, axis_name)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    gradient_norm = optax.tree.norm(gradients)
+    gradient_norm = global_norm(gradients)
     measured = TrainMetrics.single_from_model_output(
         loss=losses,
         logits=classified.logits,
@@ -77,7 +78,10 @@ def train_step(
         skipped=state.skipped,
     )
     if skip_non_finite:
+        # A square of a gradient may overflow in the optimizer, where the norm does not.
         finite = jnp.isfinite(devices.mean(losses.mean(), axis_name) + gradient_norm)
+        for leaf in jax.tree.leaves((new_state.params, opt_state)):
+            finite &= jnp.isfinite(leaf).all()
         skipped = dataclasses.replace(state, step=state.step + 1, skipped=state.skipped + 1)
         new_state = jax.tree.map(functools.partial(jnp.where, finite), new_state, skipped)
     return new_state, classified.last_hidden

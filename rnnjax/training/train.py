@@ -8,7 +8,9 @@ from rnnjax.config import Config
 from rnnjax.runs import resume
 from rnnjax.runs.result import Result
 from rnnjax.system import devices, distributed
+from rnnjax.system.files import local_path
 from rnnjax.training.due import due
+from rnnjax.training.memory import check_memory
 from rnnjax.training.start import open_run
 from rnnjax.training.task import build_task
 
@@ -29,7 +31,8 @@ def train(config: Config, workdir: str | Path) -> Result:
 
     Args:
       config: the settings; `rnnjax.config.describe` says what there is.
-      workdir: folder of checkpoints, summaries, settings and result; it is made if need be.
+      workdir: folder of checkpoints, summaries, settings and result; it is made if need be, and
+        `~` in it is expanded.
 
     Returns:
       What the run has come to, also when it was finished before.
@@ -41,11 +44,12 @@ def train(config: Config, workdir: str | Path) -> Result:
       StoppedError: after SIGTERM or SIGINT, when all is saved.
       RunError: if another process trains in the workdir, or it cannot be read or written.
     """
-    started, workdir = time.monotonic(), Path(workdir)
+    started, workdir = time.monotonic(), local_path("--workdir", workdir)
     settings.validate(config)
     devices.check_batch_size(config.batch_size)
     distributed.check_same_settings(config)
     task = build_task(config)
+    check_memory(config, task)
     result = resume.finished(config, workdir, task.create_state)
     if result is not None:
         distributed.print_on_primary(f"{workdir} has finished already: {result}")

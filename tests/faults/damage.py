@@ -1,10 +1,12 @@
 """Checkpoints that are no longer as they were written."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from rnnjax.runs import manifest
-from rnnjax.runs.checkpoints import steps_in
+from rnnjax.runs import manifest, sealed
+from rnnjax.runs.steps import steps_in
 from tests.faults.bench import SAVED, Bench, Case, Seen
 from tests.faults.outcome import check_equal, check_same_contents, contents
 from tests.faults.process import Process
@@ -70,6 +72,85 @@ def newest_damaged(bench: Bench) -> Seen:
             "state/_METADATA deleted",
             "state/manifest.ocdbt one bit flipped",
         )
+    )
+
+
+def forge_accuracy(file: Path) -> None:
+    """Makes a checkpoint the best of all."""
+    metadata = json.loads(file.read_text())
+    metadata["progress"]["validation_accuracy"] = 8.408
+    file.write_text(json.dumps(metadata))
+
+
+def figures_forged(bench: Bench) -> Seen:
+    """Fault 18: figures that steer a run, changed; a checkpoint of another run."""
+    expected = bench.expected()
+
+    def best(reseal: bool) -> str:
+        """The accuracy of an older checkpoint: it must not become the best."""
+        workdir = bench.unfinished()
+        oldest = workdir / "checkpoints" / str(steps_in(workdir / "checkpoints")[0])
+        forge_accuracy(oldest / "run.json")
+        if reseal:
+            (oldest / manifest.NAME).unlink()
+            manifest.seal(oldest)
+        run = Process(workdir)
+        run.must_succeed()
+        (line,) = run.errors or [""]
+        assert f"moved to {oldest.name}.damaged" in line, line
+        check_equal(workdir, expected)
+        return "accuracy of an older step: moved aside, same end"
+
+    def of_result(content: bytes | None) -> str:
+        workdir = bench.unfinished()
+        file = workdir / "result.json"
+        if content is None:
+            sealed.write(file, {**sealed.read(file), "steps": 10_000})
+        else:
+            file.write_bytes(content)
+        run = Process(workdir)
+        run.must_succeed()
+        (line,) = run.errors or [""]
+        assert f"{file}" in line, line
+        assert "moved to result.json.damaged" in line, line
+        check_equal(workdir, expected)
+        return "result.json: moved aside, same end"
+
+    def of_settings(harm: Callable[[Path], None]) -> str:
+        workdir = bench.unfinished()
+        harm(workdir / "config.json")
+        before = contents(workdir)
+        Process(workdir).must_end(2, "config.json is damaged", "from a backup")
+        check_same_contents(workdir, before)
+        return "config.json: exit 2, nothing touched"
+
+    def foreign() -> str:
+        """A later checkpoint of another run of the same settings."""
+        workdir, other = bench.unfinished(), bench.workdir()
+        Process(other).must_succeed()
+        (step, *_) = [s for s in steps_in(other / "checkpoints") if s > SAVED]
+        shutil.copytree(other / "checkpoints" / str(step), workdir / "checkpoints" / str(step))
+        run = Process(workdir)
+        run.must_succeed()
+        (line,) = run.errors or [""]
+        assert f"{step} is of another run; moved to {step}.damaged" in line, line
+        check_equal(workdir, expected)
+        return "a step of another run: named, moved aside, same end"
+
+    cases: dict[str, Case] = {
+        "accuracy": lambda: best(reseal=False),
+        "accuracy, sealed again": lambda: best(reseal=True),
+        "more steps than there are": lambda: of_result(None),
+        "a step of another run": foreign,
+    }
+    figures = {"steps": b'{"steps": ' + b"9" * 401 + b"}", "list": b"[1]", "cut": b'{"steps"'}
+    for name, content in figures.items():
+        cases[f"result.json: {name}"] = lambda content=content: of_result(content)
+    for name, harm in HARMS.items():
+        if name != "deleted":
+            cases[f"config.json {name}"] = lambda harm=harm: of_settings(harm)
+    return bench.each(
+        bench.selected(cases, "accuracy", "more steps than there are", "a step of another run")
     )
 
 

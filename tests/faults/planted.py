@@ -42,6 +42,7 @@ def in_place_of(name: str) -> Plant:
 
     def plant(workdir: Path, outside: Path) -> None:
         (newest(workdir) / name).write_bytes(pickled(outside))
+        (newest(workdir) / manifest.NAME).unlink()
         manifest.seal(newest(workdir))
 
     return plant

@@ -27,7 +27,7 @@ class Process:
         environment: Mapping[str, str] | None = None,
         wrapper: Sequence[str] = (),
     ) -> None:
-        self.workdir = workdir
+        self.workdir, self.patience = workdir, PATIENCE
         self._out, self._err = _unnamed_file(), _unnamed_file()
         for file in (self._out, self._err):
             weakref.finalize(self, file.close)
@@ -78,10 +78,10 @@ class Process:
     def wait(self) -> int:
         """Waits for the end; returns the exit code, negative for a signal."""
         try:
-            return self.process.wait(PATIENCE)
+            return self.process.wait(self.patience)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"still running after {PATIENCE:.0f} s") from None
+            raise AssertionError(f"still running after {self.patience:.0f} s") from None
 
     def until(self, condition: Callable[[], bool]) -> bool:
         """Waits for a condition; returns whether it came true before the end of the process."""

@@ -1,11 +1,13 @@
 """A run of a few seconds in which much happens: dropout, held-out images, many saves.
 
 With RECORD_SAMPLES=FILE in the environment, each batch that training takes is noted there: process,
-step, and a digest of which images it holds, in their order.
+step, and a digest of which images it holds, in their order. With RECORD_OPENED=FILE, each path that
+is opened.
 """
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +28,22 @@ def get_config() -> Config:
     config.checkpoint.every_steps = SAVE_EVERY
     if "RECORD_SAMPLES" in os.environ:
         record_samples(Path(os.environ["RECORD_SAMPLES"]))
+    if "RECORD_OPENED" in os.environ:
+        record_opened(Path(os.environ["RECORD_OPENED"]))
     return config
+
+
+def record_opened(file: Path) -> None:
+    """Notes every path that Python opens, makes, renames or removes from here on."""
+    notes = file.open("a", buffering=1)
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if event in ("open", "os.mkdir", "os.rename", "os.remove"):
+            for argument in arguments[:2]:
+                if isinstance(argument, str | os.PathLike):
+                    notes.write(f"{os.fspath(argument)}\n")
+
+    sys.addaudithook(note)
 
 
 def record_samples(file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Several processes that are one run: told to stop, killed, refused, continued by fewer."""
+"""Several processes that are one run: told to stop, killed, halted, alone, continued by fewer."""
 
 import re
 import signal
@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rnnjax.runs.checkpoints import steps_in
 from rnnjax.runs.lock import locked
+from rnnjax.runs.steps import steps_in
 from rnnjax.system.distributed import HEARTBEAT_SECONDS
 from tests.faults.bench import Bench, Case, Seen
 from tests.faults.outcome import Outcome, check_equal, outcome
@@ -19,13 +19,17 @@ from tests.faults.signals import LIMIT
 PROCESSES = 2
 
 
-def start(workdir: Path, *settings: Sequence[str]) -> list[Process]:
-    """Starts the processes of a run, the first first; `settings`: of each, or none."""
+def free_address() -> str:
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        where = f"localhost:{free.getsockname()[1]}"
+        return f"localhost:{free.getsockname()[1]}"
+
+
+def start(workdir: Path, *settings: Sequence[str]) -> list[Process]:
+    """Starts the processes of a run, the first first; `settings`: of each, or none."""
+    address = free_address()
     return [
-        Process(workdir, f"--distributed={where},{PROCESSES},{index}", *of_process)
+        Process(workdir, f"--distributed={address},{PROCESSES},{index}", *of_process)
         for index, of_process in enumerate(settings or [()] * PROCESSES)
     ]
 
@@ -48,19 +52,45 @@ def told_to_stop(workdir: Path, index: int) -> str:
     return f"SIGTERM to process {index}: both exit 143 after the same step"
 
 
-def killed(workdir: Path, index: int) -> str:
-    """The other cannot go on, and must not wait for ever."""
+def lost(workdir: Path, index: int, number: signal.Signals) -> str:
+    """One is killed, or halted: the other cannot go on, and must not wait for ever."""
     run = start(workdir)
     assert run[0].until_step(12), run[0].errors
-    run[index].kill()
+    run[index].send(number)
     sent, other = time.monotonic(), run[1 - index]
-    assert other.wait() != 0, "the other went on alone"
+    other.must_end(1, "another process of this run ended")
     seconds = time.monotonic() - sent
+    run[index].kill()
     assert seconds < HEARTBEAT_SECONDS + 10, f"{seconds:.1f} s until the other ended"
-    # Without the first, JAX's own threads may end the other before Python can.
-    reported = any("another process of this run ended" in line for line in other.errors)
-    assert reported or (index == 0 and other.process.returncode < 0), other.errors
-    return f"SIGKILL to process {index}: the other ends"
+    return f"{number.name} to process {index}: the other exits 1 with a line"
+
+
+def killed(workdir: Path, index: int) -> str:
+    return lost(workdir, index, signal.SIGKILL)
+
+
+def halted(workdir: Path, index: int) -> str:
+    return lost(workdir, index, signal.SIGSTOP)
+
+
+def alone(workdir: Path, index: int, number: signal.Signals) -> str:
+    """The others never come, and somebody loses patience."""
+    process = Process(workdir, f"--distributed={free_address()},{PROCESSES},{index}")
+    assert process.until_line("waiting for"), process.errors
+    process.send(number)
+    sent = time.monotonic()
+    assert process.wait() == 128 + number, process.errors
+    assert time.monotonic() - sent < 5, "it went on waiting"
+    assert not workdir.exists(), "something was written"
+    return f"{number.name} to a process that waits for others: ends at once"
+
+
+def disagreeing(workdir: Path) -> str:
+    address = free_address()
+    run = [Process(workdir, f"--distributed={address},{tail}") for tail in ("2,0", "3,1")]
+    for process in run:
+        process.must_end(1, "process 1 expects 3 processes, the primary one 2")
+    return "other counts: both exit 1"
 
 
 def refused(workdir: Path) -> str:
@@ -105,9 +135,14 @@ def processes(bench: Bench) -> Seen:
     for index in range(PROCESSES):
         cases[f"SIGTERM to process {index}"] = lambda index=index: resumed(told_to_stop, index)
         cases[f"SIGKILL to process {index}"] = lambda index=index: resumed(killed, index)
+        cases[f"SIGSTOP to process {index}"] = lambda index=index: resumed(halted, index)
+        cases[f"process {index} alone"] = lambda index=index: alone(
+            bench.workdir(), index, (signal.SIGTERM, signal.SIGINT)[index]
+        )
     cases["workdir in use"] = lambda: refused(bench.workdir())
     cases["other settings"] = lambda: of_other_settings(bench.workdir())
+    cases["other counts"] = lambda: disagreeing(bench.workdir())
     cases["continued by one"] = lambda: continued_by_one(bench.workdir(), expected)
     return bench.each(
-        bench.selected(cases, "SIGTERM to process 1", "SIGKILL to process 0", "other settings")
+        bench.selected(cases, "SIGTERM to process 1", "SIGKILL to process 0", "process 1 alone")
     )

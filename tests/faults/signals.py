@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from rnnjax.runs.checkpoints import steps_in
+from rnnjax.runs.steps import steps_in
 from tests.faults.bench import Bench, Case, Seen
 from tests.faults.outcome import check_equal
 from tests.faults.process import Process

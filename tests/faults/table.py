@@ -13,6 +13,7 @@ from tests.faults import (
     settings,
     several,
     signals,
+    untrusted,
     workdirs,
 )
 from tests.faults.bench import Bench, Seen
@@ -35,6 +36,8 @@ FAULTS: dict[int, tuple[str, Callable[[Bench], Seen]]] = {
     14: ("event files read back after kills", kills.read_back),
     15: ("clock set back a day", environment.clock),
     16: ("several processes: one stopped, killed, missing", several.processes),
+    17: ("links, FIFOs, devices at every path of a run", untrusted.untrusted),
+    18: ("figures forged, a step of another run", damage.figures_forged),
 }
 
 

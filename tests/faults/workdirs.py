@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rnnjax.runs import manifest
-from rnnjax.runs.checkpoints import steps_in
+from rnnjax.runs.steps import steps_in
 from tests.faults.bench import Bench, Case, Seen, UnavailableError
 from tests.faults.outcome import check_equal, check_same_contents, contents
 from tests.faults.process import Process

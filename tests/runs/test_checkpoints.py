@@ -11,11 +11,14 @@ import pytest
 from rnnjax.config import Config
 from rnnjax.errors import RunError
 from rnnjax.runs import manifest
-from rnnjax.runs.checkpoint import METADATA_FILE, Progress
-from rnnjax.runs.checkpoints import Checkpoints, steps_in
+from rnnjax.runs.checkpoint import METADATA_FILE, Origin, Progress
+from rnnjax.runs.checkpoints import Checkpoints
+from rnnjax.runs.steps import steps_in
 from rnnjax.runs.workdir import FREE_ON_RESUME
 from rnnjax.training.state import TrainState
 from rnnjax.training.task import build_task
+
+ORIGIN = Origin("this run", {})
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def at(state: TrainState, step: int) -> TrainState:
 
 def saved(folder: Path, state: TrainState, *steps: int) -> Checkpoints:
     checkpoints = Checkpoints(folder, num_newest=3)
-    checkpoints.tidy()
+    checkpoints.prepare(ORIGIN)
     for step in steps:
         checkpoints.save(step, at(state, step), Progress())
     checkpoints.wait()
@@ -48,14 +51,14 @@ def test_what_only_looks_like_a_step_costs_nothing(
     (tmp_path / "4\N{ARABIC-INDIC DIGIT ZERO}").mkdir()
     assert steps_in(tmp_path) == [40]
     checkpoints = Checkpoints(tmp_path, num_newest=3)
-    checkpoints.tidy()
+    checkpoints.prepare(ORIGIN)
     for step in (41, 42, 43):
         checkpoints.save(step, at(state, step), Progress())
     checkpoints.close()
     assert steps_in(tmp_path) == [41, 42, 43]
     actual = capsys.readouterr().err
-    for name in ("1", "2"):
-        assert f"{tmp_path / name} is no folder; moved to {name}.damaged" in actual
+    for name, kind in (("1", "a file"), ("2", "a link")):
+        assert f"{tmp_path / name} is {kind}, not a folder; moved to {name}.damaged" in actual
     assert {"00040", "1.damaged", "2.damaged", "4\N{ARABIC-INDIC DIGIT ZERO}"} <= {
         path.name for path in tmp_path.iterdir()
     }
@@ -78,8 +81,7 @@ def test_a_checkpoint_of_an_earlier_version_is_refused_and_left(
     checkpoints = saved(tmp_path, state, 7)
     metadata_file = tmp_path / "7" / METADATA_FILE
     metadata = json.loads(metadata_file.read_text())
-    del metadata["step"]
-    metadata["progress"]["evaluated"] = True
+    del metadata["origin"]
     metadata_file.write_text(json.dumps(metadata))
     (tmp_path / "7" / manifest.NAME).unlink()
     manifest.seal(tmp_path / "7")
@@ -97,7 +99,7 @@ def test_a_folder_in_place_of_the_seal_is_damage(
     restored = checkpoints.restore(state)
     assert restored is not None
     assert restored.state.step == 7
-    assert f"{manifest.NAME} is missing; moved to 8.damaged" in capsys.readouterr().err
+    assert f"{manifest.NAME} is a folder, not a file; moved to 8.damaged" in capsys.readouterr().err
 
 
 def test_a_disk_that_does_not_answer_condemns_nothing(

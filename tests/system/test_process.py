@@ -2,6 +2,7 @@
 
 import os
 import platform
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,25 @@ def test_without_a_folder_there_is_no_cache(tmp_path: Path, home: str) -> None:
     file.touch()
     environments = {"a file": {"XDG_CACHE_HOME": str(file)}, "nowhere": {"HOME": str(file)}}
     assert cache_folder(**environments[home]) == "None"
+
+
+def test_a_folder_that_others_can_write_to_is_no_cache(tmp_path: Path) -> None:
+    """A program in it runs as it is."""
+    above = tmp_path / "above"
+    cache = above / "cache"
+    cache.mkdir(parents=True)
+    environment = {"XDG_CACHE_HOME": str(cache)}
+    folder = Path(cache_folder(**environment))
+    assert [stat.S_IMODE(p.stat().st_mode) for p in (folder, folder.parent)] == [0o700, 0o700]
+    for path in (folder, cache, above):
+        mode = path.stat().st_mode
+        for writable in (0o020, 0o002):
+            path.chmod(mode | writable)
+            assert cache_folder(**environment) == "None"
+        path.chmod(mode)
+    assert cache_folder(**environment) == str(folder)
+    above.chmod(0o1777)  # as /tmp, where others cannot rename what is ours
+    assert cache_folder(**environment) == str(folder)
 
 
 def test_jaxs_own_setting_has_precedence(tmp_path: Path) -> None:

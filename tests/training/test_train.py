@@ -16,8 +16,8 @@ import tensorflow as tf
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, NonFiniteError
 from rnnjax.runs.checkpoint import Progress, read, read_metadata, write
-from rnnjax.runs.checkpoints import steps_in
-from rnnjax.runs.result import Result
+from rnnjax.runs.result import read as read_result
+from rnnjax.runs.steps import steps_in
 from rnnjax.training.task import build_task
 from rnnjax.training.train import train
 
@@ -65,8 +65,7 @@ def test_a_run_leaves_its_result_and_summaries(
     config.data.validation_size = 1_000
     result = train(config, str(tmp_path))
 
-    stored = json.loads((tmp_path / "result.json").read_text())
-    assert Result(**stored) == result
+    assert read_result(tmp_path) == result
     assert (result.steps, result.dataset, result.seed) == (12, "garments", 3)
     assert json.loads((tmp_path / "config.json").read_text())["model.hidden_size"] == 8
 
@@ -149,7 +148,7 @@ def test_an_evaluation_that_is_made_again_is_reported_once(tmp_path: Path) -> No
     stored = read(newest, build_task(config).create_state())
     assert stored.progress.validation_accuracy is not None
     shutil.rmtree(newest)
-    write(newest, 8, stored.state, Progress())
+    write(newest, 8, stored.state, Progress(), stored.origin)
     (tmp_path / "result.json").unlink()
     train(config, tmp_path)
     accuracy = read_metadata(newest).progress.validation_accuracy
