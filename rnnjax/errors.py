@@ -46,7 +46,9 @@ def own_place(error: BaseException) -> str | None:
 
     None if no frame of the error is in a file outside of rnnjax, Python and installed packages.
     """
-    libraries = [str(Path(__file__).parent), *sysconfig.get_paths().values()]
+    paths = sysconfig.get_paths()  # not all of them: a user's own code may be below sys.prefix
+    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
+    libraries = [str(Path(__file__).parent), *(paths[kind] for kind in kinds)]
     place = None
     for frame in traceback.extract_tb(error.__traceback__):
         if not frame.filename.startswith((*libraries, "<")):

@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from rnnjax.cells.types import Carry
@@ -30,7 +31,7 @@ def check_class(cls: type[Any]) -> None:
 
 def check_features(cell: Any) -> None:
     """Raises a ValueError unless the number of units is one."""
-    if not isinstance(cell.features, int) or isinstance(cell.features, bool):
+    if not isinstance(cell.features, int | np.integer) or isinstance(cell.features, bool):
         raise ValueError(
             f"{type(cell).__name__}: features must be an integer of at least 1, got "
             f"{cell.features!r}"

@@ -1,6 +1,7 @@
 """A cell over time."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -141,12 +142,7 @@ def unroll(
     in_chunks = remat or truncate_every is not None
     layers = () if in_chunks or implementation == "scan" else factored_layers(cell)
     if layers:
-        carries = []
-        for layer, start in zip(layers, initial_carry, strict=True):
-            which = return_outputs if layer is layers[-1] else "all"
-            xs, carry = _unroll(layer, xs, start, flags, which, **options)
-            carries.append(carry)
-        outputs, carry = xs, tuple(carries)
+        outputs, carry = _unroll_layers(layers, xs, initial_carry, flags, return_outputs, **options)
     else:
         outputs, carry = _unroll(cell, xs, initial_carry, flags, return_outputs, **options)
     if not time_major and return_outputs == "all":
@@ -154,6 +150,23 @@ def unroll(
     if not time_major and return_carry == "all":
         carry = jax.tree.map(_swap, carry)
     return Unrolled(outputs, carry)
+
+
+def _unroll_layers(
+    layers: Sequence[nn.RNNCellBase],
+    inputs: Array,
+    initial_carry: tuple[Carry, ...],
+    flags: Flags,
+    return_outputs: str,
+    **options: Any,
+) -> Unrolled:
+    """Does what `_unroll` does with a stack, one layer over all of time after the other."""
+    carries = []
+    for layer, start in zip(layers, initial_carry, strict=True):
+        which = return_outputs if layer is layers[-1] else "all"
+        inputs, carry = _unroll(layer, inputs, start, flags, which, **options)
+        carries.append(carry)
+    return Unrolled(inputs, tuple(carries))
 
 
 def _unroll(

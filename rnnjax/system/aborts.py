@@ -31,6 +31,8 @@ def exit_at_abort(exit_code: int, message: str) -> None:
 
 def silence_libraries() -> None:
     """Keeps standard error for Python, so that no C++ code writes its dumps there."""
+    if sys.stderr is None:  # the parent process has closed it
+        return
     sys.stderr.flush()
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     null = os.open(os.devnull, os.O_WRONLY)

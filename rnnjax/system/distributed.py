@@ -51,11 +51,12 @@ def initialize(cluster: str, version: str, *, debug: bool = False) -> None:
         address, *numbers = cluster.split(",")
         count, index = map(int, numbers)
         host, _, port = address.rpartition(":")
+        host = host.strip("[]")  # around the colons of an IPv6 address
         if not index < count:
             raise ConfigError(f"--distributed={cluster}: an INDEX is from 0 to PROCESSES - 1")
-        rendezvous.meet(host.strip("[]"), int(port), Process(count, index, version))
-        if listener := rendezvous.interface(host.strip("[]")):
-            bind_address = f"{listener}:{port}"
+        rendezvous.meet(host, int(port), Process(count, index, version))
+        if rendezvous.interface(host):
+            bind_address = address
     if not debug:
         aborts.silence_libraries()
     aborts.exit_at_abort(RunError.exit_code, LOST_PROCESS)

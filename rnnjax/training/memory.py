@@ -17,7 +17,7 @@ def check_memory(config: Config, task: Task) -> None:
 
     What is counted is the least that there can be: parameters, gradients and the optimizer's
     state; a batch as sequences of float32 with its last hidden states, and in training those of all
-    steps. XLA takes more.
+    steps, or with `remat` of a root of them. XLA takes more.
 
     Raises:
       ConfigError: naming the setting, and the bytes that it takes.
@@ -38,6 +38,8 @@ def check_memory(config: Config, task: Task) -> None:
     steps = jax.eval_shape(
         task.to_sequences, jax.ShapeDtypeStruct((1, *IMAGE_SHAPE), "uint8")
     ).shape[1]
+    if model.remat:
+        steps = math.isqrt(steps)
     hidden = model.hidden_size * (1 + model.bidirectional)
     training = config.batch_size // devices * 4 * (pixels + model.num_layers * steps * hidden)
     evaluation = -(-config.eval_batch_size // devices) * 4 * (pixels + hidden)

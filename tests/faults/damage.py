@@ -86,6 +86,14 @@ def figures_forged(bench: Bench) -> Seen:
     """Fault 18: figures that steer a run, changed; a checkpoint of another run."""
     expected = bench.expected()
 
+    def aside(workdir: Path, words: str) -> None:
+        """The run says so in one line, and ends as it would have."""
+        run = Process(workdir)
+        run.must_succeed()
+        (line,) = run.errors or [""]
+        assert words in line, line
+        check_equal(workdir, expected)
+
     def best(reseal: bool) -> str:
         """The accuracy of an older checkpoint: it must not become the best."""
         workdir = bench.unfinished()
@@ -94,11 +102,7 @@ def figures_forged(bench: Bench) -> Seen:
         if reseal:
             (oldest / manifest.NAME).unlink()
             manifest.seal(oldest)
-        run = Process(workdir)
-        run.must_succeed()
-        (line,) = run.errors or [""]
-        assert f"moved to {oldest.name}.damaged" in line, line
-        check_equal(workdir, expected)
+        aside(workdir, f"moved to {oldest.name}.damaged")
         return "accuracy of an older step: moved aside, same end"
 
     def of_result(content: bytes | None) -> str:
@@ -108,12 +112,7 @@ def figures_forged(bench: Bench) -> Seen:
             sealed.write(file, {**sealed.read(file), "steps": 10_000})
         else:
             file.write_bytes(content)
-        run = Process(workdir)
-        run.must_succeed()
-        (line,) = run.errors or [""]
-        assert f"{file}" in line, line
-        assert "moved to result.json.damaged" in line, line
-        check_equal(workdir, expected)
+        aside(workdir, "moved to result.json.damaged")
         return "result.json: moved aside, same end"
 
     def of_settings(harm: Callable[[Path], None]) -> str:
@@ -130,11 +129,7 @@ def figures_forged(bench: Bench) -> Seen:
         Process(other).must_succeed()
         (step, *_) = [s for s in steps_in(other / "checkpoints") if s > SAVED]
         shutil.copytree(other / "checkpoints" / str(step), workdir / "checkpoints" / str(step))
-        run = Process(workdir)
-        run.must_succeed()
-        (line,) = run.errors or [""]
-        assert f"{step} is of another run; moved to {step}.damaged" in line, line
-        check_equal(workdir, expected)
+        aside(workdir, f"{step} is of another run; moved to {step}.damaged")
         return "a step of another run: named, moved aside, same end"
 
     cases: dict[str, Case] = {

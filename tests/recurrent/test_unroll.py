@@ -239,3 +239,4 @@ def test_wrong_cells_are_told_the_right_one() -> None:
         Stack(LSTMCell(4), cast(Any, LSTMCell(4)))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"LSTMCell: features must be an integer .*, got '8'"):
         LSTMCell(cast(Any, "8"))
+    assert LSTMCell(cast(Any, np.int64(8))).features == 8
