@@ -12,15 +12,15 @@ import jax
 import jaxlib
 
 
-def has_interceptors() -> bool:
-    """Whether flax has interceptors (`nn.intercept_methods`) that are to see each call of a module.
+def observes_calls() -> bool:
+    """Whether flax is to see each call of a module: `nn.intercept_methods`, capture_intermediates.
 
-    flax 0.12 keeps them in a private stack. Without it, a factored cell would have to be scanned
-    always, or interceptors would not see its calls.
+    flax 0.12 keeps both in private stacks. Without them, a factored cell would have to be scanned
+    always, or its calls would not be seen.
     """
-    from flax.linen.module import _global_interceptor_stack
+    from flax.linen.module import _context, _global_interceptor_stack
 
-    return bool(_global_interceptor_stack)
+    return bool(_global_interceptor_stack) or any(_context.capture_stack)
 
 
 def masked_crc32c(content: bytes) -> int:

@@ -20,10 +20,12 @@ def main() -> None:
     parser.add_argument("--version", action="version", version=f"rnnjax {__version__}")
     arguments = parser.parse_args()
     logging.getLogger("absl").setLevel(logging.ERROR)
+    from rnnjax.system import devices
     from rnnjax.system.distributed import print_on_primary
     from rnnjax.training.evaluation import evaluate_checkpoint
 
     try:
+        devices.start()
         step, dataset, evaluation = evaluate_checkpoint(arguments.workdir, arguments.step)
         print_on_primary(
             f"step {step:6d}  test accuracy {evaluation.accuracy:.4f}  "

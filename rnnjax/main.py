@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.FATAL)
     # These import JAX and TensorFlow: not before --help has answered.
-    from rnnjax.system import distributed, process
+    from rnnjax.system import devices, distributed, process
     from rnnjax.training.train import train
 
     process.tune()
@@ -95,6 +95,7 @@ def main(argv: Sequence[str]) -> None:
         if _DISTRIBUTED.value:
             distributed.initialize(_DISTRIBUTED.value, __version__, debug=_DEBUG.value)
         with distributed.lost_process_as_run_error():
+            devices.start()
             train(_CONFIG.value, _WORKDIR.value)
     except Exception as error:
         distributed.exit_process(command_line.report_error(error, debug=_DEBUG.value))

@@ -1,5 +1,7 @@
 """Prints every registered cell: `python -m rnnjax.cells`."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,8 +20,13 @@ def row(name: str) -> tuple[str, str, str, str]:
         if cell.num_feature_axes == 1
         else (FEATURES,) * (cell.num_feature_axes - 1) + (1,)
     )
-    carry = jax.eval_shape(lambda: cell.initialize_carry(jax.random.key(0), shape))
-    variables = jax.eval_shape(cell.init, jax.random.key(0), carry, jnp.ones(shape))
+
+    def init() -> tuple[Any, Any]:  # of shapes alone, for which no device is started
+        key, inputs = jax.random.key(0), jnp.ones(shape)
+        carry = cell.initialize_carry(key, shape)
+        return carry, cell.init(key, carry, inputs)
+
+    carry, variables = jax.eval_shape(init)
     size = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(variables))
     states = ", ".join(
         f"{field} {'x'.join(map(str, leaf.shape))}"

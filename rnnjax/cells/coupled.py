@@ -5,7 +5,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 
-from rnnjax.cells.linear import Dense
+from rnnjax.cells.linear import Dense, align
 from rnnjax.cells.lstm import ProjectedLSTM, project
 
 
@@ -65,11 +65,11 @@ class CoupledLSTMCell(ProjectedLSTM):
         cell = carry.cell
         j, f, o = products
         if params.peepholes is not None:
-            f = f + params.peepholes[0].astype(cell.dtype) * cell
+            f = f + align(params.peepholes[0].astype(cell.dtype), cell) * cell
         keep = jax.nn.sigmoid(f + self.forget_bias)
         cell = keep * cell + (1 - keep) * self.activation(j)
         if params.peepholes is not None:
-            o = o + params.peepholes[1].astype(cell.dtype) * cell
+            o = o + align(params.peepholes[1].astype(cell.dtype), cell) * cell
         hidden = jax.nn.sigmoid(o) * self.activation(cell)
         hidden = project(hidden, self.cast(params.projection), self.projection_clip)
         return CoupledLSTMCarry(cell, hidden), hidden

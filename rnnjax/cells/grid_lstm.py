@@ -9,7 +9,7 @@ from flax.typing import Initializer
 
 from rnnjax.cells import base
 from rnnjax.cells.initializers import diagonal_init
-from rnnjax.cells.linear import join
+from rnnjax.cells.linear import align, join
 
 
 class GridLSTMCarry(NamedTuple):
@@ -48,14 +48,18 @@ def grid_lstm_step(
         peepholes = peepholes.astype(carry.cell.dtype)
 
     def seen(gate: int, cells: jax.Array) -> jax.Array | float:
-        return 0.0 if peepholes is None else (peepholes[:, gate] * cells[..., None, :, :]).sum(-2)
+        if peepholes is None:
+            return 0.0
+        states = cells[..., None, :, :]
+        return (align(peepholes[:, gate], states) * states).sum(-2)
 
     def block_step(
         below: GridLSTMCarry, block: tuple[jax.Array, GridLSTMCarry]
     ) -> tuple[GridLSTMCarry, tuple[GridLSTMCarry, jax.Array]]:
         x, before = block
         both = jnp.concatenate([before.hidden, below.hidden], axis=-1)
-        gates = jnp.einsum("...i,dij->...dj", join((x, both), kernels.dtype), kernels) + biases
+        product = jnp.einsum("...i,dij->...dj", join((x, both), kernels.dtype), kernels)
+        gates = product + align(biases, product)
         i, j, f, o = jnp.split(gates.astype(both.dtype), 4, axis=-1)
         cells = jnp.stack([below.cell, before.cell], axis=-2)
         forget, write = jax.nn.sigmoid(f + seen(1, cells) + forget_bias), i + seen(0, cells)

@@ -13,7 +13,7 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 
 from rnnjax.cells import base
-from rnnjax.cells.linear import Dense
+from rnnjax.cells.linear import Dense, align
 from rnnjax.cells.lstm import LSTM_GATES, lstm_pointwise
 from rnnjax.cells.types import Value
 
@@ -99,7 +99,7 @@ class IndRNNCell(base.Cell):
         self, params: IndRNNParams, carry: IndRNNCarry, products: jax.Array
     ) -> tuple[IndRNNCarry, jax.Array]:
         scale = params.recurrent_scale.astype(carry.hidden.dtype)
-        hidden = self.activation(products + scale * carry.hidden)
+        hidden = self.activation(products + align(scale, carry.hidden) * carry.hidden)
         return IndRNNCarry(hidden), hidden
 
 
@@ -151,7 +151,8 @@ class IndyLSTMCell(base.Cell):
         cell, hidden = lstm_pointwise(
             carry,
             tuple(
-                gate + scale * carry.hidden for gate, scale in zip(products, scales, strict=True)
+                gate + align(scale, carry.hidden) * carry.hidden
+                for gate, scale in zip(products, scales, strict=True)
             ),
             forget_bias=self.forget_bias,
             activation=self.activation,
@@ -213,10 +214,10 @@ class IndyGRUCell(base.Cell):
         (hidden,) = carry
         scales = params.gates_scale.astype(hidden.dtype)
         reset, update = (
-            jax.nn.sigmoid(gate + scale * hidden)
+            jax.nn.sigmoid(gate + align(scale, hidden) * hidden)
             for gate, scale in zip(products.gates, scales, strict=True)
         )
-        scale = params.candidate_scale.astype(hidden.dtype)
+        scale = align(params.candidate_scale.astype(hidden.dtype), hidden)
         candidate = self.activation(products.candidate + scale * (reset * hidden))
         new_hidden = update * hidden + (1 - update) * candidate
         return IndyGRUCarry(new_hidden), new_hidden

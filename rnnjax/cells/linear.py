@@ -51,7 +51,7 @@ class Linear:
         return [x.astype(self.kernel.dtype) for x in operands]
 
     def _add_bias(self, product: Array) -> Array:
-        return product if self.bias is None else product + self.bias
+        return product if self.bias is None else product + align(self.bias, product)
 
 
 @register_dataclass
@@ -133,7 +133,16 @@ def affine(
     bias: Float[Array, " H"],
 ) -> Float[Array, "... H"]:
     """Returns `[a, b, ...] W + bias` in the kernel's dtype, for a step that is not factored."""
-    return join(operands, kernel.dtype) @ kernel + bias
+    product = join(operands, kernel.dtype) @ kernel
+    return product + align(bias, product)
+
+
+def align(param: Array, x: Array) -> Array:
+    """Returns a parameter with leading axes of size 1, until it has as many axes as x.
+
+    NumPy does so by itself; a user may have forbidden it (JAX_NUMPY_RANK_PROMOTION=raise).
+    """
+    return jax.lax.broadcast_to_rank(param, x.ndim)
 
 
 def join(operands: Sequence[Array], dtype: DTypeLike) -> Array:
@@ -145,7 +154,7 @@ def join(operands: Sequence[Array], dtype: DTypeLike) -> Array:
 def _dense(kernel: Array, bias: Array | None, *operands: Array) -> Array:
     joined = operands[0] if len(operands) == 1 else jnp.concatenate(operands, axis=-1)
     product = joined @ kernel
-    return product if bias is None else product + bias
+    return product if bias is None else product + align(bias, product)
 
 
 def _differentiate(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:

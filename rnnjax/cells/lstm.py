@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from rnnjax.cells import base
 from rnnjax.cells.initializers import diagonal_init
-from rnnjax.cells.linear import Dense
+from rnnjax.cells.linear import Dense, align
 from rnnjax.cells.projected import ProjectedCell
 from rnnjax.cells.types import Carry
 
@@ -52,13 +52,13 @@ def lstm_pointwise(
     i, j, f, o = gates
     if peepholes is not None:
         peepholes = peepholes.astype(cell.dtype)
-        i, f = i + peepholes[0] * cell, f + peepholes[1] * cell
+        i, f = i + align(peepholes[0], cell) * cell, f + align(peepholes[1], cell) * cell
     candidate = (candidate_activation or activation)(j)
     new_cell = jax.nn.sigmoid(f + forget_bias) * cell + jax.nn.sigmoid(i) * candidate
     if cell_clip is not None:
         new_cell = jnp.clip(new_cell, -cell_clip, cell_clip)
     if peepholes is not None:
-        o = o + peepholes[2] * new_cell
+        o = o + align(peepholes[2], cell) * new_cell
     hidden = jax.nn.sigmoid(o) * activation(new_cell)
     return new_cell, project(hidden, projection, projection_clip)
 

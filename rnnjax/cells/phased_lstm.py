@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from rnnjax.cells import base
-from rnnjax.cells.linear import Dense, Inputs
+from rnnjax.cells.linear import Dense, Inputs, align
 from rnnjax.cells.types import Value
 
 
@@ -170,11 +170,15 @@ class PhasedLSTMCell(base.Cell):
         if self.use_peepholes:
             o = o + self._peephole(new_cell, params.output_kernel)
         new_hidden = jax.nn.sigmoid(o) * jnp.tanh(new_cell)
+
+        def of_time(param: jax.Array) -> jax.Array:
+            return align(param.astype(time.dtype), time)
+
         gate = openness(
             time if products.timestamp is None else products.timestamp.astype(time.dtype),
-            params.period.astype(time.dtype),
-            params.phase.astype(time.dtype),
-            self.ratio_on if params.ratio_on is None else params.ratio_on.astype(time.dtype),
+            of_time(params.period),
+            of_time(params.phase),
+            self.ratio_on if params.ratio_on is None else of_time(params.ratio_on),
             self.leak,
         ).astype(cell.dtype)
         new_cell = gate * new_cell + (1 - gate) * cell

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
-from rnnjax.cells.linear import Dense
+from rnnjax.cells.linear import Dense, align
 
 
 class SRUCarry(NamedTuple):
@@ -64,7 +64,8 @@ class SRUCell(base.Cell):
     ) -> tuple[SRUCarry, jax.Array]:
         (cell,) = carry
         candidate, forget, reset, highway = products
-        forget_bias, reset_bias = jnp.split(params.bias.astype(cell.dtype), 2)
+        bias = align(params.bias.astype(cell.dtype), cell)
+        forget_bias, reset_bias = jnp.split(bias, 2, axis=-1)
         forget, reset = jax.nn.sigmoid(forget + forget_bias), jax.nn.sigmoid(reset + reset_bias)
         new_cell = forget * cell + (1 - forget) * candidate
         output = reset * self.activation(new_cell) + (1 - reset) * highway

@@ -9,7 +9,7 @@ from flax.typing import Initializer
 from jaxtyping import Array, Float
 
 from rnnjax.cells import base
-from rnnjax.cells.linear import Dense
+from rnnjax.cells.linear import Dense, align
 from rnnjax.cells.lstm import LSTM_GATES, ProjectedLSTM, lstm_pointwise
 
 
@@ -21,7 +21,7 @@ def normalize_columns(
     As in TF1, a column shorter than 1e-6 counts as one of that length: zeros remain zeros.
     """
     squares = jnp.sum(kernel**2, axis=0)
-    return kernel * (scale * jax.lax.rsqrt(jnp.maximum(squares, 1e-12)))
+    return kernel * align(scale * jax.lax.rsqrt(jnp.maximum(squares, 1e-12)), kernel)
 
 
 class WeightNormLSTMCarry(NamedTuple):

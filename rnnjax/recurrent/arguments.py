@@ -59,9 +59,10 @@ def check_cell(cell: object) -> None:
 
 def check_inputs(
     inputs: ArrayLike, num_feature_axes: int, time_major: bool
-) -> Shaped[Array, "..."]:
+) -> Shaped[Array | np.ndarray, "..."]:
     """Returns inputs `[B, T, ...]`, or `[T, B, ...]` if `time_major`, once they are that."""
-    array = jnp.asarray(inputs)
+    # Where a user has it look for NaN, JAX does so on taking an array; the padding may have some.
+    array: Any = inputs if isinstance(inputs, np.ndarray) else jnp.asarray(inputs)
     rank = 2 + num_feature_axes
     if array.ndim != rank:
         layout = "[T, B, ...]" if time_major else "[B, T, ...]"
@@ -88,11 +89,15 @@ def check_chunks(
 def checked_lengths(
     lengths: ArrayLike | None, batch_size: int, num_steps: int
 ) -> Int[Array, " {batch_size}"] | None:
-    """Returns the lengths as int32 `[B]` in [0, T]; None if there are none."""
+    """Returns the lengths as int32 `[B]` in [0, T]; None if there are none.
+
+    T may be a symbol, which acts as an int, while a program for any T is exported.
+    """
     if lengths is None:
         return None
     # Under jit they have no values yet; of several processes, each has its part only.
     is_known = not isinstance(lengths, Tracer) and getattr(lengths, "is_fully_addressable", True)
+    is_known &= isinstance(num_steps, int)
     array = np.asarray(lengths) if is_known else jnp.asarray(lengths)
     if array.shape != (batch_size,) or not jnp.issubdtype(array.dtype, jnp.integer):
         raise ValueError(

@@ -6,12 +6,13 @@ its derivative is computed again, chunk by chunk, on the way back.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Shaped
 
 from rnnjax.cells.wrappers.noise import VARIATIONAL
@@ -29,13 +30,13 @@ def chunk_length(num_steps: int, remat: bool, truncate_every: int | None) -> int
 # In one program, so that outside of `jit` no array with the padding's NaN is made.
 @functools.partial(jax.jit, static_argnums=2, inline=True)
 def with_time_first(
-    inputs: Shaped[Array, "..."], valid: Bool[Array, "T B"] | None, time_major: bool
+    inputs: Shaped[Array | np.ndarray, "..."], valid: Bool[Array, "T B"] | None, time_major: bool
 ) -> Shaped[Array, "T B ..."]:
     """Returns inputs with the time first, and 0 where a step does not count.
 
     The padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
     """
-    steps = inputs if time_major else jnp.swapaxes(inputs, 0, 1)
+    steps = jnp.asarray(inputs) if time_major else jnp.swapaxes(inputs, 0, 1)
     if valid is None:
         return steps
     return jax.vmap(where)(valid, steps, jnp.zeros_like(steps))
@@ -84,7 +85,8 @@ def scan_chunks(
     Returns:
       The last state, and the results of all steps, leaves `[T, ...]`.
     """
-    run = _lift(step, reverse, unroll_factor)
+    sown = _sown(cell)
+    run = _lift(step, sown, reverse, unroll_factor)
     if remat:
         run = nn.remat(run, prevent_cse=False)
     num_steps, batch_size = steps.inputs.shape[:2]
@@ -113,16 +115,38 @@ def scan_chunks(
     parts = [begun[1:], not_begun] if reverse else [not_begun, begun[:-1]]
     is_first = jnp.concatenate(parts) == 0  # no step that counts lies in a chunk before
     chunks = jax.tree.map(lambda leaf: leaf.reshape(count, chunk, *leaf.shape[1:]), steps)
-    run_chunks = with_named_shapes(_lift(run_chunk, reverse))
+    run_chunks = with_named_shapes(_lift(run_chunk, sown, reverse))
+    before = {name: jax.tree.structure(cell.variables.get(name)) for name in sown}
     state, results = run_chunks(cell, state, (is_first, chunks))
+    for name, structure in before.items():
+        if jax.tree.structure(cell.variables.get(name)) != structure:
+            raise ValueError(
+                f"{type(cell).__name__} sows {name!r}, which unroll returns of every step; with "
+                "remat or truncate_every it cannot"
+            )
     return state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
 
 
-def _lift(body: Callable[..., Any], reverse: bool, unroll_factor: int = 1) -> Callable[..., Any]:
+def _sown(cell: nn.RNNCellBase) -> tuple[str, ...]:
+    """Returns the collections that the caller wants back, and that a cell's `sow` may add to."""
+    assert cell.scope is not None
+    mutable = cell.scope.mutable
+    names = {"intermediates"}
+    if isinstance(mutable, str | list | tuple | set | frozenset):
+        asked = {mutable} if isinstance(mutable, str) else set(mutable)
+        # A collection with values is a state of the cell's, which would belong in its carry.
+        names |= {name for name in asked - {"params"} if not cell.variables.get(name)}
+    return tuple(sorted(filter(cell.scope.is_mutable_collection, names)))
+
+
+def _lift(
+    body: Callable[..., Any], sown: Sequence[str], reverse: bool, unroll_factor: int = 1
+) -> Callable[..., Any]:
     """Lifts a body `(cell, carry, x) -> (carry, y)` to all of time."""
     return nn.scan(
         body,
         variable_broadcast="params",
+        variable_axes=dict.fromkeys(sown, 0),
         split_rngs={
             "params": False,
             VARIATIONAL: False,

@@ -115,8 +115,8 @@ def factor(cell: nn.RNNCellBase, advance: Advance, state: State, steps: Steps) -
 
 def _check_cell(cell: nn.RNNCellBase) -> None:
     settings: Any = jax.config
-    if compat.has_interceptors():
-        raise UnavailableError("flax's interceptors are to see each call of the cell")
+    if compat.observes_calls():
+        raise UnavailableError("flax is to intercept or capture each call of the cell")
     if settings.jax_disable_jit:  # a scan is a Python loop then, whose residuals do not stack
         raise UnavailableError("jax.disable_jit is on")
     if type(cell) is Stack:

@@ -25,7 +25,7 @@ def make_flags(
     """
     valid = mask
     if lengths is not None:
-        within = jnp.arange(num_steps, dtype=jnp.int32)[:, None] < lengths
+        within = jnp.arange(num_steps, dtype=jnp.int32)[:, None] < lengths[None]
         valid = within if mask is None else within & mask
     if resets is None:
         return Flags(valid, None)

@@ -62,7 +62,8 @@ def unroll(
     Time is a `jax.lax.scan`, lifted by flax over the cell's parameters (the same at each step) and
     random streams (new at each step, but for `variational_dropout`; which masks a key gives also
     depends on `remat` and `truncate_every`). A cell's state belongs in its carry, so that other
-    variable collections are not offered to it. Call it inside a module, or outside through
+    variable collections are not offered to it; what it sows comes back with the time first, `[T, B,
+    ...]`. Call it inside a module, or outside through
     `nn.apply`:
 
     >>> import flax.linen as nn, jax, jax.numpy as jnp

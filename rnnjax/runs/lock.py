@@ -5,7 +5,7 @@ import fcntl
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rnnjax.errors import RunError
@@ -15,10 +15,14 @@ NAME = "lock"
 
 
 @contextlib.contextmanager
-def locked(workdir: Path) -> Iterator[None]:
+def locked(workdir: Path) -> Iterator[Callable[[], None]]:
     """Holds a workdir for this process; the kernel frees it when the process dies.
 
     If there is nothing in the workdir but the lock when it is free again, the lock goes too.
+
+    Yields:
+      A function that raises a RunError once the lock was removed, alone or with the workdir: what
+      is there from then on may be another run's.
 
     Raises:
       RunError: if another process holds it, naming that process, or the file system has no locks.
@@ -45,8 +49,13 @@ def locked(workdir: Path) -> Iterator[None]:
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode())
         file.flush()
+
+        def check() -> None:
+            if not _is_named(file.fileno(), path):
+                raise RunError(f"{path} was removed during the run, so that it stops here")
+
         try:
-            yield
+            yield check
         finally:
             with contextlib.suppress(OSError):  # somebody may have removed the workdir
                 if os.listdir(workdir) == [NAME]:

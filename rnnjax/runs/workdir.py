@@ -84,10 +84,13 @@ def os_error_as_run_error(workdir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held(workdir: Path) -> Iterator[None]:
+def held(workdir: Path) -> Iterator[Callable[[], None]]:
     """Makes a workdir if there is none, and locks it for this process.
 
     If nothing else was written when it is free again, nothing is left of it.
+
+    Yields:
+      A function that raises a RunError once the workdir is no longer held.
 
     Raises:
       ConfigError: if something in it is a link or otherwise not what a run writes.
@@ -97,8 +100,8 @@ def held(workdir: Path) -> Iterator[None]:
     workdir.mkdir(parents=True, exist_ok=True)
     check_kinds(workdir)
     try:
-        with lock.locked(workdir):
-            yield
+        with lock.locked(workdir) as check_held:
+            yield check_held
     finally:
         with contextlib.suppress(OSError):  # it is not empty, as a rule
             for folder in made:

@@ -16,10 +16,26 @@ import numpy as np
 from flax import jax_utils
 from jaxtyping import PyTree
 
-from rnnjax.errors import ConfigError
+from rnnjax.errors import ConfigError, RunError
 
 AXIS = "devices"
 T = TypeVar("T")
+
+
+def start() -> None:
+    """Has JAX look for its devices.
+
+    Raises:
+      RunError: if it finds none, or cannot start those that JAX_PLATFORMS asks for.
+    """
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # an assertion where a plugin is not installed
+        reason = str(error).splitlines()[0] if str(error) else "JAX has no plugin for it here"
+        raise RunError(
+            f"no device could be started with JAX_PLATFORMS={jax.config.values['jax_platforms']}: "
+            f"{reason}; JAX_PLATFORMS=cpu works everywhere"
+        ) from error
 
 
 def check_batch_size(batch_size: int) -> None:

@@ -188,14 +188,14 @@ def lost_process_as_run_error() -> Iterator[None]:
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         # Gloo, which has the collectives of CPUs, fails with either.
         lost = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
-        if jax.process_count() == 1 or not lost:
+        if not jax.distributed.is_initialized() or not lost:
             raise
         raise RunError(f"{LOST_PROCESS} ({str(error).splitlines()[0]})") from error
 
 
 def exit_process(exit_code: int) -> NoReturn:
     """Ends this process after an error, and does not wait long for others that may not know."""
-    if jax.process_count() > 1:
+    if jax.distributed.is_initialized():
         aborts.exit_at_abort(exit_code, "")  # the error has been printed
         # In a thread, since others that wait for this one in a collective never come to shut down.
         shutdown = threading.Thread(target=jax.distributed.shutdown, daemon=True)

@@ -7,6 +7,7 @@ again: so nothing has to say whether it was interrupted, or whether all of it wa
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,6 +57,7 @@ class Run:
     checkpoints: Checkpoints
     report: Report
     stop: StopRequest
+    check_held: Callable[[], None] | None  # that the workdir is; only in the primary process
     first_step: int  # steps taken before
     first_state: TrainState  # after these steps; the first `train_steps` overwrites it
     started: float  # when, on the monotonic clock
@@ -176,8 +178,10 @@ class Run:
 
         Raises:
           NonFiniteError: if anything in it is not finite, or too many steps were skipped.
-          RunError: if the save before this one failed.
+          RunError: if the save before this one failed, or the workdir is no longer this run's.
         """
+        if self.check_held is not None:
+            self.check_held()
         jax.block_until_ready(state.step)  # steps under way are training time
         self._check_skipped(step, state)
         with self._stopwatch.paused():

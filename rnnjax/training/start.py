@@ -1,7 +1,7 @@
 """How a run starts: its parts are opened, each needing those before it, and closed in the end."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -54,7 +54,13 @@ def _start(
         loading = background.submit(datasets.load, config.data)
         state = task.create_state()
         dataset = loading.result()
-    distributed.broadcast_from_primary(lambda: stack.enter_context(workdirs.held(workdir)))
+    check_held: Callable[[], None] | None = None
+
+    def hold() -> None:
+        nonlocal check_held
+        check_held = stack.enter_context(workdirs.held(workdir))
+
+    distributed.broadcast_from_primary(hold)
     checkpoints = stack.enter_context(
         contextlib.closing(
             Checkpoints(workdir / workdirs.CHECKPOINTS, num_newest=config.checkpoint.keep)
@@ -86,6 +92,7 @@ def _start(
         checkpoints=checkpoints,
         report=report,
         stop=stop,
+        check_held=check_held,
         first_step=restored.step,
         first_state=devices.replicate(restored.state),
         started=started,

@@ -7,6 +7,7 @@ from rnnjax import __version__
 from tests.faults import (
     damage,
     data,
+    elsewhere,
     environment,
     kills,
     planted,
@@ -14,6 +15,7 @@ from tests.faults import (
     several,
     signals,
     untrusted,
+    vanished,
     workdirs,
 )
 from tests.faults.bench import Bench, Seen
@@ -38,6 +40,8 @@ FAULTS: dict[int, tuple[str, Callable[[Bench], Seen]]] = {
     16: ("several processes: one stopped, killed, missing", several.processes),
     17: ("links, FIFOs, devices at every path of a run", untrusted.untrusted),
     18: ("figures forged, a step of another run", damage.figures_forged),
+    19: ("other cores, instructions, devices, precision", elsewhere.elsewhere),
+    20: ("workdir, lock or terminal gone during a run", vanished.vanished),
 }
 
 

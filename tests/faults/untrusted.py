@@ -94,7 +94,11 @@ def opened_paths(bench: Bench) -> list[str]:
     }
     # A run gives new event files names of the time and the process, which nobody knows before.
     new_event_file = re.compile(r".*/events\.out\.tfevents\.\d+\.(?!resumed).*")
-    return sorted(there | {path for path in opened if not new_event_file.fullmatch(path)})
+    paths = there | {path for path in opened if not new_event_file.fullmatch(path)}
+    # Of each step it opens the same, under names of 32 hexadecimal digits that are new each time.
+    # The newest step stands for all.
+    one_of_a_kind = {re.sub(r"[0-9a-f]{32}|\d+", "#", path): path for path in sorted(paths)}
+    return sorted(one_of_a_kind.values())
 
 
 def untrusted(bench: Bench) -> Seen:

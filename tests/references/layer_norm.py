@@ -114,7 +114,7 @@ def _layer_norm_gru(
         carry["hidden"],
         x,
         activation=options.get("activation", np.tanh),
-        epsilon=options.get("epsilon", 1e-6),
+        epsilon=options.get("epsilon", 1e-3),
     )
     return {"hidden": h}, h
 

@@ -180,3 +180,10 @@ def test_jaxs_own_setting_has_precedence(tmp_path: Path) -> None:
     assert cache_folder(JAX_COMPILATION_CACHE_DIR=given, XDG_CACHE_HOME=str(tmp_path)) == given
     assert list(tmp_path.iterdir()) == []
     assert cache_folder(XDG_CACHE_HOME=str(tmp_path)).startswith(f"{tmp_path}/rnnjax/")
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda", "cpu,nonsense"])
+def test_devices_that_do_not_start_are_told_in_one_line(platform: str, tmp_path: Path) -> None:
+    run = Process(tmp_path / "run", environment={"JAX_PLATFORMS": platform})
+    run.must_end(1, f"no device could be started with JAX_PLATFORMS={platform}: ")
+    assert not (tmp_path / "run").exists()
