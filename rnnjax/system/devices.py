@@ -7,6 +7,7 @@ split along it. Batch sizes elsewhere are global, over all devices of all proces
 import collections
 import itertools
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ import numpy as np
 from flax import jax_utils
 from jaxtyping import PyTree
 
+from rnnjax import compat
 from rnnjax.errors import ConfigError, RunError
 
 AXIS = "devices"
@@ -67,6 +69,8 @@ def compile_step(step: Callable[..., T], donate_argnums: tuple[int, ...]) -> Cal
       donate_argnums: positions of the arguments whose memory may be reused for the results.
     """
     compiled = jax.pmap(step, axis_name=AXIS, donate_argnums=donate_argnums)
+    # With it goes its program: JAX would keep every one of a process that trains again and again.
+    weakref.finalize(compiled, compat.forget_mapped, step).atexit = False
     if jax.default_backend() != "cpu" or jax.local_device_count() == 1:
         return compiled
     # Several host devices share few threads. With a second program under way, some devices wait in

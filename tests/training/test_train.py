@@ -1,5 +1,6 @@
 """Whole runs, in this process and as commands: result, resume, TensorBoard files, NaN."""
 
+import gc
 import json
 import shutil
 import subprocess
@@ -222,3 +223,13 @@ def test_a_nan_loss_is_flushed_and_exits_with_1(tmp_path: Path, root: Path) -> N
     assert step == 3
     assert not np.isfinite(tf.make_ndarray(value.tensor))
     assert not list((tmp_path / "run" / "checkpoints").glob("[0-9]*"))
+
+
+def test_a_process_keeps_no_program_of_a_run_that_is_over(tmp_path: Path) -> None:
+    def programs_after_a_run(name: str) -> int:
+        train(small(steps=4), tmp_path / name)
+        gc.collect()
+        return len(jax.devices()[0].client.live_executables())
+
+    first = programs_after_a_run("first")
+    assert programs_after_a_run("second") == first
