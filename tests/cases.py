@@ -10,7 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.cells import CELLS
+from rnnjax.cells import (
+    CELLS,
+    AttentionCell,
+    DropoutCell,
+    HighwayCell,
+    LearnedCarryCell,
+    LSTMCell,
+    ResidualCell,
+    ZoneoutCell,
+)
 from rnnjax.compat import xla_knows
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import Unrolled, unroll
@@ -37,6 +46,19 @@ UNOPTIMIZED: dict[str, Any] = {
 if xla_knows("--xla_cpu_use_fusion_emitters=false"):  # JAX 0.12 has no others
     UNOPTIMIZED["xla_cpu_use_fusion_emitters"] = False
 jit_unoptimized = functools.partial(jax.jit, compiler_options=UNOPTIMIZED)
+
+
+# Each wrapper, drawing at random if it can, around a cell for inputs [B, T, UNITS].
+WRAPPED: dict[str, nn.RNNCellBase] = {
+    "dropout": DropoutCell(
+        LSTMCell(UNITS), input_keep_prob=0.5, state_keep_prob=0.5, deterministic=False
+    ),
+    "zoneout": ZoneoutCell(LSTMCell(UNITS), deterministic=False),
+    "highway": HighwayCell(LSTMCell(UNITS)),
+    "residual": ResidualCell(LSTMCell(UNITS)),
+    "attention": AttentionCell(LSTMCell(UNITS), length=3, size=UNITS),
+    "learned_carry": LearnedCarryCell(LSTMCell(UNITS)),
+}
 
 
 class Example(NamedTuple):

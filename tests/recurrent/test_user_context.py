@@ -9,33 +9,14 @@ import numpy as np
 import pytest
 from jax import export
 
-from rnnjax.cells import (
-    CELLS,
-    AttentionCell,
-    DropoutCell,
-    HighwayCell,
-    LearnedCarryCell,
-    LSTMCell,
-    ResidualCell,
-    ZoneoutCell,
-)
+from rnnjax.cells import CELLS, LSTMCell
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import unroll
-from tests.cases import INPUT_SHAPES, UNITS, assert_close, build, label, run
+from tests.cases import INPUT_SHAPES, UNITS, WRAPPED, assert_close, build, label, run
 from tests.references import CASES
 from tests.references.common import Case
 
 INPUTS = jnp.ones((3, 7, UNITS))
-WRAPPED: dict[str, nn.RNNCellBase] = {
-    "dropout": DropoutCell(
-        LSTMCell(UNITS), input_keep_prob=0.5, state_keep_prob=0.5, deterministic=False
-    ),
-    "zoneout": ZoneoutCell(LSTMCell(UNITS), deterministic=False),
-    "highway": HighwayCell(LSTMCell(UNITS)),
-    "residual": ResidualCell(LSTMCell(UNITS)),
-    "attention": AttentionCell(LSTMCell(UNITS), length=3, size=UNITS),
-    "learned_carry": LearnedCarryCell(LSTMCell(UNITS)),
-}
 
 
 class SowingLSTMCell(LSTMCell):
