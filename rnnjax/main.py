@@ -15,7 +15,12 @@ from rnnjax import __version__
 from rnnjax.config import Config, describe, validate
 from rnnjax.errors import ConfigError, RunError
 from rnnjax.system import command_line
-from rnnjax.system.arguments import check_config_arguments, clear_none, split_cell_options
+from rnnjax.system.arguments import (
+    check_config_arguments,
+    clear_none,
+    say_wanted,
+    split_cell_options,
+)
 
 _WORKDIR = flags.DEFINE_string("workdir", "", "folder of checkpoints, summaries and results")
 _DEBUG = flags.DEFINE_bool("debug", False, "show the traceback of an error")
@@ -61,7 +66,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     except RunError as error:
         exit_with(error)
     except flags.Error as error:
-        exit_with(ConfigError(str(error)))
+        exit_with(ConfigError(say_wanted(error)))
     except SystemExit:
         if flags.FLAGS.is_parsed() or _asks_for_help(argv):
             raise

@@ -24,8 +24,8 @@ class BasicRNNCell(base.Cell):
 
     Parameters: kernel `[F + H, H]` (W above U, as in TF1), bias `[H]`.
 
-    Without gates its gradient vanishes or explodes over hundreds of steps, whichever way the largest
-    eigenvalue of U falls (Pascanu et al., 2013): clip it, or start U orthogonal.
+    Without gates its gradient vanishes or explodes over hundreds of steps, whichever way the
+    largest eigenvalue of U falls (Pascanu et al., 2013): clip it, or start U orthogonal.
 
     Source: Elman, 1990.
 

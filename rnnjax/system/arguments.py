@@ -13,11 +13,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import flags
+
 from rnnjax.config import Config, fields
 from rnnjax.errors import ConfigError, did_you_mean
 
 # Of any name: `--config.model.cell_options.NAME=VALUE`.
 CELL_OPTION = re.compile(r"--?config\.model\.cell_options\.(\w+)(?:=(.*))?", re.DOTALL)
+
+
+# What a parser of values says, and what is wanted instead.
+WANTED = {
+    "invalid literal for int()": "a whole number, such as 100",
+    "could not convert string to float": "a number, such as 0.001",
+    "('Non-boolean argument": "True or False",
+}
+
+
+def say_wanted(error: flags.Error) -> str:
+    """Returns what is wrong with a flag: of a value that cannot be parsed, what it must be.
+
+    >>> say_wanted(flags.Error("flag --config.seed=x: invalid literal for int() with base 10: 'x'"))
+    '--config.seed=x must be a whole number, such as 100'
+    """
+    for reason, wanted in WANTED.items():
+        flag, is_that, _ = str(error).partition(f": {reason}")
+        if is_that:
+            return f"{flag.removeprefix('flag ')} must be {wanted}"
+    return str(error)
 
 
 def check_config_arguments(argv: Sequence[str]) -> None:

@@ -74,6 +74,10 @@ async def _receive(host: str, port: int, primary: Process) -> str:
             indices.add(caller.process_index)
             if not answer.done() and (error or len(indices) == primary.num_processes - 1):
                 answer.set_result(error)
+            if not await _waits_for(answer, reader):  # it was stopped, and may come again
+                indices.remove(caller.process_index)
+                answering.remove(task)
+                return
             writer.write(json.dumps(await asyncio.shield(answer)).encode() + b"\n")
 
     try:
@@ -121,6 +125,15 @@ async def _call(host: str, port: int, process: Process) -> str:
             waits = True
         await asyncio.sleep(RETRY_SECONDS)
     return f"the primary process did not come to {host}:{port} within {PATIENCE_SECONDS} s"
+
+
+async def _waits_for(answer: asyncio.Future[str], reader: asyncio.StreamReader) -> bool:
+    """Whether a caller, who has nothing more to say, is still there when the answer is."""
+    more = asyncio.ensure_future(reader.read(1))
+    await asyncio.wait({answer, more}, return_when=asyncio.FIRST_COMPLETED)
+    more.cancel()
+    await asyncio.gather(more, return_exceptions=True)
+    return answer.done()
 
 
 @contextlib.asynccontextmanager

@@ -74,6 +74,18 @@ def test_an_index_twice(port: int) -> None:
         assert "two processes have the index 1" in error
 
 
+def test_one_that_stops_while_it_waits_may_come_again(port: int) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        ends = [pool.submit(meet, port, 3, 0)]
+        hello = json.dumps({"num_processes": 3, "process_index": 1, "version": "1.0"})
+        with contextlib.closing(connect(port)) as stopped:
+            stopped.sendall(f"{hello}\n".encode())
+            time.sleep(0.1)  # so that it is counted before it is gone
+        ends += [pool.submit(meet, port, 3, index) for index in (1, 2)]
+    for end in ends:
+        end.result()
+
+
 def test_another_version(port: int) -> None:
     other: Any = rendezvous.Process(2, 1, "0.0.1")
     with ThreadPoolExecutor(1) as pool:
@@ -82,17 +94,22 @@ def test_another_version(port: int) -> None:
     assert "has rnnjax 0.0.1" in str(primary.exception())
 
 
-def tell(port: int, line: bytes) -> bytes:
-    """Calls the primary process, and returns its answer."""
+def connect(port: int) -> socket.socket:
+    """Calls the primary process, once it listens."""
     deadline = time.monotonic() + 3
     while True:
         try:
-            with socket.create_connection(("localhost", port), timeout=3) as call:
-                call.sendall(line + b"\n")
-                return call.makefile("rb").readline()
+            return socket.create_connection(("localhost", port), timeout=3)
         except ConnectionRefusedError:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def tell(port: int, line: bytes) -> bytes:
+    """Calls the primary process, and returns its answer."""
+    with connect(port) as call:
+        call.sendall(line + b"\n")
+        return call.makefile("rb").readline()
 
 
 @pytest.mark.parametrize(
