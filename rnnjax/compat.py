@@ -32,7 +32,8 @@ def forget_mapped(function: Callable[..., Any]) -> None:
     """
     from jax._src import pmap
 
-    pmap._cached_shard_map.evict_function(function)
+    cache: Any = pmap._cached_shard_map
+    cache.evict_function(function)
 
 
 def masked_crc32c(content: bytes) -> int:

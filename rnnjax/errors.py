@@ -1,6 +1,7 @@
 """Errors meant for the person at the keyboard: printed as one line, without a traceback."""
 
 import difflib
+import os
 import sysconfig
 import traceback
 from collections.abc import Iterable
@@ -48,7 +49,8 @@ def own_place(error: BaseException) -> str | None:
     """
     paths = sysconfig.get_paths()  # not all of them: a user's own code may be below sys.prefix
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    libraries = [str(Path(__file__).parent), *(paths[kind] for kind in kinds)]
+    folders = [str(Path(__file__).parent), *(paths[kind] for kind in kinds)]
+    libraries = [f"{folder}{os.sep}" for folder in folders]
     place = None
     for frame in traceback.extract_tb(error.__traceback__):
         if not frame.filename.startswith((*libraries, "<")):

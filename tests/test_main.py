@@ -28,7 +28,9 @@ def check_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
     [
         ("--config.model.hiden_size=3", ["config.model.hiden_size", "'model.hidden_size'"]),
         ("--config.modle.hidden_size=3", ["config.modle.hidden_size", "'model.hidden_size'"]),
-        ("--config.model.hidden_size=many", ["config.model.hidden_size=many"]),
+        ("--config.model.hidden_size=many", ["hidden_size=many must be a whole number"]),
+        ("--config.optimizer.learning_rate=", ["learning_rate= must be a number"]),
+        ("--config.model.bidirectional=maybe", ["bidirectional=maybe must be True or False"]),
         ("--config.model.hidden_size=0", ["config.model.hidden_size=0", "at least 1"]),
         ("--config.model.output_keep_prob=1.5", ["config.model.output_keep_prob=1.5", "at most 1"]),
         ("--config.model.cell=lsmt", ["'lsmt'", "'lstm'"]),

@@ -1,5 +1,6 @@
 """What a cell must be and return, said of its own class and line where it is not."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,14 @@ def check_class(cls: type[Any]) -> None:
     Names in capitals are constants.
     """
     typed = {name for base in cls.__mro__ for name in vars(base).get("__annotations__", ())}
+    # A dataclass has the base's default for a field whose value alone is given again.
+    inherited = {
+        field.name
+        for base in cls.__bases__
+        if dataclasses.is_dataclass(base)
+        for field in dataclasses.fields(base)
+    }
+    typed -= inherited - {*vars(cls).get("__annotations__", ())}
     for name, value in vars(cls).items():
         is_value = type(value) in (bool, int, float, str) and not name.startswith("_")
         if is_value and name not in typed and not name.isupper():

@@ -79,10 +79,11 @@ def check_chunks(
     check_count("unroll_factor", unroll_factor)
     if truncate_every is not None:
         check_count("truncate_every", truncate_every)
-    if (remat or truncate_every is not None) and not isinstance(num_steps, int):
+    in_parts = remat or truncate_every is not None or unroll_factor > 1
+    if in_parts and not isinstance(num_steps, int):
         raise ValueError(
-            f"remat and truncate_every need a number of steps that is known, got {num_steps}; "
-            "export without them, or with a fixed length"
+            "remat, truncate_every and unroll_factor need a number of steps that is known, got "
+            f"{num_steps}; export without them, or with a fixed length"
         )
 
 

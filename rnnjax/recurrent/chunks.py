@@ -6,13 +6,14 @@ its derivative is computed again, chunk by chunk, on the way back.
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.core.scope import CollectionFilter
 from jaxtyping import Array, Bool, Shaped
 
 from rnnjax.cells.wrappers.noise import VARIATIONAL
@@ -116,10 +117,10 @@ def scan_chunks(
     is_first = jnp.concatenate(parts) == 0  # no step that counts lies in a chunk before
     chunks = jax.tree.map(lambda leaf: leaf.reshape(count, chunk, *leaf.shape[1:]), steps)
     run_chunks = with_named_shapes(_lift(run_chunk, sown, reverse))
-    before = {name: jax.tree.structure(cell.variables.get(name)) for name in sown}
+    before = jax.tree.map(jnp.shape, dict(cell.variables))
     state, results = run_chunks(cell, state, (is_first, chunks))
-    for name, structure in before.items():
-        if jax.tree.structure(cell.variables.get(name)) != structure:
+    for name, collection in cell.variables.items():
+        if name != "params" and jax.tree.map(jnp.shape, collection) != before.get(name):
             raise ValueError(
                 f"{type(cell).__name__} sows {name!r}, which unroll returns of every step; with "
                 "remat or truncate_every it cannot"
@@ -127,26 +128,23 @@ def scan_chunks(
     return state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
 
 
-def _sown(cell: nn.RNNCellBase) -> tuple[str, ...]:
-    """Returns the collections that the caller wants back, and that a cell's `sow` may add to."""
-    assert cell.scope is not None
-    mutable = cell.scope.mutable
-    names = {"intermediates"}
-    if isinstance(mutable, str | list | tuple | set | frozenset):
-        asked = {mutable} if isinstance(mutable, str) else set(mutable)
-        # A collection with values is a state of the cell's, which would belong in its carry.
-        names |= {name for name in asked - {"params"} if not cell.variables.get(name)}
-    return tuple(sorted(filter(cell.scope.is_mutable_collection, names)))
+def _sown(cell: nn.RNNCellBase) -> CollectionFilter:
+    """Returns the collections that a cell's `sow` may add to, if the caller wants them back."""
+    if cell.is_initializing():
+        return "intermediates"
+    # A collection that has values is a state of the cell's, which would belong in its carry.
+    states = {name for name, values in cell.variables.items() if values} - {"intermediates"}
+    return nn.DenyList(("params", *sorted(states)))
 
 
 def _lift(
-    body: Callable[..., Any], sown: Sequence[str], reverse: bool, unroll_factor: int = 1
+    body: Callable[..., Any], sown: CollectionFilter, reverse: bool, unroll_factor: int = 1
 ) -> Callable[..., Any]:
     """Lifts a body `(cell, carry, x) -> (carry, y)` to all of time."""
     return nn.scan(
         body,
         variable_broadcast="params",
-        variable_axes=dict.fromkeys(sown, 0),
+        variable_axes={sown: 0},
         split_rngs={
             "params": False,
             VARIATIONAL: False,

@@ -39,7 +39,7 @@ def make_flags(
 
 def _begins(counts: Bool[Array, "T B"], resets: Bool[Array, "T B"]) -> Bool[Array, "T B"]:
     """Returns whether there is a reset at a step that counts, or since the last one that did."""
-    times = jnp.arange(1, len(counts) + 1, dtype=jnp.int32)[:, None]
+    times = jnp.arange(1, counts.shape[0] + 1, dtype=jnp.int32)[:, None]
     last_reset = jax.lax.cummax(jnp.where(resets, times, 0))
     last_counted = jax.lax.cummax(jnp.where(counts, times, 0))
     before = jnp.concatenate([jnp.zeros_like(last_counted[:1]), last_counted[:-1]])

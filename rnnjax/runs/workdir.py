@@ -101,6 +101,7 @@ def held(workdir: Path) -> Iterator[Callable[[], None]]:
     check_kinds(workdir)
     try:
         with lock.locked(workdir) as check_held:
+            check_kinds(workdir)  # again, for what was planted meanwhile
             yield check_held
     finally:
         with contextlib.suppress(OSError):  # it is not empty, as a rule

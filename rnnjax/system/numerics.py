@@ -3,17 +3,20 @@
 import hashlib
 import os
 import platform
+from importlib import metadata
 from pathlib import Path
 
 import jax
-import jaxlib.version
 
 JAX_SETTINGS = (
     "jax_enable_x64",
     "jax_default_matmul_precision",
     "jax_default_prng_impl",
     "jax_threefry_partitionable",
+    "jax_random_seed_offset",
+    "jax_disable_most_optimizations",
 )
+LIBRARIES = ("rnnjax", "jax", "jaxlib", "flax", "optax")  # whose arithmetic it is
 
 
 def describe_numerics() -> dict[str, str]:
@@ -26,8 +29,7 @@ def describe_numerics() -> dict[str, str]:
     numerics = {
         "devices": f"{jax.device_count()} {device.device_kind}",
         "processes": str(jax.process_count()),
-        "jax": jax.__version__,
-        "jaxlib": jaxlib.version.__version__,
+        **{name: metadata.version(name) for name in LIBRARIES},
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
         **{name: str(jax.config.values[name]) for name in JAX_SETTINGS},
     }

@@ -88,8 +88,8 @@ def enable_compilation_cache() -> None:
     home = home if Path(home).is_absolute() else "~/.cache"  # as the XDG specification demands
     try:
         folder = Path(home).expanduser() / "rnnjax" / processor()
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.mkdir(exist_ok=True, mode=0o700)
+        for path in (*reversed(folder.parents), folder):
+            path.mkdir(exist_ok=True, mode=0o700)
         if not _is_private(folder):
             warn(f"compiled programs are not kept: others can write to {folder} or a folder above")
             return

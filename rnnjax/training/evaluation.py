@@ -12,6 +12,7 @@ from rnnjax.classifier import Params
 from rnnjax.data import datasets
 from rnnjax.data.batches import Batch, eval_batches
 from rnnjax.data.datasets import Split
+from rnnjax.errors import RunError
 from rnnjax.runs import steps, workdir
 from rnnjax.system import devices
 from rnnjax.system.files import local_path
@@ -82,7 +83,7 @@ def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, str, Evalu
 
     Raises:
       ConfigError: if there is no run, or no such checkpoint.
-      RunError: if the checkpoint is damaged.
+      RunError: if the checkpoint is damaged, or of another run.
       DataError: if the data is missing or altered.
     """
     folder = local_path("--workdir", folder)
@@ -91,6 +92,8 @@ def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, str, Evalu
     steps.find(stored, step)  # before the seconds that all else needs
     task = build_task(config)
     restored = steps.read_step(stored, step, task.create_state())
+    if restored.origin.run != workdir.identity(folder):
+        raise RunError(f"{stored / str(restored.step)} is a checkpoint of another run")
     dataset = datasets.load(config.data)
     evaluation = evaluate(
         compile_eval_step(task),

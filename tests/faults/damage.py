@@ -1,7 +1,10 @@
 """Checkpoints that are no longer as they were written."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from rnnjax.runs import manifest, sealed
 from rnnjax.runs.steps import steps_in
 from tests.faults.bench import SAVED, Bench, Case, Seen
 from tests.faults.outcome import check_equal, check_same_contents, contents
-from tests.faults.process import Process
+from tests.faults.process import ENVIRONMENT, ROOT, Process
 
 
 def delete(file: Path) -> None:
@@ -129,6 +132,17 @@ def figures_forged(bench: Bench) -> Seen:
         Process(other).must_succeed()
         (step, *_) = [s for s in steps_in(other / "checkpoints") if s > SAVED]
         shutil.copytree(other / "checkpoints" / str(step), workdir / "checkpoints" / str(step))
+        command = [sys.executable, "-m", "rnnjax.evaluate", f"--workdir={workdir}"]
+        done = subprocess.run(
+            command,
+            env={**os.environ, **ENVIRONMENT},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1, done.stdout
+        assert f"{step} is a checkpoint of another run" in done.stderr, done.stderr
         aside(workdir, f"{step} is of another run; moved to {step}.damaged")
         return "a step of another run: named, moved aside, same end"
 
