@@ -1,6 +1,7 @@
 """What a cell must be and return, said of its own class and line where it is not."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -101,7 +102,8 @@ def check_results(cell: Any, method: Callable[..., Any], carry: Carry, results: 
 
 
 def _place(method: Callable[..., Any]) -> str:
-    code = method.__code__
+    function = inspect.unwrap(method)  # flax wraps what `nn.nowrap` does not exempt
+    code = function.__code__
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 
