@@ -68,7 +68,7 @@ class ModelConfig:
     hidden_size: int = option(
         256, "units of each layer; of a convolution, over all positions", at_least=1
     )
-    num_layers: int = option(1, "cells stacked on each other", at_least=1)
+    num_layers: int = option(1, "cells stacked on each other", at_least=1, at_most=1_000)
     bidirectional: bool = option(False, "a second cell in each layer goes backwards in time")
     input_keep_prob: float = option(1.0, "share of each layer's inputs kept", above=0, at_most=1)
     output_keep_prob: float = option(1.0, "share of each layer's outputs kept", above=0, at_most=1)

@@ -139,8 +139,11 @@ def _read(builder: Any, split: str) -> Arrays:
     count = sum(len(labels) for _, labels in read)
     if count != info.num_examples:
         raise DamagedError(f"{names}: {count} images instead of {info.num_examples}")
-    images, labels = zip(*read, strict=True)
-    return np.concatenate(images)[..., 0], np.concatenate(labels).astype(np.int32)
+    images, labels = map(np.concatenate, zip(*read, strict=True))
+    num_classes = builder.info.features["label"].num_classes
+    if not ((labels >= 0) & (labels < num_classes)).all():
+        raise DamagedError(f"{names}: labels that are not in [0, {num_classes})")
+    return images[..., 0], labels.astype(np.int32)
 
 
 def prepare(builder: Any, idx_dir: Path | None) -> None:

@@ -1,5 +1,6 @@
 """Which checkpoints a folder holds: read, and nothing written."""
 
+import os
 from pathlib import Path
 
 from rnnjax.errors import ConfigError, RunError
@@ -7,8 +8,16 @@ from rnnjax.runs.checkpoint import DamagedCheckpointError, Restored, State, read
 
 
 def steps_in(folder: Path) -> list[int]:
-    """Returns the steps of the checkpoints in a folder, the oldest first."""
-    names = (path.name for path in folder.glob("[0-9]*") if path.is_dir() and not path.is_symlink())
+    """Returns the steps of the checkpoints in a folder, the oldest first.
+
+    Raises:
+      OSError: if the folder cannot be read, which must not pass for a folder without any.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
     return sorted(int(name) for name in names if is_step(name))
 
 

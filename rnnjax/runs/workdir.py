@@ -1,6 +1,7 @@
 """The folder of a run: can it be written, and does it hold the run that is asked for."""
 
 import contextlib
+import os
 import stat
 import tempfile
 import uuid
@@ -146,7 +147,7 @@ def check_same_run(config: Config, workdir: Path, create_state: Callable[[], PyT
         that they cannot be told.
     """
     checkpoints = workdir / CHECKPOINTS
-    if not any(checkpoints.glob("[0-9]*")):
+    if not (checkpoints.exists() and any(name[0].isdecimal() for name in os.listdir(checkpoints))):
         return  # nothing depends on the settings yet
     if not (workdir / CONFIG).is_file():
         if steps_in(checkpoints):

@@ -35,7 +35,7 @@ class UntrustedFileError(OSError):
 
 
 def local_path(name: str, value: str | Path) -> Path:
-    """Returns a path that people typed, `~` expanded.
+    """Returns a path that people typed, `~` expanded; of a link to a folder, where it leads.
 
     Raises:
       ConfigError: if it is a URL, naming the argument.
@@ -46,9 +46,10 @@ def local_path(name: str, value: str | Path) -> Path:
             "/tmp/run or ~/run"
         )
     try:
-        return Path(value).expanduser()
+        path = Path(value).expanduser()
     except RuntimeError as error:
         raise ConfigError(f"{name}={value}: {error}") from error
+    return path.resolve() if path.is_symlink() and path.is_dir() else path
 
 
 def open_file(path: Path, flags: int) -> io.BufferedIOBase:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import jax
 
-from rnnjax import __version__
-
 JAX_SETTINGS = (
     "jax_enable_x64",
     "jax_default_matmul_precision",
@@ -18,7 +16,7 @@ JAX_SETTINGS = (
     "jax_random_seed_offset",
     "jax_disable_most_optimizations",
 )
-LIBRARIES = ("jax", "jaxlib", "flax", "optax")  # whose arithmetic it is, beside rnnjax's own
+LIBRARIES = ("jax", "jaxlib", "flax", "optax")  # whose arithmetic it is
 
 
 def describe_numerics() -> dict[str, str]:
@@ -31,7 +29,6 @@ def describe_numerics() -> dict[str, str]:
     numerics = {
         "devices": f"{jax.device_count()} {device.device_kind}",
         "processes": str(jax.process_count()),
-        "rnnjax": __version__,
         **{name: metadata.version(name) for name in LIBRARIES},
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
         **{name: str(jax.config.values[name]) for name in JAX_SETTINGS},

@@ -123,3 +123,10 @@ def test_the_readme_lists_what_may_change_on_resume(root: Path) -> None:
     _, _, after = (root / "README.md").read_text().partition("On resume these settings may change:")
     paragraph = after.partition("Any other is refused")[0]
     assert set(paragraph.split("`")[1::2]) == set(FREE_ON_RESUME)
+
+
+def test_what_cannot_be_listed_is_not_a_folder_without_checkpoints(tmp_path: Path) -> None:
+    assert steps_in(tmp_path / "missing") == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError):
+        steps_in(tmp_path / "file")

@@ -118,3 +118,11 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert files.local_path("--workdir", "a:b/~") == Path("a:b/~")
     with pytest.raises(ConfigError, match="nobody_of_this_name"):
         files.local_path("--workdir", "~nobody_of_this_name/run")
+
+
+def test_a_link_to_a_folder_leads_there(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    assert files.local_path("--workdir", tmp_path / "link") == tmp_path.resolve() / "folder"
+    (tmp_path / "nowhere").symlink_to("missing")
+    assert files.local_path("--workdir", tmp_path / "nowhere") == tmp_path / "nowhere"
