@@ -49,7 +49,8 @@ def local_path(name: str, value: str | Path) -> Path:
         path = Path(value).expanduser()
     except RuntimeError as error:
         raise ConfigError(f"{name}={value}: {error}") from error
-    return path.resolve() if path.is_symlink() and path.is_dir() else path
+    # Those of os.path say no where those of Path would raise an error, as of a name too long.
+    return path.resolve() if os.path.islink(path) and os.path.isdir(path) else path
 
 
 def open_file(path: Path, flags: int) -> io.BufferedIOBase:
