@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from rnnjax import __version__
 from rnnjax.errors import ConfigError
-from rnnjax.system.messages import warn
+from rnnjax.system import command_line
+from rnnjax.system.messages import say, warn
 
 COMMANDS = {
     "rnnjax.main": "trains a classifier, or resumes its run; --help lists every setting",
@@ -29,14 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments == ["--version"]:
-        print(f"rnnjax {__version__}")
+        say(f"rnnjax {__version__}")
     elif not arguments or arguments in (["--help"], ["-h"]):
-        print(overview())
+        say(overview())
     else:
         warn(f"unknown argument {arguments[0]!r}; without any, the commands are listed")
         return ConfigError.exit_code
     return 0
 
 
+def run() -> NoReturn:
+    """Is the command `rnnjax`."""
+    command_line.prepare()
+    with command_line.errors_as_lines():
+        sys.exit(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -5,7 +5,7 @@ python -m rnnjax.main --workdir=DIR --config=FILE [--config.FIELD=VALUE ...]
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -13,7 +13,7 @@ from ml_collections import ConfigDict, config_flags
 
 from rnnjax import __version__
 from rnnjax.config import Config, describe, validate
-from rnnjax.errors import ConfigError, RunError
+from rnnjax.errors import ConfigError, RunError, own_place
 from rnnjax.system import command_line
 from rnnjax.system.arguments import (
     check_config_arguments,
@@ -21,6 +21,7 @@ from rnnjax.system.arguments import (
     say_wanted,
     split_cell_options,
 )
+from rnnjax.system.messages import output_error_as_run_error, say
 
 _WORKDIR = flags.DEFINE_string("workdir", "", "folder of checkpoints, summaries and results")
 _DEBUG = flags.DEFINE_bool("debug", False, "show the traceback of an error")
@@ -31,24 +32,27 @@ _DISTRIBUTED = flags.DEFINE_string(
     "train in several processes: 'auto' (SLURM, Open MPI, TPU pods, Kubernetes), or "
     "HOST:PORT,PROCESSES,INDEX: where process 0 listens, how many there are, which this is",
 )
+_ARGUMENTS: list[str] = []  # where ml_collections looks for settings, once they are known
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
     f"experiment file, such as experiments/lstm.py; its settings:\n{describe(Config())}",
+    sys_argv=_ARGUMENTS,
 )
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses the command line; whatever is wrong with it ends in one line and exit code 2."""
     try:
+        argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
         argv, cell_options = split_cell_options(argv)
-        sys.argv = argv  # where ml_collections looks for settings
+        _ARGUMENTS[:] = argv
         check_config_arguments(argv[1:])
         positional = flags.FLAGS(argv)
         if len(positional) > 1:
             raise ConfigError(f"unexpected argument {positional[1]!r}; settings are --config.NAME=")
         if _VERSION.value:
-            print(f"rnnjax {__version__}")
+            say(f"rnnjax {__version__}")
             sys.exit()
         for name in ("workdir", "config"):
             if not flags.FLAGS[name].value:
@@ -65,19 +69,33 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         validate(_CONFIG.value)
     except RunError as error:
         exit_with(error)
-    except flags.Error as error:
-        exit_with(ConfigError(say_wanted(error)))
     except SystemExit:
         if flags.FLAGS.is_parsed() or _asks_for_help(argv):
             raise
         exit_with(ConfigError("the config file ends the program by sys.exit"))
-    except Exception as error:  # whatever a config file, which is code, may raise
-        exit_with(ConfigError(f"the config file failed: {type(error).__name__}: {error}"))
+    except BaseException as error:  # whatever a config file, which is code, may raise
+        if _asks_for_help(argv):
+            with output_error_as_run_error():
+                raise
+        exit_with(ConfigError(_say_what_failed(error)))
     return positional
 
 
+def _say_what_failed(error: BaseException) -> str:
+    """Returns what is wrong with a flag, or in a config file."""
+    cause = error  # or what made the parser raise an error of its own
+    while (place := own_place(cause)) is None and (cause.__cause__ or cause.__context__):
+        cause = cause.__cause__ or cause.__context__ or cause
+    if place is None and isinstance(error, flags.Error):
+        return say_wanted(error)
+    if isinstance(error, AttributeError) and error.name == "get_config":
+        return "the config file has no function get_config(), which returns the settings"
+    reason = " ".join((f"{type(cause).__name__}:", *str(cause).split()))
+    return f"the config file failed: {reason}{f' ({place})' if place else ''}"
+
+
 def _asks_for_help(argv: Sequence[str]) -> bool:
-    return any(re.match(r"--?h(elp|elpfull|elpshort|elpxml)?(=.*)?$", arg) for arg in argv)
+    return any(re.match(r"--?(\?|h|help(full|short|xml)?)(=.*)?$", arg) for arg in argv)
 
 
 def exit_with(error: RunError) -> NoReturn:
@@ -90,25 +108,29 @@ def main(argv: Sequence[str]) -> None:
     # Orbax would log all files that it writes, CLU a traceback of each error that it raises.
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.FATAL)
-    # These import JAX and TensorFlow: not before --help has answered.
-    from rnnjax.system import devices, distributed, process
-    from rnnjax.training.train import train
-
-    process.tune()
-    process.enable_compilation_cache()
+    exit_process: Callable[[int], NoReturn] = sys.exit
     try:
+        command_line.begin_work(debug=_DEBUG.value)
+        # These import JAX and TensorFlow: not before --help has answered.
+        from rnnjax.system import devices, distributed, process
+        from rnnjax.training.train import train
+
+        exit_process = distributed.exit_process
+        process.tune()
+        process.enable_compilation_cache()
         if _DISTRIBUTED.value:
             distributed.initialize(_DISTRIBUTED.value, __version__, debug=_DEBUG.value)
         with distributed.lost_process_as_run_error():
             devices.start()
             train(_CONFIG.value, _WORKDIR.value)
     except Exception as error:
-        distributed.exit_process(command_line.report_error(error, debug=_DEBUG.value))
+        exit_process(command_line.report_error(error, debug=_DEBUG.value))
 
 
 def run() -> None:
     command_line.prepare()
-    app.run(main, flags_parser=parse_flags)
+    with command_line.errors_as_lines():
+        app.run(main, flags_parser=parse_flags)
 
 
 if __name__ == "__main__":

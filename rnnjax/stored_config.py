@@ -37,7 +37,7 @@ def from_dict(stored: Mapping[str, object]) -> Config:
         holder: Any = functools.reduce(getattr, sections, config)
         try:
             setattr(holder, field, ConfigDict(value) if isinstance(value, dict) else value)
-        except ValueError as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ConfigError(f"config.{name}={value!r} cannot be: {error}") from error
     validate(config)
     return config

@@ -27,7 +27,7 @@ ALLOWED = {
     "training": "runs reporting data classifier system stored_config config errors compat",
     "main": "training system config errors rnnjax",
     "evaluate": "training system config errors rnnjax",
-    "__main__": "system errors rnnjax",
+    "__main__": "system cells errors rnnjax",  # of any room
     # The public names, imported when they are first used.
     "rnnjax": "cells recurrent interop config training",
 }
@@ -43,7 +43,9 @@ def modules(root: Path) -> dict[str, Path]:
 
 
 def room(module: str) -> str:
-    return module.split(".")[1] if "." in module else module
+    """Returns the part of the package that a module is of; commands are one of their own."""
+    parts = module.split(".")
+    return "__main__" if parts[-1] == "__main__" else parts[min(1, len(parts) - 1)]
 
 
 def imports(file: Path, known: dict[str, Path]) -> Iterator[str]:

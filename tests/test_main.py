@@ -93,6 +93,12 @@ def test_missing_flag(root: Path, given: str) -> None:
             ["num_step"],
         ),
         ("import sys; sys.exit(0)", ["sys.exit"]),
+        ("x = 3", ["the config file has no function get_config()"]),
+        ("\nraise KeyboardInterrupt", ["KeyboardInterrupt", "broken.py:2"]),
+        (
+            "def get_config():\n  raise ValueError('first\\nsecond')",
+            ["failed: ValueError: first second", "broken.py:2"],
+        ),
     ],
 )
 def test_broken_config_file(root: Path, tmp_path: Path, code: str, words: list[str]) -> None:
@@ -140,12 +146,17 @@ def test_escape_sequences_do_not_reach_the_terminal(root: Path, tmp_path: Path) 
     assert all(c.isprintable() for c in done.stderr.removesuffix("\n"))
 
 
-@pytest.mark.parametrize("kind", ["long", "link"])
+@pytest.mark.parametrize("kind", ["long", "link", "no text"])
 def test_workdir_of_a_strange_name(root: Path, tmp_path: Path, kind: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    workdir = tmp_path / ("x" * 300 if kind == "long" else "link")
-    done = run(root, f"--workdir={workdir}", "--config=experiments/smoke.py")
-    check_refused(done, str(workdir), "cannot be written")
+    name, shown, words = {
+        "long": ("x" * 300, "x" * 300, "cannot be written"),
+        "link": ("link", "link", "cannot be written"),
+        "no text": ("run\udcff", r"run\udcff", "is no text in UTF-8"),
+    }[kind]
+    done = run(root, f"--workdir={tmp_path / name}", "--config=experiments/smoke.py")
+    check_refused(done, str(tmp_path / shown), words)
+    assert not os.path.exists(tmp_path / name)
 
 
 def test_help_names_every_setting_without_importing_jax(root: Path) -> None:

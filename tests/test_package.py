@@ -71,7 +71,7 @@ def test_an_unknown_argument_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_console_command_is_the_same(root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    assert project["scripts"] == {"rnnjax": "rnnjax.__main__:main"}
+    assert project["scripts"] == {"rnnjax": "rnnjax.__main__:run"}
 
 
 @pytest.mark.process

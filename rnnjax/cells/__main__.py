@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.cells import CELLS
+from rnnjax.system import command_line
+from rnnjax.system.messages import say
 
 UNITS, FEATURES = 256, 28
 
@@ -36,13 +38,21 @@ def row(name: str) -> tuple[str, str, str, str]:
 
 
 def main() -> None:
-    print(
-        f"Parameters and states at H={UNITS}; F={FEATURES} inputs, or an image {FEATURES} wide.\n"
-    )
+    command_line.prepare()
+    with command_line.errors_as_lines():
+        say(table())
+
+
+def table() -> str:
+    """Returns a line for each cell, below a heading."""
+    title = f"Parameters and states at H={UNITS}; F={FEATURES} inputs, or an image {FEATURES} wide."
     rows = [("cell", "parameters", "states", "source"), *(row(name) for name in CELLS)]
     widths = [max(len(line[n]) for line in rows) for n in range(3)]
-    for name, size, states, source in rows:
-        print(f"{name:{widths[0]}}  {size:>{widths[1]}}  {states:{widths[2]}}  {source}")
+    lines = [
+        f"{name:{widths[0]}}  {size:>{widths[1]}}  {states:{widths[2]}}  {source}"
+        for name, size, states, source in rows
+    ]
+    return "\n".join((title, "", *lines))
 
 
 if __name__ == "__main__":

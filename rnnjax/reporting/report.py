@@ -11,7 +11,7 @@ from clu.metric_writers import MetricWriter
 from rnnjax.reporting import summaries
 from rnnjax.reporting.resumed_events import merge_events
 from rnnjax.reporting.terminal import Display
-from rnnjax.system import distributed
+from rnnjax.system import distributed, files
 from rnnjax.system.messages import warn
 
 
@@ -116,6 +116,7 @@ def open_report(
       OSError: if something cannot be written.
     """
     for split in splits if distributed.is_primary() else ():
+        files.make_folder(workdir / split)
         end = first_step if split != "train" and evaluates_first else first_step + 1
         if not merge_events(workdir / split, range(end) if first_step else range(0)) and first_step:
             warn(f"{workdir / split} has no summaries of the {first_step} steps before")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -81,14 +82,23 @@ def write(path: Path, step: int, state: PyTree, progress: Progress, origin: Orig
         files.write_json(path / METADATA_FILE, metadata)
         manifest.seal(path)
     except Exception as error:  # Orbax raises what its storage libraries raise
-        shutil.rmtree(path, ignore_errors=True)  # the disk may be full
+        _remove_draft(path)
         if not path.parent.is_dir():
             raise RunError(f"{path.parent} was removed while a run was writing to it") from error
         reason = str(error).split("[tensorstore_spec")[0].strip().split("\n")[0]
         raise RunError(
-            f"a checkpoint could not be written to {path.parent}: {reason} -- older ones are "
-            "intact; once there is room and permission, the same command goes on from them"
+            f"a checkpoint could not be written to {path.parent}: {reason}; nothing "
+            "older is lost: once that is mended, give the same command again"
         ) from error
+
+
+def _remove_draft(path: Path) -> None:
+    """Removes what there is of a checkpoint, to which threads of Orbax may still add something."""
+    for _ in range(20):
+        shutil.rmtree(path, ignore_errors=True)  # the disk may be full
+        if not path.exists():
+            break
+        time.sleep(0.1)
 
 
 def read(path: Path, template: State) -> Restored[State]:

@@ -54,7 +54,7 @@ class Checkpoints:
           origin: what the checkpoints of this run say of it; others are not its own.
         """
         self._origin, folder = origin, self._folder
-        folder.mkdir(exist_ok=True)
+        files.make_folder(folder)
         for draft in folder.glob("*.tmp"):  # of a process that was killed
             files.remove(draft)
         for path in folder.glob("[0-9]*"):  # what somebody else made
@@ -65,6 +65,11 @@ class Checkpoints:
                 files.remove(old)
             else:
                 old.rename(old.with_suffix(""))
+
+    @property
+    def run(self) -> str:
+        """The identity of the run that they are of, once they are prepared."""
+        return self._origin.run
 
     def try_writing(self, state: PyTree) -> None:
         """Writes a state as a checkpoint would be, and removes it again.
@@ -144,6 +149,7 @@ class Checkpoints:
             self._writer.shutdown()
 
     def _write(self, step: int, state: PyTree, progress: Progress) -> None:
+        files.check_kind(self._folder, stat.S_IFDIR)
         target = self._folder / str(step)
         draft = target.with_suffix(".tmp")
         write(draft, step, state, progress, self._origin)

@@ -70,7 +70,7 @@ def _listed(folder: Path) -> dict[str, str] | None:
     """Returns {name: digest} of a folder's list; None if the list is not as it was written."""
     try:
         body, _, last = files.read_bytes(folder / NAME).decode().removesuffix("\n").rpartition("\n")
-    except UnicodeDecodeError:
+    except ValueError:  # it is no text, or too long
         return None
     if last != f"{_digest_of(body + chr(10))}  -":
         return None

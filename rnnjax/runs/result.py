@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from rnnjax.runs import sealed
 from rnnjax.runs.sealed import DamagedFileError
 
-NAME = "result.json"
+NAME, RUN = "result.json", "run"
 
 
 class Result(NamedTuple):
@@ -28,22 +28,29 @@ class Result(NamedTuple):
         )
 
 
-def write(workdir: Path, result: Result) -> None:
-    """Writes the result of a run into its workdir."""
-    sealed.write(workdir / NAME, result._asdict())
+def write(workdir: Path, result: Result, run: str) -> None:
+    """Writes the result of a run, of this identity, into its workdir."""
+    sealed.write(workdir / NAME, {**result._asdict(), RUN: run})
 
 
-def read(workdir: Path) -> Result | None:
+def read(workdir: Path, run: str) -> Result | None:
     """Returns the result of a finished run; None if the workdir has none.
 
+    Args:
+      workdir: where it is.
+      run: the identity of the run that it must be of.
+
     Raises:
-      DamagedFileError: if it is not as it was written.
+      DamagedFileError: if it is not as it was written, or another run's.
       OSError: if it cannot be read.
     """
     try:
-        return parse(sealed.read(workdir / NAME))
+        stored = sealed.read(workdir / NAME)
     except FileNotFoundError:
         return None
+    if stored.pop(RUN, None) != run:
+        raise DamagedFileError(f"{workdir / NAME} is of another run")
+    return parse(stored)
 
 
 def parse(stored: Mapping[str, Any]) -> Result:

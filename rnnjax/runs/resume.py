@@ -17,7 +17,7 @@ from rnnjax.runs.checkpoint import Origin, Progress, Restored, State
 from rnnjax.runs.checkpoints import Checkpoints
 from rnnjax.runs.result import Result
 from rnnjax.runs.sealed import DamagedFileError
-from rnnjax.runs.steps import steps_in
+from rnnjax.runs.steps import newest_metadata
 from rnnjax.system import distributed, files
 from rnnjax.system.messages import warn
 from rnnjax.system.numerics import describe_numerics, differences
@@ -39,11 +39,8 @@ def finished(config: Config, folder: Path, create_state: Callable[[], PyTree]) -
     def find() -> dict[str, Any] | None:
         workdir.check_writable(folder)
         workdir.check_kinds(folder)
-        _check(config, folder, create_state)
-        try:
-            stored = _read_result(folder)
-        except DamagedFileError:  # `restore` moves it aside, once it holds the workdir
-            return None
+        with workdir.os_error_as_run_error(folder):
+            stored = _check(config, folder, create_state)
         if stored is None or stored.steps < config.num_steps:
             return None
         return stored._asdict()
@@ -81,7 +78,7 @@ def restore(
         checkpoints.try_writing(state)
         _move_damaged_result_aside(folder)
         restored = checkpoints.restore(state) or restored
-        if restored.step == 0 and result.read(folder) is not None:
+        if restored.step == 0 and result.read(folder, run) is not None:
             raise RunError(
                 f"{folder} has a {result.NAME}, but no checkpoint to go on from; bring one back "
                 f"from a backup, or remove {result.NAME} to start anew"
@@ -100,29 +97,36 @@ def restore(
     return dataclasses.replace(restored, step=step, state=arrays, progress=Progress(**progress))
 
 
-def _check(config: Config, folder: Path, create_state: Callable[[], PyTree]) -> None:
+def _check(config: Config, folder: Path, create_state: Callable[[], PyTree]) -> Result | None:
+    """Returns the result that a workdir has, after a look whether the run there may go on."""
     workdir.check_same_run(config, folder, create_state)
-    newest = max(steps_in(folder / workdir.CHECKPOINTS), default=0)
+    newest = _newest_step(folder)
     try:
         stored = _read_result(folder)
-    except DamagedFileError:
+    except DamagedFileError:  # `restore` moves it aside, once it holds the workdir
         stored = None
     if newest > config.num_steps and (stored is None or stored.steps < config.num_steps):
         raise ConfigError(
             f"config.num_steps={config.num_steps}, but {folder} has {newest} steps already; "
             "python -m rnnjax.evaluate shows their figures"
         )
+    return stored
 
 
 def _read_result(folder: Path) -> Result | None:
     """Returns the result in a workdir; a DamagedFileError says that it cannot be believed."""
-    stored, steps = result.read(folder), steps_in(folder / workdir.CHECKPOINTS)
-    if stored is not None and steps and stored.steps > steps[-1]:
+    stored, newest = result.read(folder, workdir.identity(folder)), _newest_step(folder)
+    if stored is not None and newest and stored.steps > newest:
         raise DamagedFileError(
-            f"{folder / result.NAME} is of {stored.steps} steps, the newest checkpoint of "
-            f"{steps[-1]}"
+            f"{folder / result.NAME} is of {stored.steps} steps, the newest checkpoint of {newest}"
         )
     return stored
+
+
+def _newest_step(folder: Path) -> int:
+    """Returns the step of a run's newest checkpoint; 0 if none can be believed."""
+    newest = newest_metadata(folder / workdir.CHECKPOINTS, workdir.identity(folder))
+    return 0 if newest is None else newest.step
 
 
 def _move_damaged_result_aside(folder: Path) -> None:

@@ -1,10 +1,18 @@
 """Which checkpoints a folder holds: read, and nothing written."""
 
+import contextlib
 import os
 from pathlib import Path
 
 from rnnjax.errors import ConfigError, RunError
-from rnnjax.runs.checkpoint import DamagedCheckpointError, Restored, State, read, read_metadata
+from rnnjax.runs.checkpoint import (
+    DamagedCheckpointError,
+    Metadata,
+    Restored,
+    State,
+    read,
+    read_metadata,
+)
 
 
 def steps_in(folder: Path) -> list[int]:
@@ -21,12 +29,22 @@ def steps_in(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if is_step(name))
 
 
-def stored_arrays(folder: Path) -> dict[str, str] | None:
-    """Returns what the newest checkpoint in a folder says of its arrays; None if it cannot."""
-    try:
-        return read_metadata(folder / str(steps_in(folder)[-1])).arrays
-    except (OSError, LookupError, DamagedCheckpointError):
-        return None
+def newest_metadata(folder: Path, run: str | None = None) -> Metadata | None:
+    """Returns what the newest checkpoint says that can be believed; None without any.
+
+    Args:
+      folder: of checkpoints.
+      run: the identity of the run that it must be of; None: of any.
+
+    Raises:
+      OSError: if something that is there cannot be read.
+    """
+    for step in reversed(steps_in(folder)):
+        with contextlib.suppress(DamagedCheckpointError):
+            metadata = read_metadata(folder / str(step))
+            if run in (None, metadata.origin.run):
+                return metadata
+    return None
 
 
 def find(folder: Path, step: int | None) -> Path:

@@ -16,7 +16,7 @@ from rnnjax.config import Config
 from rnnjax.errors import ConfigError, RunError
 from rnnjax.runs import lock, result, sealed
 from rnnjax.runs.checkpoint import array_differences, describe_arrays
-from rnnjax.runs.steps import steps_in, stored_arrays
+from rnnjax.runs.steps import newest_metadata
 from rnnjax.system.files import UntrustedFileError, check_kind
 
 CONFIG, CHECKPOINTS = "config.json", "checkpoints"
@@ -79,8 +79,8 @@ def os_error_as_run_error(workdir: Path) -> Iterator[None]:
         if not workdir.exists():
             raise RunError(f"{workdir} was removed while a run was writing to it") from error
         raise RunError(
-            f"{workdir} could not be read or written: {error} -- its checkpoints are intact; once "
-            "there is room and permission, the same command goes on from them"
+            f"{workdir} could not be read or written: {error}; nothing is lost: once that is "
+            "mended, give the same command again"
         ) from error
 
 
@@ -103,7 +103,12 @@ def held(workdir: Path) -> Iterator[Callable[[], None]]:
     try:
         with lock.locked(workdir) as check_held:
             check_kinds(workdir)  # again, for what was planted meanwhile
-            yield check_held
+            try:
+                yield check_held
+            finally:
+                for name in FOLDERS:
+                    with contextlib.suppress(OSError):  # it is not empty, as a rule
+                        (workdir / name).rmdir()
     finally:
         with contextlib.suppress(OSError):  # it is not empty, as a rule
             for folder in made:
@@ -147,21 +152,21 @@ def check_same_run(config: Config, workdir: Path, create_state: Callable[[], PyT
         that they cannot be told.
     """
     checkpoints = workdir / CHECKPOINTS
-    if not (checkpoints.exists() and any(name[0].isdecimal() for name in os.listdir(checkpoints))):
+    stored = os.listdir(checkpoints) if checkpoints.exists() else []
+    has_steps = any(name[0].isdecimal() for name in stored)  # damaged ones too, or half replaced
+    if not has_steps and not (workdir / result.NAME).exists():
         return  # nothing depends on the settings yet
     if not (workdir / CONFIG).is_file():
-        if steps_in(checkpoints):
-            raise ConfigError(
-                f"{workdir} has checkpoints, but no {CONFIG} that tells which run they are of; "
-                "bring it back from a backup, or name another --workdir"
-            )
-        return
+        raise ConfigError(
+            f"{workdir} has checkpoints or a {result.NAME}, but no {CONFIG} that tells which run "
+            "they are of; bring it back from a backup, or name another --workdir"
+        )
     changes = unresumable_changes(config, _stored_settings(workdir))
     if changes:
-        stored = stored_arrays(checkpoints)
-        if stored is not None:
+        newest = newest_metadata(checkpoints)
+        if newest is not None:
             wanted = describe_arrays(jax.eval_shape(create_state))
-            changes += array_differences(stored, wanted)
+            changes += array_differences(newest.arrays, wanted)
         raise ConfigError(
             f"{workdir} holds another run: {'; '.join(changes)}. Name another --workdir or the "
             "same settings"
@@ -172,8 +177,11 @@ def read_config(workdir: Path) -> Config:
     """Returns the settings of the run in a workdir.
 
     Raises:
-      ConfigError: if there is no run, or its settings cannot be read.
+      ConfigError: if there is no run, or its settings are damaged.
+      OSError: if they cannot be read.
     """
+    if not workdir.is_dir():
+        raise ConfigError(f"--workdir={workdir} is no folder")
     check_kinds(workdir)
     if not (workdir / CONFIG).is_file():
         raise ConfigError(f"--workdir={workdir} holds no run: there is no {CONFIG}")
@@ -185,6 +193,7 @@ def identity(workdir: Path) -> str:
 
     Raises:
       ConfigError: if it cannot be told.
+      OSError: if it cannot be read.
     """
     if not (workdir / CONFIG).is_file():
         return uuid.uuid4().hex
@@ -204,7 +213,7 @@ def _stored_settings(workdir: Path) -> dict[str, object]:
 def _stored(workdir: Path) -> dict[str, object]:
     try:
         return sealed.read(workdir / CONFIG)
-    except (OSError, sealed.DamagedFileError) as error:
+    except sealed.DamagedFileError as error:
         raise ConfigError(
             f"{workdir / CONFIG} is damaged, so that the run there cannot be told from this one; "
             "bring it back from a backup, or name another --workdir"

@@ -1,15 +1,26 @@
 """What the commands have in common: quiet libraries, signals, errors for people."""
 
 import argparse
+import contextlib
+import faulthandler
 import importlib.util
 import os
 import signal
 import sys
 import traceback
+import warnings
+from collections.abc import Iterator
 from typing import NoReturn
 
 from rnnjax.errors import ConfigError, RunError, own_place
-from rnnjax.system.messages import warn
+from rnnjax.system import aborts
+from rnnjax.system.limits import check_limits
+from rnnjax.system.messages import flush_output, warn
+
+ABORTED = (
+    "a library ended the process, as for want of memory or of processes; the lines above may say "
+    "more, checkpoints are intact, and the same command goes on from them"
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,27 +40,62 @@ def prepare() -> None:
     # up in the middle of an import: some compiled modules crash at that.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: os._exit(128 + number))
+    # Until there is work, whoever reads a list decides where it ends, as `| head` does.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     # TensorFlow, which only reads and writes files here, would announce its kernels on stderr.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     sys.unraisablehook = _report_unraisable
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    warnings.filterwarnings("ignore", ".*load_module", DeprecationWarning)  # of ml_collections
     if sys.stdout is None:  # the parent process has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- for the life of the process
 
 
+def begin_work(*, debug: bool) -> None:
+    """Sets up the process for what takes time, and must say why it ends.
+
+    Args:
+      debug: whether the dumps of libraries are to be seen.
+
+    Raises:
+      RunError: if the process may not have what the libraries need.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    check_limits()
+    if not debug:
+        faulthandler.disable()  # absl enables it: it dumps all threads
+        aborts.exit_at_abort(RunError.exit_code, ABORTED)
+
+
+@contextlib.contextmanager
+def errors_as_lines(*, debug: bool = False) -> Iterator[None]:
+    """Ends the process with a line and an exit code if something goes wrong.
+
+    Args:
+      debug: whether to print the traceback as well.
+    """
+    try:
+        try:
+            yield
+        finally:
+            flush_output()
+    except Exception as error:
+        sys.exit(report_error(error, debug=debug))
+
+
 def _report_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
-    # When a save fails, threads of Orbax's storage still answer to the event loop it has closed.
-    # The save itself raises what failed.
-    if str(unraisable.exc_value) != "Event loop is closed":
+    # When a save fails, Orbax's threads still answer to an event loop that it has closed, or could
+    # not open. The save itself raises what failed.
+    of_a_loop = getattr(unraisable.object, "__qualname__", "").startswith("BaseEventLoop.")
+    if not of_a_loop and str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 
 
 def print_error(error: RunError) -> None:
     """Prints an error as one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # An error inside a config file arrives with its whole traceback as text, the error at its end.
-    message = f"{lines[0]} {lines[-1]}" if "Traceback" in str(error) else " ".join(lines)
-    warn(message)
+    warn(" ".join(lines))
 
 
 def report_error(error: Exception, *, debug: bool) -> int:

@@ -16,7 +16,7 @@ from rnnjax import stored_config
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, RunError
 from rnnjax.system import aborts, rendezvous
-from rnnjax.system.messages import printable
+from rnnjax.system.messages import say
 from rnnjax.system.rendezvous import Process
 
 HEARTBEAT_SECONDS = 10  # of silence, after which a process counts as dead and its run ends
@@ -96,13 +96,7 @@ def print_on_primary(text: str) -> None:
       RunError: if standard output cannot be written.
     """
     if is_primary():
-        try:
-            print(printable(text), flush=True)
-        except OSError as error:
-            raise RunError(
-                f"standard output cannot be written: {error.strerror}; the same command goes on "
-                "from the newest checkpoint"
-            ) from error
+        say(text)
 
 
 def broadcast_from_primary(action: Callable[[], T]) -> T:

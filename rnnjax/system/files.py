@@ -2,9 +2,11 @@
 
 A link leads outside of the folder, a second name changes a file that is outside, a FIFO waits for
 ever, and a device may do anything. So whatever rnnjax itself opens in a workdir is opened here;
-Orbax reads what `rnnjax.runs.manifest` has checked, and TensorFlow's writers make new files.
+Orbax reads what `rnnjax.runs.manifest` has checked, and TensorFlow's writers make new files. A
+folder that somebody exchanges for a link just between a look at it and its use is not found out.
 """
 
+import contextlib
 import errno
 import io
 import json
@@ -27,6 +29,7 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+MAX_BYTES = 2**24  # of a file that is read whole
 MODES = {os.O_RDONLY: "rb", os.O_WRONLY: "wb", os.O_RDWR: "r+b"}
 
 
@@ -38,8 +41,14 @@ def local_path(name: str, value: str | Path) -> Path:
     """Returns a path that people typed, `~` expanded; of a link to a folder, where it leads.
 
     Raises:
-      ConfigError: if it is a URL, naming the argument.
+      ConfigError: if it is a URL, or no text, naming the argument.
     """
+    try:
+        str(value).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{name}={value} is no text in UTF-8, which what writes checkpoints wants; rename it"
+        ) from error
     if URL.match(str(value)):
         raise ConfigError(
             f"{name}={value} is no folder of a disk; name one, which may be mounted, such as "
@@ -97,9 +106,24 @@ def check_kind(path: Path, kind: int) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Returns what a file holds; raises what `open_file` does."""
+    """Returns what a small file holds.
+
+    Raises:
+      ValueError: if it holds more than `MAX_BYTES`.
+      OSError: if `open_file` does.
+    """
     with open_file(path, os.O_RDONLY) as file:
-        return file.read()
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{path} holds more than {MAX_BYTES} bytes")
+    return content
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder unless there is one; a link to one is an UntrustedFileError."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+    check_kind(path, stat.S_IFDIR)
 
 
 def create(path: Path) -> io.BufferedIOBase:

@@ -1,6 +1,41 @@
 """Text for a terminal, which obeys some characters instead of showing them."""
 
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
+
+from rnnjax.errors import RunError
+
+
+def say(text: str) -> None:
+    """Prints lines on standard output, at once.
+
+    Raises:
+      RunError: if it cannot be written.
+    """
+    with output_error_as_run_error():
+        print("\n".join(map(printable, text.split("\n"))), flush=True)
+
+
+def flush_output() -> None:
+    """Writes what others have printed; raises a RunError if that cannot be written."""
+    with output_error_as_run_error():
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def output_error_as_run_error() -> Iterator[None]:
+    """Raises a RunError if standard output, to which something is written, cannot take it."""
+    try:
+        yield
+    except OSError as error:
+        # What is left in the buffer would fail once more when Python ends.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- for the life of the process
+        raise RunError(
+            f"standard output cannot be written: {error.strerror}; send it elsewhere -- a run goes "
+            "on from its newest checkpoint"
+        ) from error
 
 
 def printable(text: str) -> str:

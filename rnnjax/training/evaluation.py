@@ -87,13 +87,14 @@ def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, str, Evalu
       DataError: if the data is missing or altered.
     """
     folder = local_path("--workdir", folder)
-    config = workdir.read_config(folder)
     stored = folder / workdir.CHECKPOINTS
-    steps.find(stored, step)  # before the seconds that all else needs
-    task = build_task(config)
-    restored = steps.read_step(stored, step, task.create_state())
-    if restored.origin.run != workdir.identity(folder):
-        raise RunError(f"{stored / str(restored.step)} is a checkpoint of another run")
+    with workdir.os_error_as_run_error(folder):
+        config = workdir.read_config(folder)
+        steps.find(stored, step)  # before the seconds that all else needs
+        task = build_task(config)
+        restored = steps.read_step(stored, step, task.create_state())
+        if restored.origin.run != workdir.identity(folder):
+            raise RunError(f"{stored / str(restored.step)} is a checkpoint of another run")
     dataset = datasets.load(config.data)
     evaluation = evaluate(
         compile_eval_step(task),

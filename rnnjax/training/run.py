@@ -214,7 +214,9 @@ class Run:
             seed=self.config.seed,
             validation_accuracy=self.validation_accuracy,
         )
-        distributed.broadcast_from_primary(lambda: result.write(self.workdir, outcome))
+        distributed.broadcast_from_primary(
+            lambda: result.write(self.workdir, outcome, self.checkpoints.run)
+        )
         return outcome
 
     def _check_skipped(self, step: int, state: TrainState) -> int:

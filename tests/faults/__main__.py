@@ -1,4 +1,4 @@
-"""Breaks runs in twenty ways, and prints a table: what was done, how often, was it held.
+"""Breaks runs in twenty-one ways, and prints a table: what was done, how often, was it held.
 
     python -m tests.faults [--only 1,3] [--moments 100] [--seed SEED] [--short]
 

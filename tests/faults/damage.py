@@ -146,11 +146,42 @@ def figures_forged(bench: Bench) -> Seen:
         aside(workdir, f"{step} is of another run; moved to {step}.damaged")
         return "a step of another run: named, moved aside, same end"
 
+    def empty_step() -> str:
+        """It must not pass for more steps than are asked for."""
+        workdir = bench.unfinished()
+        (workdir / "checkpoints" / "99999").mkdir()
+        aside(workdir, "moved to 99999.damaged")
+        return "an empty step: moved aside, same end"
+
+    def another_result() -> str:
+        workdir = bench.unfinished()
+        file = workdir / "result.json"
+        sealed.write(file, {**sealed.read(file), "run": "another"})
+        settings = f"--config.num_steps={SAVED}"  # else it would go on anyhow
+        run = Process(workdir, settings)
+        run.must_succeed()
+        assert "result.json is of another run; moved to result.json.damaged" in run.errors[0]
+        aside_again = Process(workdir, settings)
+        aside_again.must_succeed()
+        assert "has finished already" in aside_again.lines[0]
+        return "result.json of another run: moved aside, made again"
+
+    def checkpoints_removed() -> str:
+        workdir = bench.unfinished()
+        shutil.rmtree(workdir / "checkpoints")
+        before = contents(workdir)
+        Process(workdir, "--config.seed=9").must_end(2, "holds another run: config.seed was 0")
+        check_same_contents(workdir, before)
+        return "result.json alone: no other run, nothing touched"
+
     cases: dict[str, Case] = {
         "accuracy": lambda: best(reseal=False),
         "accuracy, sealed again": lambda: best(reseal=True),
         "more steps than there are": lambda: of_result(None),
         "a step of another run": foreign,
+        "an empty step": empty_step,
+        "the result of another run": another_result,
+        "another run after its checkpoints": checkpoints_removed,
     }
     figures = {"steps": b'{"steps": ' + b"9" * 401 + b"}", "list": b"[1]", "cut": b'{"steps"'}
     for name, content in figures.items():
@@ -159,7 +190,14 @@ def figures_forged(bench: Bench) -> Seen:
         if name != "deleted":
             cases[f"config.json {name}"] = lambda harm=harm: of_settings(harm)
     return bench.each(
-        bench.selected(cases, "accuracy", "more steps than there are", "a step of another run")
+        bench.selected(
+            cases,
+            "accuracy",
+            "more steps than there are",
+            "a step of another run",
+            "an empty step",
+            "the result of another run",
+        )
     )
 
 

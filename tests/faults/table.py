@@ -10,6 +10,7 @@ from tests.faults import (
     elsewhere,
     environment,
     kills,
+    limits,
     planted,
     settings,
     several,
@@ -42,6 +43,7 @@ FAULTS: dict[int, tuple[str, Callable[[Bench], Seen]]] = {
     18: ("figures forged, a step of another run", damage.figures_forged),
     19: ("other cores, instructions, devices, precision", elsewhere.elsewhere),
     20: ("workdir, lock or terminal gone during a run", vanished.vanished),
+    21: ("too little memory, threads, open files, file size", limits.limits),
 }
 
 
