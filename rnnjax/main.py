@@ -90,7 +90,11 @@ def _say_what_failed(error: BaseException) -> str:
         return say_wanted(error)
     if isinstance(error, AttributeError) and error.name == "get_config":
         return "the config file has no function get_config(), which returns the settings"
-    reason = " ".join((f"{type(cause).__name__}:", *str(cause).split()))
+    try:
+        text = str(cause)
+    except Exception:  # its class is the config file's own, too
+        text = ""
+    reason = " ".join((f"{type(cause).__name__}:", *text.split()))
     return f"the config file failed: {reason}{f' ({place})' if place else ''}"
 
 

@@ -93,6 +93,10 @@ def test_missing_flag(root: Path, given: str) -> None:
             ["num_step"],
         ),
         ("import sys; sys.exit(0)", ["sys.exit"]),
+        (
+            "class Mute(BaseException):\n  def __str__(self): raise ValueError\nraise Mute",
+            ["failed: Mute: ", "broken.py:3"],
+        ),
         ("x = 3", ["the config file has no function get_config()"]),
         ("\nraise KeyboardInterrupt", ["KeyboardInterrupt", "broken.py:2"]),
         (

@@ -85,7 +85,7 @@ def write(path: Path, step: int, state: PyTree, progress: Progress, origin: Orig
         _remove_draft(path)
         if not path.parent.is_dir():
             raise RunError(f"{path.parent} was removed while a run was writing to it") from error
-        reason = str(error).split("[tensorstore_spec")[0].strip().split("\n")[0]
+        reason = str(error).split("[tensorstore_spec")[0].strip().split("\n")[0].rstrip(":")
         raise RunError(
             f"a checkpoint could not be written to {path.parent}: {reason}; nothing "
             "older is lost: once that is mended, give the same command again"

@@ -1,7 +1,7 @@
 """The checkpoints of a run: written while training goes on, whole or not at all.
 
-A step is written into `STEP.tmp` and renamed to `STEP`: what has a plain number for a name was
-whole once. A damaged one is moved aside to `STEP.damaged`, never deleted.
+A step is written into `STEP.tmp` and renamed to `STEP`: what a run itself leaves under a plain
+number is whole. A damaged one, or another run's, is moved aside to `STEP.damaged`, never deleted.
 """
 
 import os
