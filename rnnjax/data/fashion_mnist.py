@@ -6,7 +6,6 @@ network. Files and downloads are held to the sha256 that TFDS has registered.
 
 import contextlib
 import fcntl
-import functools
 import hashlib
 import struct
 import tempfile
@@ -16,8 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from rnnjax.data.records import Arrays, DamagedError, read
 from rnnjax.errors import DataError
 from rnnjax.system.files import local_path, move_aside
 from rnnjax.system.messages import warn
@@ -32,9 +30,7 @@ ORIGINAL_TIMES = {
     "t10k-images-idx3-ubyte.gz": 1504176627,
     "t10k-labels-idx1-ubyte.gz": 1504176627,
 }
-PROBE_SECONDS, THREADS = 5, 2  # of waiting for the network; that decode images
-
-Arrays = tuple[np.ndarray, np.ndarray]  # uint8 [N, 28, 28], int32 [N]
+PROBE_SECONDS = 5  # of waiting for the network
 
 
 def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
@@ -70,17 +66,13 @@ def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
         ) from error
 
 
-class DamagedError(DataError):
-    """Prepared data is not as it was written."""
-
-
 def _load(root: Path, originals: Path | None) -> tuple[tuple[str, ...], Arrays, Arrays]:
     builder = _builder(root)
     if not builder.is_prepared():
         prepare(builder, originals)
         builder = _builder(root)  # a builder does not notice that another run has prepared it
     class_names = tuple(builder.info.features["label"].names)
-    return class_names, _read(builder, "train"), _read(builder, "test")
+    return class_names, read(builder, "train"), read(builder, "test")
 
 
 def _builder(root: Path) -> Any:
@@ -105,45 +97,6 @@ def _move_aside(folder: Path, before: int | None, error: DamagedError) -> None:
             return
         aside = folder.with_name(move_aside(folder))
     warn(f"the prepared data is damaged ({error}); moved to {aside}, it is prepared again")
-
-
-def _read(builder: Any, split: str) -> Arrays:
-    """Decodes a whole split, 47 MB at the most, in the order of its records.
-
-    Records are parsed a thousand at a time: TFDS's own reader parses one at a time and takes thrice
-    as long, which is most of what a run waits for at its start.
-    """
-    import tensorflow as tf
-
-    info = builder.info.splits[split]
-    features = {
-        "image": tf.io.FixedLenFeature((), tf.string),
-        "label": tf.io.FixedLenFeature((), tf.int64),
-    }
-    image = tf.TensorSpec(builder.info.features["image"].shape, tf.uint8)
-
-    def parse(records: Any) -> tuple[Any, Any]:
-        examples = tf.io.parse_example(records, features)
-        decode = functools.partial(tf.io.decode_png, channels=1)
-        return tf.map_fn(decode, examples["image"], fn_output_signature=image), examples["label"]
-
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = THREADS
-    batches = tf.data.TFRecordDataset(info.filepaths).batch(1000).with_options(options)
-    batches = batches.map(parse, num_parallel_calls=THREADS)
-    names = ", ".join(map(str, info.filepaths))
-    try:
-        read = list(batches.as_numpy_iterator())
-    except tf.errors.OpError as error:
-        raise DamagedError(f"{names}: {error.message.split('[[')[0].strip()}") from error
-    count = sum(len(labels) for _, labels in read)
-    if count != info.num_examples:
-        raise DamagedError(f"{names}: {count} images instead of {info.num_examples}")
-    images, labels = map(np.concatenate, zip(*read, strict=True))
-    num_classes = builder.info.features["label"].num_classes
-    if not ((labels >= 0) & (labels < num_classes)).all():
-        raise DamagedError(f"{names}: labels that are not in [0, {num_classes})")
-    return images[..., 0], labels.astype(np.int32)
 
 
 def prepare(builder: Any, idx_dir: Path | None) -> None:

@@ -1,9 +1,9 @@
 """TensorBoard's files of a run that goes on from an earlier step: what comes again is dropped."""
 
 import os
-import stat
 import struct
 from collections.abc import Container, Iterator
+from io import BufferedIOBase
 from pathlib import Path
 
 import tensorflow as tf
@@ -16,6 +16,8 @@ from rnnjax.system.messages import warn
 PREFIX = "events.out.tfevents."
 # The oldest by its name, whatever a clock said since: TensorBoard reads files in order of names.
 MERGED = f"{PREFIX}0000000000.resumed"
+HEADER_BYTES = 12  # of a record: a length and its checksum
+MOST_BYTES = 2**20  # of an event, where a run's own have some 2**14; of what is searched for one
 
 
 def merge_events(folder: Path, steps: Container[int]) -> bool:
@@ -34,21 +36,22 @@ def merge_events(folder: Path, steps: Container[int]) -> bool:
       Whether there were any files.
 
     Raises:
+      UntrustedFileError: if one of them is anything but a file of one name.
       OSError: if the files cannot be read or written.
     """
     paths = sorted(folder.glob(f"{PREFIX}*"))
     for path in paths:
-        files.check_kind(path, stat.S_IFREG)
+        _open(path).close()  # all of them first: where one is refused, nothing is written
     if not paths:
         return False
     draft = folder / "merged.tmp"
     files.remove(draft)
-    seen, damaged = set(), []
+    seen, damaged = set(), set()
     with files.create(draft) as merged:
         for path in paths:
-            for event in _events(files.read_bytes(path)):
+            for event in _events(path):
                 if event is None:
-                    damaged.append(path)
+                    damaged.add(path)
                     continue
                 tags = {(value.tag, event.step) for value in event.summary.value}
                 if event.HasField("file_version"):
@@ -59,24 +62,27 @@ def merge_events(folder: Path, steps: Container[int]) -> bool:
                     seen |= tags
                     merged.write(_record(event.SerializeToString()))
     files.synchronise(draft)
-    for path in dict.fromkeys(damaged):
-        _copy_aside(path)
+    if folder / MERGED in damaged:  # under the new name the next call reads it, after a kill here
+        paths.append(folder / files.move_aside(folder / MERGED))
+        damaged.add(paths[-1])
     os.replace(draft, folder / MERGED)
     for path in paths:
-        if path.name != MERGED:
+        if path.name == MERGED:
+            continue
+        if path in damaged:
+            _move_aside(path)
+        else:
             path.unlink()
     return True
 
 
-def _copy_aside(path: Path) -> None:
-    """Copies a damaged file to a name that no other file has and TensorBoard does not read."""
+def _move_aside(path: Path) -> None:
+    """Gives a damaged file a name that no other file has and TensorBoard does not read."""
     name, count = path.name.removeprefix(PREFIX), 1
-    while os.path.lexists(copy := path.with_name(f"damaged.{count}.{name}")):
+    while os.path.lexists(aside := path.with_name(f"damaged.{count}.{name}")):
         count += 1
-    with files.create(copy) as file:
-        file.write(files.read_bytes(path))
-    files.synchronise(copy)
-    warn(f"{path} is damaged; copied to {copy.name}")
+    path.rename(aside)
+    warn(f"{path} is damaged; moved to {aside.name}")
 
 
 def _record(event: bytes) -> bytes:
@@ -86,35 +92,66 @@ def _record(event: bytes) -> bytes:
     return length + checksums[0] + event + checksums[1]
 
 
-def _events(content: bytes) -> Iterator[tf.compat.v1.Event | None]:
-    """Yields a file's events up to its end, whole or unfinished; None for what is damaged."""
-    position = 0
-    while position < len(content):
-        end = _end_of_record(content, position)
-        if end is None:
-            beyond = (n for n in range(position + 1, len(content)) if _end_of_record(content, n))
-            next_record = next(beyond, None)
-            if next_record is None and _is_begun(content, position):
+def _open(path: Path) -> BufferedIOBase:
+    file = files.open_file(path, os.O_RDONLY)
+    if os.fstat(file.fileno()).st_nlink != 1:  # who may read this folder may not read the other
+        file.close()
+        raise files.UntrustedFileError(f"{path} has another name too, and is no run's own")
+    return file
+
+
+def _events(path: Path) -> Iterator[tf.compat.v1.Event | None]:
+    """Yields a file's events up to its end, whole or unfinished; None for what is damaged.
+
+    No more than an event of it is in memory: a sparse file may be larger than all disks.
+    """
+    with _open(path) as file:
+        size, position = os.fstat(file.fileno()).st_size, 0
+        while position < size:
+            file.seek(position)
+            header = file.read(HEADER_BYTES)
+            length = _length(header)
+            if length is not None and position + _size(length) <= size:
+                yield _parse(file.read(length), file.read(4))
+                position += _size(length)
+                continue
+            is_begun = length is not None or len(header) < HEADER_BYTES
+            next_record = _find_record(file, position + 1, size)
+            if next_record is None and is_begun and position > 0:  # what a kill may leave
                 return
             yield None
-            position = len(content) if next_record is None else next_record
-            continue
-        event = content[position + 12 : end - 4]
-        intact = content[end - 4 : end] == struct.pack("<I", masked_crc32c(event))
-        try:
-            yield tf.compat.v1.Event.FromString(event) if intact else None
-        except DecodeError:
-            yield None
-        position = end
+            position = next_record or size
 
 
-def _end_of_record(content: bytes, position: int) -> int | None:
-    """Returns where a record ends; None if none that is whole begins at a position."""
-    end = position + 12 + int.from_bytes(content[position : position + 8], "little") + 4
-    return end if end <= len(content) and _is_begun(content, position) else None
+def _find_record(file: BufferedIOBase, start: int, size: int) -> int | None:
+    """Returns where the next whole record begins, if that is within `MOST_BYTES`."""
+    file.seek(start)
+    content = file.read(MOST_BYTES + HEADER_BYTES)
+    for place in range(len(content) - HEADER_BYTES + 1):
+        length = _length(content[place : place + HEADER_BYTES])
+        if length is not None and start + place + _size(length) <= size:
+            return start + place
+    return None
 
 
-def _is_begun(content: bytes, position: int) -> bool:
-    """Whether a record begins at a position, as far as the file goes."""
-    length, checksum = content[position : position + 8], content[position + 8 : position + 12]
-    return len(checksum) < 4 or checksum == struct.pack("<I", masked_crc32c(length))
+def _length(header: bytes) -> int | None:
+    """Returns the length of an event; None if this is not what is before one."""
+    length, checksum = header[:8], header[8:]
+    number = int.from_bytes(length, "little")
+    is_one = number <= MOST_BYTES and checksum == struct.pack("<I", masked_crc32c(length))
+    return number if is_one else None
+
+
+def _size(length: int) -> int:
+    """Returns the bytes of a record with an event of some length: a checksum follows it."""
+    return HEADER_BYTES + length + 4
+
+
+def _parse(event: bytes, checksum: bytes) -> tf.compat.v1.Event | None:
+    """Returns an event; None if it is damaged."""
+    if checksum != struct.pack("<I", masked_crc32c(event)):
+        return None
+    try:
+        return tf.compat.v1.Event.FromString(event)
+    except DecodeError:
+        return None

@@ -1,17 +1,16 @@
 """What TensorBoard shows of a run, one folder for each split: scalars, histograms, images, text."""
 
 import contextlib
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from clu import metric_writers
-from clu.asynclib import AsyncError
+from clu.asynclib import AsyncError, Pool
 from clu.metric_writers import MetricWriter
 
+from rnnjax import compat
 from rnnjax.system import distributed
 
 NUM_IMAGES = 10
@@ -39,8 +38,10 @@ def writer_error_as_os_error() -> Iterator[None]:
 def open_writers(workdir: Path, splits: Sequence[str]) -> Iterator[dict[str, MetricWriter]]:
     """Yields a writer for each split, and closes them all whatever happens.
 
-    They write in threads of their own, so that training does not wait; an error there is raised by
-    the next call or at the end. In all processes but the primary one, nothing is written.
+    They write in a thread of their own, so that training does not wait; an error there is raised by
+    the next call or at the end. It is one for all: two that wrote histograms at the same time
+    crashed the process, twice in 1,000 runs (TensorFlow 2.21, a segmentation fault in the first
+    operations of two threads). In all processes but the primary one, nothing is written.
 
     Raises:
       OSError: if the files cannot be made or written.
@@ -48,61 +49,22 @@ def open_writers(workdir: Path, splits: Sequence[str]) -> Iterator[dict[str, Met
     if not distributed.is_primary():
         yield {split: metric_writers.MultiWriter([]) for split in splits}
         return
-    lock = threading.Lock()
+    pool = Pool(max_workers=1)
     with contextlib.ExitStack() as stack:
         writers: dict[str, MetricWriter] = {}
         for split in splits:
-            writers[split] = _open_writer(workdir / split, lock)
+            writers[split] = _open_writer(workdir / split, pool)
             stack.callback(writer_error_as_os_error()(writers[split].close))
             stack.callback(writer_error_as_os_error()(writers[split].flush))
         yield writers
 
 
 @writer_error_as_os_error()
-def _open_writer(folder: Path, lock: threading.Lock) -> MetricWriter:
+def _open_writer(folder: Path, pool: Pool) -> MetricWriter:
     # CLU's default would also print everything, and fails on constant histograms there.
-    return metric_writers.AsyncWriter(_OneAtATimeWriter(folder, lock))
-
-
-class _OneAtATimeWriter(metric_writers.SummaryWriter):
-    """A writer that calls TensorFlow only while no other one does.
-
-    Two that wrote histograms at the same time crashed the process, twice in 1,000 runs
-    (TensorFlow 2.21, a segmentation fault in the first operations of two threads).
-    """
-
-    def __init__(self, folder: Path, lock: threading.Lock) -> None:
-        with lock:
-            super().__init__(str(folder))
-        self._lock = lock
-
-    def write_scalars(self, *args: Any, **options: Any) -> None:
-        with self._lock:
-            super().write_scalars(*args, **options)
-
-    def write_images(self, *args: Any, **options: Any) -> None:
-        with self._lock:
-            super().write_images(*args, **options)
-
-    def write_texts(self, *args: Any, **options: Any) -> None:
-        with self._lock:
-            super().write_texts(*args, **options)
-
-    def write_histograms(self, *args: Any, **options: Any) -> None:
-        with self._lock:
-            super().write_histograms(*args, **options)
-
-    def write_hparams(self, *args: Any, **options: Any) -> None:
-        with self._lock:
-            super().write_hparams(*args, **options)
-
-    def flush(self) -> None:
-        with self._lock:
-            super().flush()
-
-    def close(self) -> None:
-        with self._lock:
-            super().close()
+    writer = metric_writers.AsyncWriter(metric_writers.SummaryWriter(str(folder)))
+    compat.write_in(pool, writer)
+    return writer
 
 
 @writer_error_as_os_error()

@@ -21,8 +21,8 @@ from rnnjax.system.rendezvous import Process
 
 HEARTBEAT_SECONDS = 10  # of silence, after which a process counts as dead and its run ends
 LOST_PROCESS = (
-    "another process of this run ended, and may have printed why; once all are back, the same "
-    "command goes on from the newest checkpoint"
+    "another process of this run ended or did not come, and may have printed why; once all are "
+    "back, the same command goes on from the newest checkpoint"
 )
 MAX_MESSAGE_BYTES = 2**20  # of what the primary process tells the others
 T = TypeVar("T")
@@ -46,7 +46,12 @@ def initialize(cluster: str, version: str, *, debug: bool = False) -> None:
         to ask.
       RunError: if the others do not come, or do not fit this one.
     """
+    if not debug:
+        aborts.silence_libraries()
+    aborts.exit_at_abort(RunError.exit_code, LOST_PROCESS)
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
     address, count, index, bind_address = None, None, None, None
+    patience = rendezvous.PATIENCE_SECONDS
     if cluster != "auto":
         address, *numbers = cluster.split(",")
         count, index = map(int, numbers)
@@ -54,13 +59,9 @@ def initialize(cluster: str, version: str, *, debug: bool = False) -> None:
         host = host.strip("[]")  # around the colons of an IPv6 address
         if not index < count:
             raise ConfigError(f"--distributed={cluster}: an INDEX is from 0 to PROCESSES - 1")
-        rendezvous.meet(host, int(port), Process(count, index, version))
-        if rendezvous.interface(host):
-            bind_address = address
-    if not debug:
-        aborts.silence_libraries()
-    aborts.exit_at_abort(RunError.exit_code, LOST_PROCESS)
-    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
+        bind_address = address if rendezvous.interface(host) else None
+        rendezvous.meet(host, int(port), Process(count, index, version))  # right before JAX does
+        patience = rendezvous.JAX_SECONDS
     try:
         jax.distributed.initialize(
             address,
@@ -68,7 +69,7 @@ def initialize(cluster: str, version: str, *, debug: bool = False) -> None:
             index,
             cluster_detection_method=None if cluster == "auto" else "deactivate",
             coordinator_bind_address=bind_address,
-            initialization_timeout=rendezvous.PATIENCE_SECONDS,
+            initialization_timeout=patience,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=HEARTBEAT_SECONDS,
         )
@@ -80,7 +81,7 @@ def initialize(cluster: str, version: str, *, debug: bool = False) -> None:
     except RuntimeError as error:
         raise RunError(
             f"the processes of --distributed={cluster} did not all come within "
-            f"{rendezvous.PATIENCE_SECONDS} s: {str(error).splitlines()[0]}"
+            f"{patience} s: {str(error).splitlines()[0]}"
         ) from error
 
 

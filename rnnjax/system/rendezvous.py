@@ -3,13 +3,17 @@
 JAX waits for absent processes in C++, where no signal is heard, and aborts with a dump for whatever
 is wrong: a process that does not come, an index that two have, a port in use. So all of this is
 sorted out before, at the same address, where JAX then finds everybody.
+
+A process that ends after the others were told that all are there, and before it has called JAX, is
+still waited for in C++: a few milliseconds, since nothing else is done in between, and then the
+others end after `JAX_SECONDS`, in one line.
 """
 
 import asyncio
+import collections
 import contextlib
 import json
 import socket
-import time
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
@@ -17,12 +21,17 @@ from rnnjax.errors import ConfigError, RunError
 
 PATIENCE_SECONDS = 120  # that a process waits for the others
 REFUSAL_SECONDS = 5  # that the primary process goes on to refuse those that come
+JAX_SECONDS = 20  # that JAX waits for processes that have just met
 RETRY_SECONDS = 0.2
 MAX_BYTES = 4096  # of what one process tells another
+STILL_HERE = "?"  # what the primary process asks; the answer is what was said before
 
 
 class Process(NamedTuple):
-    """What a process says of itself, in one line of JSON; the answer is an error, or empty."""
+    """What a process says of itself, in one line of JSON.
+
+    The primary process asks once whether it is `STILL_HERE`, and then tells an error, or nothing.
+    """
 
     num_processes: int  # that it expects
     process_index: int  # 0: the primary one
@@ -38,47 +47,45 @@ def meet(host: str, port: int, process: Process) -> None:
     """
     if not 0 < port < 2**16:
         raise ConfigError(f"--distributed: a port is from 1 to {2**16 - 1}, got {port}")
-    try:
-        socket.getaddrinfo(host, port)
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"--distributed: the host {host!r} is unknown ({error})") from error
+    interface(host)  # an error if the host is unknown, for those who call it too
     meeting = _receive if process.process_index == 0 else _call
     if error := asyncio.run(meeting(host, port, process)):
         raise RunError(f"--distributed: {error}")
 
 
 def interface(host: str) -> str:
-    """Returns where to listen for those who call a host: at all interfaces, but for localhost."""
-    addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    """Returns where to listen for those who call a host: at all interfaces, but for localhost.
+
+    Raises:
+      ConfigError: if the host is unknown.
+    """
+    try:
+        addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"--distributed: the host {host!r} is unknown ({error})") from error
     return host if addresses <= {"127.0.0.1", "::1"} else ""
 
 
 async def _receive(host: str, port: int, primary: Process) -> str:
     """Waits for all others and answers to them; returns what is wrong with them, or nothing."""
-    indices: set[int] = set()
-    answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    reading: set[asyncio.Task[Any]] = set()
-    answering: set[asyncio.Task[Any]] = set()
+    news: asyncio.Queue[_News] = asyncio.Queue()
+    greeting: set[asyncio.Task[Any]] = set()
+    callers: set[asyncio.StreamWriter] = set()
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        reading.add(task)
+        greeting.add(task)
         async with _closing(writer):
             caller = await _read_process(reader)
             if caller is None:  # it is no process of a run, whatever it is
                 return
-            reading.remove(task)
-            answering.add(task)
-            error = _disagreement(primary, caller, caller.process_index in indices)
-            indices.add(caller.process_index)
-            if not answer.done() and (error or len(indices) == primary.num_processes - 1):
-                answer.set_result(error)
-            if not await _waits_for(answer, reader):  # it was stopped, and may come again
-                indices.remove(caller.process_index)
-                answering.remove(task)
-                return
-            writer.write(json.dumps(await asyncio.shield(answer)).encode() + b"\n")
+            callers.add(writer)
+            news.put_nowait(_News(caller, writer, is_there=True))
+            while await _read_process(reader) == caller:
+                news.put_nowait(_News(caller, writer, is_there=True))
+            callers.remove(writer)  # it was stopped, and may come again
+            news.put_nowait(_News(caller, writer, is_there=False))
 
     try:
         server = await asyncio.start_server(greet, interface(host) or None, port, limit=MAX_BYTES)
@@ -91,49 +98,95 @@ async def _receive(host: str, port: int, primary: Process) -> str:
                 f"waiting for {others} of {primary.num_processes} processes at {host}:{port}",
                 flush=True,
             )
-        else:
-            answer.set_result("")
-        try:
-            error = await asyncio.wait_for(asyncio.shield(answer), PATIENCE_SECONDS)
-        except TimeoutError:
-            absent = min({*range(1, primary.num_processes)} - indices)
-            error = (
-                f"process {absent} of {primary.num_processes} did not come within "
-                f"{PATIENCE_SECONDS} s"
-            )
-            answer.set_result(error)
+        error = await _all_here(primary, news)
+        for writer in callers:
+            _tell(writer, error)
         if error:
-            await asyncio.sleep(REFUSAL_SECONDS)
-        for task in reading:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REFUSAL_SECONDS):
+                    while True:
+                        _tell((await news.get()).writer, error)
+        for task in greeting:
             task.cancel()
-        await asyncio.gather(*answering, *reading, return_exceptions=True)
+        await asyncio.gather(*greeting, return_exceptions=True)
     return error
+
+
+class _News(NamedTuple):
+    """What the primary process hears of a caller, who says the same each time."""
+
+    caller: Process
+    writer: asyncio.StreamWriter
+    is_there: bool  # False: it has gone
+
+
+async def _all_here(primary: Process, news: asyncio.Queue[_News]) -> str:
+    """Waits until all others have come and then, asked once more, said so again.
+
+    One that was halted meanwhile, or whose machine is gone, does not. Returns what is wrong, or
+    nothing.
+    """
+    others = range(1, primary.num_processes)
+    here: dict[int, asyncio.StreamWriter] = {}
+    owing: collections.Counter[int] = collections.Counter()  # answers, by index
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(here) < len(others) or any(owing.values()):
+                caller, writer, is_there = await news.get()
+                index = caller.process_index
+                if here.get(index) is writer:
+                    owing[index] -= 1
+                    if not is_there:
+                        del here[index], owing[index]
+                elif is_there:
+                    if error := _disagreement(primary, caller, index in here):
+                        return error
+                    here[index] = writer
+                    if len(here) == len(others):
+                        owing.update(here.keys())
+                        for each in here.values():
+                            _tell(each, STILL_HERE)
+    except TimeoutError:
+        missing = next(index for index in others if index not in here or owing[index])
+        did = "answer" if missing in here else "come"
+        return (
+            f"process {missing} of {primary.num_processes} did not {did} within "
+            f"{PATIENCE_SECONDS} s"
+        )
+    return ""
+
+
+def _tell(writer: asyncio.StreamWriter, text: str) -> None:
+    writer.write(json.dumps(text).encode() + b"\n")
 
 
 async def _call(host: str, port: int, process: Process) -> str:
     """Calls the primary process until it answers; returns its answer."""
-    deadline, waits = time.monotonic() + PATIENCE_SECONDS, False
-    while (remaining := deadline - time.monotonic()) > 0:
-        with contextlib.suppress(OSError, TimeoutError, ValueError):
-            async with asyncio.timeout(remaining):
-                reader, writer = await asyncio.open_connection(host, port, limit=MAX_BYTES)
-            async with asyncio.timeout(PATIENCE_SECONDS + REFUSAL_SECONDS), _closing(writer):
-                writer.write(json.dumps(process._asdict()).encode() + b"\n")
-                return str(json.loads(await reader.readline()))
-        if not waits:
-            print(f"waiting for the primary process at {host}:{port}", flush=True)
-            waits = True
-        await asyncio.sleep(RETRY_SECONDS)
-    return f"the primary process did not come to {host}:{port} within {PATIENCE_SECONDS} s"
+    seconds, waits = PATIENCE_SECONDS + REFUSAL_SECONDS, False  # as long as it may take to answer
+    try:
+        async with asyncio.timeout(seconds):
+            while (answer := await _ask(host, port, process)) is None:
+                if not waits:
+                    print(f"waiting for the primary process at {host}:{port}", flush=True)
+                    waits = True
+                await asyncio.sleep(RETRY_SECONDS)
+            return answer
+    except TimeoutError:
+        return f"the primary process did not answer at {host}:{port} within {seconds} s"
 
 
-async def _waits_for(answer: asyncio.Future[str], reader: asyncio.StreamReader) -> bool:
-    """Whether a caller, who has nothing more to say, is still there when the answer is."""
-    more = asyncio.ensure_future(reader.read(1))
-    await asyncio.wait({answer, more}, return_when=asyncio.FIRST_COMPLETED)
-    more.cancel()
-    await asyncio.gather(more, return_exceptions=True)
-    return answer.done()
+async def _ask(host: str, port: int, process: Process) -> str | None:
+    """Returns what the primary process answers; None if nobody does, or it makes no sense."""
+    hello = json.dumps(process._asdict()).encode() + b"\n"
+    try:
+        reader, writer = await asyncio.open_connection(host, port, limit=MAX_BYTES)
+        async with _closing(writer):
+            writer.write(hello)
+            while (answer := json.loads(await reader.readline())) == STILL_HERE:
+                writer.write(hello)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, str) else None
 
 
 @contextlib.asynccontextmanager

@@ -1,12 +1,15 @@
 """TensorBoard's files of a resumed run, damaged or not."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
 from rnnjax.compat import masked_crc32c
-from rnnjax.reporting.resumed_events import MERGED, merge_events
+from rnnjax.reporting.resumed_events import MERGED, PREFIX, merge_events
+from rnnjax.system.files import UntrustedFileError
 
 
 def write(folder: Path, steps: range) -> Path:
@@ -44,27 +47,107 @@ def test_an_unfinished_end_is_dropped(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [MERGED]
 
 
+def flip(file: Path) -> bytes:
+    """Flips a bit, and returns what the file holds then."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    return bytes(content)
+
+
+def aside(file: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """Returns to which name a damaged file was moved, with a line."""
+    (moved,) = file.parent.glob("damaged.*")
+    assert f"{file} is damaged; moved to {moved.name}\n" in capsys.readouterr().err
+    assert sorted(file.parent.iterdir()) == [moved, file.parent / MERGED]
+    return moved
+
+
 def test_a_damaged_record_costs_itself_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = write(tmp_path, range(8))
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+    file.chmod(0o600)
+    content = flip(file)
     merge_events(tmp_path, range(20))
     actual = steps_in(tmp_path)
     assert len(actual) == 7
     assert actual == sorted(actual)
-    (copy,) = tmp_path.glob("damaged.*")
-    assert copy.read_bytes() == content
-    assert f"{file} is damaged; copied to {copy.name}" in capsys.readouterr().err
+    moved = aside(file, capsys)
+    assert moved.read_bytes() == content
+    assert stat.S_IMODE(moved.stat().st_mode) == 0o600
 
 
-def test_a_length_out_of_all_bounds_ends_the_file(tmp_path: Path) -> None:
-    """TensorFlow's own reader would ask for that much memory."""
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_merged_file_that_is_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], killed: bool
+) -> None:
+    """A kill may come when it has been moved, and the new one has not yet taken its name."""
+    write(tmp_path, range(8))
+    merge_events(tmp_path, range(20))
+    content = flip(tmp_path / MERGED)
+    moved_first = tmp_path / f"{MERGED}.damaged"
+    if killed:
+        (tmp_path / MERGED).rename(moved_first)
+    write(tmp_path, range(8, 12))
+    merge_events(tmp_path, range(20))
+    assert steps_in(tmp_path)[-4:] == [8, 9, 10, 11]
+    assert len(steps_in(tmp_path)) == 11
+    assert aside(moved_first, capsys).read_bytes() == content
+
+
+@pytest.mark.parametrize("length", [2**40, 2**62, 2**64 - 1])
+def test_a_length_out_of_all_bounds_is_damage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], length: int
+) -> None:
+    """TensorFlow's own reader would crash."""
     file = write(tmp_path, range(3))
-    length = (2**40).to_bytes(8, "little")
+    header = length.to_bytes(8, "little")
     with file.open("ab") as end:
-        end.write(length + masked_crc32c(length).to_bytes(4, "little") + b"x" * 100)
+        end.write(header + masked_crc32c(header).to_bytes(4, "little") + b"x" * 100)
     merge_events(tmp_path, range(20))
     assert steps_in(tmp_path) == [0, 1, 2]
+    aside(file, capsys)
+
+
+def test_a_file_that_is_larger_than_memory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing has been written in its end, so that it takes no room on the disk."""
+    file = write(tmp_path, range(3))
+    os.truncate(file, 3 * 2**40)
+    merge_events(tmp_path, range(20))
+    assert steps_in(tmp_path) == [0, 1, 2]
+    assert aside(file, capsys).stat().st_size == 3 * 2**40
+
+
+@pytest.mark.parametrize("size", [1, 11, 12, 39])
+def test_a_file_without_a_whole_record_is_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], size: int
+) -> None:
+    """No kill leaves one: the first record is written at once."""
+    file = write(tmp_path, range(3))
+    content = file.read_bytes()[:size]
+    file.write_bytes(content)
+    merge_events(tmp_path, range(20))
+    assert aside(file, capsys).read_bytes() == content
+
+
+def test_an_empty_file_holds_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / f"{PREFIX}1").touch()
+    merge_events(tmp_path, range(20))
+    assert [path.name for path in tmp_path.iterdir()] == [MERGED]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_file_of_another_name_is_refused(tmp_path: Path) -> None:
+    """What it holds, which others may not read, would be copied."""
+    folder, outside = tmp_path / "train", tmp_path / "outside"
+    write(folder, range(3))
+    outside.write_bytes(b"somebody's own")
+    outside.chmod(0o600)
+    (folder / f"{PREFIX}9").hardlink_to(outside)
+    before = sorted(folder.iterdir())
+    with pytest.raises(UntrustedFileError, match=f"{PREFIX}9 has another name too"):
+        merge_events(folder, range(20))
+    assert sorted(folder.iterdir()) == before

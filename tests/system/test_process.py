@@ -177,6 +177,21 @@ def test_a_folder_that_others_can_write_to_is_no_cache(tmp_path: Path) -> None:
     assert cache_folder(**environment) == str(folder)
 
 
+@pytest.mark.parametrize("umask", [0o002, 0o000])
+def test_a_cache_is_private_whatever_the_umask_leaves(tmp_path: Path, umask: int) -> None:
+    """Debian's users have a group of their own, and a umask that lets it write."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o755)
+    environment = {"XDG_CACHE_HOME": str(private / "above" / "cache")}
+    before = os.umask(umask)
+    try:
+        folder = Path(cache_folder(**environment))
+    finally:
+        os.umask(before)
+    made = [folder, *folder.parents][: len(folder.relative_to(private).parts)]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o700}
+
+
 def test_jaxs_own_setting_has_precedence(tmp_path: Path) -> None:
     given = str(tmp_path / "mine")
     assert cache_folder(JAX_COMPILATION_CACHE_DIR=given, XDG_CACHE_HOME=str(tmp_path)) == given

@@ -13,6 +13,8 @@ import pytest
 from rnnjax.errors import ConfigError, RunError
 from rnnjax.system import rendezvous
 
+HELLO = b'{"num_processes": 3, "process_index": 1, "version": "1.0"}\n'
+
 
 @pytest.fixture
 def port() -> int:
@@ -59,7 +61,7 @@ def test_one_does_not_come(port: int) -> None:
 
 
 def test_the_primary_one_does_not_come(port: int, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RunError, match="the primary process did not come"):
+    with pytest.raises(RunError, match=f"did not answer at localhost:{port} within 4 s"):
         meet(port, 2, 1)
     assert capsys.readouterr().out == f"waiting for the primary process at localhost:{port}\n"
 
@@ -77,13 +79,62 @@ def test_an_index_twice(port: int) -> None:
 def test_one_that_stops_while_it_waits_may_come_again(port: int) -> None:
     with ThreadPoolExecutor(3) as pool:
         ends = [pool.submit(meet, port, 3, 0)]
-        hello = json.dumps({"num_processes": 3, "process_index": 1, "version": "1.0"})
         with contextlib.closing(connect(port)) as stopped:
-            stopped.sendall(f"{hello}\n".encode())
+            stopped.sendall(HELLO)
             time.sleep(0.1)  # so that it is counted before it is gone
         ends += [pool.submit(meet, port, 3, index) for index in (1, 2)]
     for end in ends:
         end.result()
+
+
+def test_one_that_stops_when_all_have_come_may_come_again(port: int) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        ends = [pool.submit(meet, port, 3, 0)]
+        with connect(port) as stopped, stopped.makefile("rb") as heard:
+            stopped.sendall(HELLO)
+            ends.append(pool.submit(meet, port, 3, 2))
+            assert json.loads(heard.readline()) == rendezvous.STILL_HERE
+        ends.append(pool.submit(meet, port, 3, 1))
+    for end in ends:
+        end.result()
+
+
+def test_one_that_halts_while_it_waits(port: int) -> None:
+    """The others must not go on to JAX, which would wait for it in C++."""
+    with ThreadPoolExecutor(2) as pool:
+        ends = [pool.submit(meet, port, 3, index) for index in (0, 2)]
+        with contextlib.closing(connect(port)) as halted:
+            halted.sendall(HELLO)
+            for error in errors(ends):
+                assert "process 1 of 3 did not answer within 3 s" in error
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"[" * 4000 + b"\n", b"3\n", b"null\n", b"{}\n", b"\xff\n", b"x" * 100_000]
+)
+def test_no_sense_is_no_answer(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty: something accepts and never says anything."""
+    monkeypatch.setattr(rendezvous, "PATIENCE_SECONDS", 0)
+    calls: list[socket.socket] = []
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):  # it was closed
+            while True:
+                calls.append(listener.accept()[0])
+                if answer:
+                    calls[-1].sendall(answer)
+                    calls[-1].close()
+
+    with socket.create_server(("localhost", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        served = pool.submit(serve)
+        try:
+            with pytest.raises(RunError, match="the primary process did not answer at"):
+                meet(listener.getsockname()[1], 2, 1)
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread
+            served.result()
+    for call in calls:
+        call.close()
 
 
 def test_another_version(port: int) -> None:
