@@ -90,35 +90,26 @@ def scan_chunks(
     run = _lift(step, sown, reverse, unroll_factor)
     if remat:
         run = nn.remat(run, prevent_cse=False)
-    num_steps, batch_size = steps.inputs.shape[:2]
-    count, valid = num_steps // chunk, steps.flags.valid
+    count = steps.inputs.shape[0] // chunk
     if count == 1:
         return with_named_shapes(run)(cell, state, steps)
 
     def run_chunk(
-        cell: nn.RNNCellBase, state: State, chunk: tuple[Array, Steps]
+        cell: nn.RNNCellBase, state: State, chunk: tuple[Array | None, Steps]
     ) -> tuple[State, Results]:
-        is_first, steps = chunk
-        if truncate:
+        is_cut, steps = chunk
+        if is_cut is not None:
             carry = jax.tree.map(
-                lambda leaf: where(is_first, leaf, jax.lax.stop_gradient(leaf)), state.carry
+                lambda leaf: where(is_cut, jax.lax.stop_gradient(leaf), leaf), state.carry
             )
             state = state._replace(carry=carry)
         return run(cell, state, steps)
 
-    # By sequence: backwards, a short one starts in an earlier chunk than a long one.
-    if valid is None:
-        valid = jnp.ones((num_steps, batch_size), bool)
-    begun = jax.lax.cummax(
-        valid.reshape(count, chunk, batch_size).any(1).astype(jnp.int32), reverse=reverse
-    )
-    not_begun = jnp.zeros_like(begun[:1])
-    parts = [begun[1:], not_begun] if reverse else [not_begun, begun[:-1]]
-    is_first = jnp.concatenate(parts) == 0  # no step that counts lies in a chunk before
     chunks = jax.tree.map(lambda leaf: leaf.reshape(count, chunk, *leaf.shape[1:]), steps)
+    is_cut = _is_cut(chunks, reverse) if truncate else None
     run_chunks = with_named_shapes(_lift(run_chunk, sown, reverse))
     before = jax.tree.map(jnp.shape, dict(cell.variables))
-    state, results = run_chunks(cell, state, (is_first, chunks))
+    state, results = run_chunks(cell, state, (is_cut, chunks))
     for name, collection in cell.variables.items():
         if name != "params" and jax.tree.map(jnp.shape, collection) != before.get(name):
             raise ValueError(
@@ -126,6 +117,28 @@ def scan_chunks(
                 "remat or truncate_every it cannot"
             )
     return state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
+
+
+def _is_cut(chunks: Steps, reverse: bool) -> Bool[Array, "N B"]:
+    """Returns by chunk and sequence whether the carry before it is one whose gradient stops.
+
+    It is not where the sequence starts with this chunk (backwards, a short one starts in an earlier
+    chunk than a long one), or starts again. Nor where no step of the chunk counts: the last carry
+    of a short sequence passes by, with the gradient of the chunk that it comes from.
+
+    Args:
+      chunks: leaves `[N, T / N, B, ...]`.
+      reverse: the last chunk is taken first.
+    """
+    valid, restarts = chunks.flags
+    counts = jnp.ones(chunks.inputs.shape[:3], bool) if valid is None else valid
+    counts = counts.any(1)
+    begun = jax.lax.cummax(counts.astype(jnp.int32), reverse=reverse) > 0
+    if restarts is not None:  # the last step that is taken prepares the carry for the next chunk
+        begun &= ~restarts[:, 0 if reverse else -1]
+    never = jnp.zeros_like(begun[:1])
+    parts = [begun[1:], never] if reverse else [never, begun[:-1]]
+    return counts & jnp.concatenate(parts)
 
 
 def _sown(cell: nn.RNNCellBase) -> CollectionFilter:

@@ -65,11 +65,7 @@ def last_output(carry: Carry, source: int, valid: Array | None, nothing: Array) 
 
 
 def no_output(
-    cell: nn.RNNCellBase,
-    carry: Carry,
-    inputs: Array,
-    return_outputs: str,
-    truncate_every: int | None,
+    cell: nn.RNNCellBase, carry: Carry, inputs: Array, return_outputs: str
 ) -> tuple[Array | None, int | None]:
     """Returns the last output of no step at all, zeros, and which leaf of the carry an output is.
 
@@ -80,6 +76,4 @@ def no_output(
         return None, None
     struct = output_struct(cell, carry, inputs.shape[1:], inputs.dtype)
     last = place_as(jnp.zeros(struct.shape, struct.dtype), inputs, params_of(cell))
-    if truncate_every is not None:  # it would stop what a short sequence's carry takes back
-        return last, None
     return last, output_source(cell, carry, inputs.shape[1:], inputs.dtype)

@@ -188,7 +188,7 @@ def _unroll(
     """Does what `unroll` does, with the time first."""
     num_steps, in_chunks = inputs.shape[0], remat or truncate_every is not None
     chunk = chunk_length(num_steps, remat, truncate_every)
-    last, source = no_output(cell, initial_carry, inputs, return_outputs, truncate_every)
+    last, source = no_output(cell, initial_carry, inputs, return_outputs)
     start = None if flags.restarts is None else initial_carry
     state = State(initial_carry, last if source is None else None, start)
     steps = cut_into_chunks(inputs, flags, chunk)
