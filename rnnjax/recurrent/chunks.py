@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Shaped
 
 from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.recurrent.arguments import with_named_shapes
+from rnnjax.recurrent.placement import Placement, place
 from rnnjax.recurrent.state import Flags, Results, State, Steps
 
 
@@ -29,15 +30,19 @@ def chunk_length(num_steps: int, remat: bool, truncate_every: int | None) -> int
 
 
 # In one program, so that outside of `jit` no array with the padding's NaN is made.
-@functools.partial(jax.jit, static_argnums=2, inline=True)
+@functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
 def with_time_first(
-    inputs: Shaped[Array | np.ndarray, "..."], valid: Bool[Array, "T B"] | None, time_major: bool
+    inputs: Shaped[Array | np.ndarray, "..."],
+    valid: Bool[Array, "T B"] | None,
+    time_major: bool,
+    placement: Placement,
 ) -> Shaped[Array, "T B ..."]:
-    """Returns inputs with the time first, and 0 where a step does not count.
+    """Returns inputs with the time first, placed, and 0 where a step does not count.
 
     The padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
     """
     steps = jnp.asarray(inputs) if time_major else jnp.swapaxes(inputs, 0, 1)
+    steps = place(steps, 1, placement)
     if valid is None:
         return steps
     return jax.vmap(where)(valid, steps, jnp.zeros_like(steps))
