@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Shaped
 from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.recurrent.arguments import with_named_shapes
 from rnnjax.recurrent.placement import Placement, place
+from rnnjax.recurrent.sowing import apart_from_earlier, sown_collections
 from rnnjax.recurrent.state import Flags, Results, State, Steps
 
 
@@ -91,13 +92,13 @@ def scan_chunks(
     Returns:
       The last state, and the results of all steps, leaves `[T, ...]`.
     """
-    sown = _sown(cell)
+    sown = sown_collections(cell)
     run = _lift(step, sown, reverse, unroll_factor)
     if remat:
         run = nn.remat(run, prevent_cse=False)
     count = steps.inputs.shape[0] // chunk
     if count == 1:
-        return with_named_shapes(run)(cell, state, steps)
+        return with_named_shapes(apart_from_earlier(run, sown))(cell, state, steps)
 
     def run_chunk(
         cell: nn.RNNCellBase, state: State, chunk: tuple[Array | None, Steps]
@@ -112,9 +113,9 @@ def scan_chunks(
 
     chunks = jax.tree.map(lambda leaf: leaf.reshape(count, chunk, *leaf.shape[1:]), steps)
     is_cut = _is_cut(chunks, reverse) if truncate else None
-    run_chunks = with_named_shapes(_lift(run_chunk, sown, reverse))
+    run_chunks = apart_from_earlier(_lift(run_chunk, sown, reverse), sown)
     before = jax.tree.map(jnp.shape, dict(cell.variables))
-    state, results = run_chunks(cell, state, (is_cut, chunks))
+    state, results = with_named_shapes(run_chunks)(cell, state, (is_cut, chunks))
     for name, collection in cell.variables.items():
         if name != "params" and jax.tree.map(jnp.shape, collection) != before.get(name):
             raise ValueError(
@@ -144,15 +145,6 @@ def _is_cut(chunks: Steps, reverse: bool) -> Bool[Array, "N B"]:
     never = jnp.zeros_like(begun[:1])
     parts = [begun[1:], never] if reverse else [never, begun[:-1]]
     return counts & jnp.concatenate(parts)
-
-
-def _sown(cell: nn.RNNCellBase) -> CollectionFilter:
-    """Returns the collections that a cell's `sow` may add to, if the caller wants them back."""
-    if cell.is_initializing():
-        return "intermediates"
-    # A collection that has values is a state of the cell's, which would belong in its carry.
-    states = {name for name, values in cell.variables.items() if values} - {"intermediates"}
-    return nn.DenyList(("params", *sorted(states)))
 
 
 def _lift(
