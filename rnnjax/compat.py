@@ -56,13 +56,14 @@ def write_in(pool: Any, writer: Any) -> None:
     writer._pool = pool
 
 
-def varies_over_devices(tree: Any) -> bool:
-    """Whether an array differs between the devices of a `shard_map` that checks this.
+def varying_axes(tree: Any) -> frozenset[str]:
+    """Returns the axes of a `shard_map`, if it checks this, between whose devices an array differs.
 
-    JAX 0.10 to 0.12 have it in an array's type. Without it, a Pallas kernel in such a `shard_map`
-    fails with JAX's own error.
+    JAX 0.10 to 0.12 have it in an array's type. Without it, a scan or a Pallas kernel in such a
+    `shard_map` fails with JAX's own error.
     """
-    return any(jax.typeof(leaf).manual_axis_type.varying for leaf in jax.tree.leaves(tree))
+    leaves = jax.tree.leaves(tree)
+    return frozenset[str]().union(*(jax.typeof(leaf).manual_axis_type.varying for leaf in leaves))
 
 
 def xla_knows(flag: str) -> bool:

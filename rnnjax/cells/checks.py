@@ -91,6 +91,8 @@ def check_results(cell: Any, method: Callable[..., Any], carry: Carry, results: 
             raise ValueError(
                 f"{name} must leave carry.{field} as {_describe(old)}, got {_describe(new)}"
             )
+    if not hasattr(output, "astype"):
+        raise ValueError(f"{name} must return an array as the output, got {_kind(output)}")
     if cell.output_field in carry._fields:
         wanted = jnp.shape(getattr(new_carry, cell.output_field))
         if jnp.shape(output) != wanted:

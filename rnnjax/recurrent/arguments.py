@@ -123,8 +123,10 @@ def checked_flags(
     return array if time_major else array.T
 
 
-def check_initial_carry(carry: Carry, expected: Carry) -> None:
-    """Raises a ValueError unless the carry is built as the cell's own is."""
+def checked_initial_carry(carry: Carry, expected: Carry) -> Carry:
+    """Returns the carry, which must be built as the cell's own is; that one if none is given."""
+    if carry is None:
+        return expected
     if jax.tree.structure(carry) != jax.tree.structure(expected):
         raise ValueError(
             "initial_carry must be built like the cell's own, "
@@ -140,3 +142,4 @@ def check_initial_carry(carry: Carry, expected: Carry) -> None:
             raise ValueError(
                 f"{name} must be of a type like {own_leaf.dtype}, got {jnp.result_type(leaf)}"
             )
+    return carry

@@ -18,6 +18,8 @@ from jaxtyping import Array, Bool, Shaped
 
 from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.recurrent.arguments import with_named_shapes
+from rnnjax.recurrent.placement import Placement, place
+from rnnjax.recurrent.sowing import apart_from_earlier, sown_collections
 from rnnjax.recurrent.state import Flags, Results, State, Steps
 
 
@@ -29,15 +31,19 @@ def chunk_length(num_steps: int, remat: bool, truncate_every: int | None) -> int
 
 
 # In one program, so that outside of `jit` no array with the padding's NaN is made.
-@functools.partial(jax.jit, static_argnums=2, inline=True)
+@functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
 def with_time_first(
-    inputs: Shaped[Array | np.ndarray, "..."], valid: Bool[Array, "T B"] | None, time_major: bool
+    inputs: Shaped[Array | np.ndarray, "..."],
+    valid: Bool[Array, "T B"] | None,
+    time_major: bool,
+    placement: Placement,
 ) -> Shaped[Array, "T B ..."]:
-    """Returns inputs with the time first, and 0 where a step does not count.
+    """Returns inputs with the time first, placed, and 0 where a step does not count.
 
     The padding is cleared on the way in as well: NaN times a zero gradient would be NaN.
     """
     steps = jnp.asarray(inputs) if time_major else jnp.swapaxes(inputs, 0, 1)
+    steps = place(steps, 1, placement)
     if valid is None:
         return steps
     return jax.vmap(where)(valid, steps, jnp.zeros_like(steps))
@@ -86,39 +92,30 @@ def scan_chunks(
     Returns:
       The last state, and the results of all steps, leaves `[T, ...]`.
     """
-    sown = _sown(cell)
+    sown = sown_collections(cell)
     run = _lift(step, sown, reverse, unroll_factor)
     if remat:
         run = nn.remat(run, prevent_cse=False)
-    num_steps, batch_size = steps.inputs.shape[:2]
-    count, valid = num_steps // chunk, steps.flags.valid
+    count = steps.inputs.shape[0] // chunk
     if count == 1:
-        return with_named_shapes(run)(cell, state, steps)
+        return with_named_shapes(apart_from_earlier(run, sown))(cell, state, steps)
 
     def run_chunk(
-        cell: nn.RNNCellBase, state: State, chunk: tuple[Array, Steps]
+        cell: nn.RNNCellBase, state: State, chunk: tuple[Array | None, Steps]
     ) -> tuple[State, Results]:
-        is_first, steps = chunk
-        if truncate:
+        is_cut, steps = chunk
+        if is_cut is not None:
             carry = jax.tree.map(
-                lambda leaf: where(is_first, leaf, jax.lax.stop_gradient(leaf)), state.carry
+                lambda leaf: where(is_cut, jax.lax.stop_gradient(leaf), leaf), state.carry
             )
             state = state._replace(carry=carry)
         return run(cell, state, steps)
 
-    # By sequence: backwards, a short one starts in an earlier chunk than a long one.
-    if valid is None:
-        valid = jnp.ones((num_steps, batch_size), bool)
-    begun = jax.lax.cummax(
-        valid.reshape(count, chunk, batch_size).any(1).astype(jnp.int32), reverse=reverse
-    )
-    not_begun = jnp.zeros_like(begun[:1])
-    parts = [begun[1:], not_begun] if reverse else [not_begun, begun[:-1]]
-    is_first = jnp.concatenate(parts) == 0  # no step that counts lies in a chunk before
     chunks = jax.tree.map(lambda leaf: leaf.reshape(count, chunk, *leaf.shape[1:]), steps)
-    run_chunks = with_named_shapes(_lift(run_chunk, sown, reverse))
+    is_cut = _is_cut(chunks, reverse) if truncate else None
+    run_chunks = apart_from_earlier(_lift(run_chunk, sown, reverse), sown)
     before = jax.tree.map(jnp.shape, dict(cell.variables))
-    state, results = run_chunks(cell, state, (is_first, chunks))
+    state, results = with_named_shapes(run_chunks)(cell, state, (is_cut, chunks))
     for name, collection in cell.variables.items():
         if name != "params" and jax.tree.map(jnp.shape, collection) != before.get(name):
             raise ValueError(
@@ -128,13 +125,26 @@ def scan_chunks(
     return state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), results)
 
 
-def _sown(cell: nn.RNNCellBase) -> CollectionFilter:
-    """Returns the collections that a cell's `sow` may add to, if the caller wants them back."""
-    if cell.is_initializing():
-        return "intermediates"
-    # A collection that has values is a state of the cell's, which would belong in its carry.
-    states = {name for name, values in cell.variables.items() if values} - {"intermediates"}
-    return nn.DenyList(("params", *sorted(states)))
+def _is_cut(chunks: Steps, reverse: bool) -> Bool[Array, "N B"]:
+    """Returns by chunk and sequence whether the carry before it is one whose gradient stops.
+
+    It is not where the sequence starts with this chunk (backwards, a short one starts in an earlier
+    chunk than a long one), or starts again. Nor where no step of the chunk counts: the last carry
+    of a short sequence passes by, with the gradient of the chunk that it comes from.
+
+    Args:
+      chunks: leaves `[N, T / N, B, ...]`.
+      reverse: the last chunk is taken first.
+    """
+    valid, restarts = chunks.flags
+    counts = jnp.ones(chunks.inputs.shape[:3], bool) if valid is None else valid
+    counts = counts.any(1)
+    begun = jax.lax.cummax(counts.astype(jnp.int32), reverse=reverse) > 0
+    if restarts is not None:  # the last step that is taken prepares the carry for the next chunk
+        begun &= ~restarts[:, 0 if reverse else -1]
+    never = jnp.zeros_like(begun[:1])
+    parts = [begun[1:], never] if reverse else [never, begun[:-1]]
+    return counts & jnp.concatenate(parts)
 
 
 def _lift(

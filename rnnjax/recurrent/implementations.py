@@ -102,7 +102,7 @@ def _run(
         return scan_deferred(
             factored.pointwise, reverse, unroll_factor, factored.products, state, *steps
         )
-    if compat.varies_over_devices((factored.params, state, steps.inputs)):
+    if compat.varying_axes((factored.params, state, steps.inputs)):
         # A kernel does not say which of its results differ, as such a shard_map asks it to.
         raise UnavailableError("an array differs between the devices of a shard_map")
     # The kernels' libraries take a second to import.

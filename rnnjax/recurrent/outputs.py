@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from rnnjax.cells.types import Carry, Params
 from rnnjax.recurrent.chunks import where
-from rnnjax.recurrent.placement import place_as
+from rnnjax.recurrent.placement import place, placement_of
 
 
 def output_struct(
@@ -19,6 +19,11 @@ def output_struct(
 ) -> jax.ShapeDtypeStruct:
     """Returns the shape and dtype of a cell's outputs, without computing them."""
     return jax.eval_shape(_step_of(cell, input_shape, dtype), *_structs(cell, carry))[1]
+
+
+def bound_to(cell: nn.RNNCellBase) -> Any:
+    """Returns the arrays that a cell reads of the module around it: parameters, random keys."""
+    return (params_of(cell), None if cell.scope is None else cell.scope.rngs)
 
 
 def params_of(cell: nn.RNNCellBase) -> Params:
@@ -65,11 +70,7 @@ def last_output(carry: Carry, source: int, valid: Array | None, nothing: Array) 
 
 
 def no_output(
-    cell: nn.RNNCellBase,
-    carry: Carry,
-    inputs: Array,
-    return_outputs: str,
-    truncate_every: int | None,
+    cell: nn.RNNCellBase, carry: Carry, inputs: Array, return_outputs: str
 ) -> tuple[Array | None, int | None]:
     """Returns the last output of no step at all, zeros, and which leaf of the carry an output is.
 
@@ -79,7 +80,5 @@ def no_output(
     if return_outputs == "all":
         return None, None
     struct = output_struct(cell, carry, inputs.shape[1:], inputs.dtype)
-    last = place_as(jnp.zeros(struct.shape, struct.dtype), inputs, params_of(cell))
-    if truncate_every is not None:  # it would stop what a short sequence's carry takes back
-        return last, None
+    last = place(jnp.zeros(struct.shape, struct.dtype), 0, placement_of([(inputs, 1)]))
     return last, output_source(cell, carry, inputs.shape[1:], inputs.dtype)

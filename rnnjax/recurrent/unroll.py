@@ -15,9 +15,9 @@ from rnnjax.recurrent.arguments import (
     check_cell,
     check_choice,
     check_chunks,
-    check_initial_carry,
     check_inputs,
     checked_flags,
+    checked_initial_carry,
     checked_lengths,
 )
 from rnnjax.recurrent.chunks import (
@@ -30,8 +30,8 @@ from rnnjax.recurrent.chunks import (
 from rnnjax.recurrent.factored import factored_layers
 from rnnjax.recurrent.flags import make_flags
 from rnnjax.recurrent.implementations import IMPLEMENTATIONS, Implementation, run_factored
-from rnnjax.recurrent.outputs import last_output, no_output, params_of
-from rnnjax.recurrent.placement import place_as
+from rnnjax.recurrent.outputs import bound_to, last_output, no_output
+from rnnjax.recurrent.placement import place, placement_of
 from rnnjax.recurrent.state import Flags, Results, State, Steps
 
 
@@ -124,12 +124,13 @@ def unroll(
     mask = checked_flags("mask", mask, batch_size, num_steps, time_major)
     resets = checked_flags("resets", resets, batch_size, num_steps, time_major)
     flags = make_flags(num_steps, lengths, mask, resets, reverse)
-    xs: Array = with_time_first(array, flags.valid, time_major)
-    own_carry = cell.initialize_carry(jax.random.key(0), xs.shape[1:])
-    if initial_carry is None:
-        initial_carry = place_as(own_carry, xs, params_of(cell))
-    else:
-        check_initial_carry(initial_carry, own_carry)
+    own_carry = cell.initialize_carry(jax.random.key(0), (batch_size, *array.shape[2:]))
+    initial_carry = checked_initial_carry(initial_carry, own_carry)
+    examples = [(array, 1 if time_major else 0), (flags, 1), (initial_carry, 0)]
+    placement = placement_of(examples, beside=bound_to(cell))
+    flags = place(flags, 1, placement)
+    xs: Array = with_time_first(array, flags.valid, time_major, placement)
+    initial_carry = place(initial_carry, 0, placement)
 
     options: Any = {
         "reverse": reverse,
@@ -188,7 +189,7 @@ def _unroll(
     """Does what `unroll` does, with the time first."""
     num_steps, in_chunks = inputs.shape[0], remat or truncate_every is not None
     chunk = chunk_length(num_steps, remat, truncate_every)
-    last, source = no_output(cell, initial_carry, inputs, return_outputs, truncate_every)
+    last, source = no_output(cell, initial_carry, inputs, return_outputs)
     start = None if flags.restarts is None else initial_carry
     state = State(initial_carry, last if source is None else None, start)
     steps = cut_into_chunks(inputs, flags, chunk)

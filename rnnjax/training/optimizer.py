@@ -1,5 +1,7 @@
 """Adam, and the course of its learning rate: what `config.OptimizerConfig` asks for."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -61,9 +63,12 @@ def adam(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformatio
 
 
 def global_norm(gradients: optax.Updates) -> Float[Array, ""]:
-    """Returns the Euclidean norm of all arrays together, also where a square would overflow."""
-    scale, scaled = _scaled(gradients)
-    return scale * optax.tree.norm(scaled)
+    """Returns the Euclidean norm of all arrays together, also where a square would overflow.
+
+    In float32 or, with larger types among them, in that of all; 0 of none.
+    """
+    scale, _, norm = _scaled(gradients)
+    return scale * norm
 
 
 def clip_by_global_norm(limit: float) -> optax.GradientTransformation:
@@ -76,23 +81,29 @@ def clip_by_global_norm(limit: float) -> optax.GradientTransformation:
     def update(
         updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.OptState]:
-        scale, scaled = _scaled(updates)
-        norm = optax.tree.norm(scaled)
+        scale, scaled, norm = _scaled(updates)
         factor = limit / norm
         is_greater = scale * norm > limit
-        clipped = jax.tree.map(lambda g, s: jnp.where(is_greater, s * factor, g), updates, scaled)
+        clipped = jax.tree.map(
+            lambda g, s: jnp.where(is_greater, (s * factor).astype(g.dtype), g), updates, scaled
+        )
         return clipped, state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
-def _scaled(gradients: optax.Updates) -> tuple[Float[Array, ""], optax.Updates]:
-    """Returns a scale, and the gradients divided by it, whose squares are far from overflow."""
+def _scaled(gradients: optax.Updates) -> tuple[Float[Array, ""], optax.Updates, Float[Array, ""]]:
+    """Returns a scale, the gradients divided by it, far from overflow, and the norm of these."""
     leaves = jax.tree.leaves(gradients)
-    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf), initial=0) for leaf in leaves]))
-    # Within limits, since XLA divides by a number of float32 by multiplying with its reciprocal.
-    scale = jnp.clip(largest, 2.0**-100, 2.0**100)
-    return scale, jax.tree.map(lambda leaf: leaf / scale, gradients)
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = functools.reduce(jnp.promote_types, (leaf.dtype for leaf in leaves), jnp.float32)
+    wide = jax.tree.map(lambda leaf: leaf.astype(dtype), gradients)
+    largest = [jnp.max(jnp.abs(leaf), initial=0) for leaf in jax.tree.leaves(wide)]
+    # Within limits, since XLA may divide by multiplying with the reciprocal: 2 ** 100 for float32.
+    limit = 2.0 ** (jnp.finfo(dtype).maxexp - 28)
+    scale = jnp.clip(jnp.max(jnp.stack([jnp.zeros((), dtype), *largest])), 1 / limit, limit)
+    scaled = jax.tree.map(lambda leaf: leaf / scale, wide)
+    return scale, scaled, jnp.asarray(optax.tree.norm(scaled), dtype)
 
 
 def _matrices(params: optax.Params) -> optax.Params:

@@ -100,6 +100,8 @@ RETURNED: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda h: (Carry(h.astype(jnp.bfloat16)), h),
         r"must leave carry\.hidden as float32\[2, 4\], got bfloat16",
     ),
+    "NoOutput": (lambda h: (Carry(h), None), "must return an array as the output, got nothing"),
+    "TwoOutputs": (lambda h: (Carry(h), (h, h)), "an array as the output, got a tuple"),
     "WideOutput": (
         lambda h: (Carry(h), jnp.concatenate([h, h], -1)),
         r"output of shape \(2, 4\), that of carry\.hidden .*, got float32\[2, 8\]",
@@ -118,6 +120,14 @@ def test_what_a_step_returns(name: str) -> None:
     cell_type = returning(name, results)
     line = inspect.getsourcelines(cell_type.pointwise)[1]
     with pytest.raises(ValueError, match=rf"^{name}\.pointwise \({__file__}:{line}\) .*{message}"):
+        make_parameters(cell_type(4))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_output_apart_from_the_carry_is_an_array() -> None:
+    cell_type: Any = returning("Apart", lambda h: (Carry(h), None))
+    cell_type.output_field = None
+    with pytest.raises(ValueError, match=r"Apart\.pointwise .* must return an array as the o"):
         make_parameters(cell_type(4))
 
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.cells import CELLS, DropoutCell, GRUCell, LSTMCell
+from rnnjax.cells import CELLS, DropoutCell, GRUCell, LearnedCarryCell, LSTMCell
+from rnnjax.cells.wrappers.learned_carry import LearnedCarry
 from rnnjax.recurrent.bidirectional import Bidirectional
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import unroll
@@ -32,9 +33,11 @@ WAYS_TO_RUN: dict[str, dict[str, Any]] = {
 }
 
 
-def in_a_loop(cell: Any, given: Example, reverse: bool, **options: Any) -> Any:
+def in_a_loop(
+    cell: Any, given: Example, reverse: bool, *, truncate_every: int = STEPS, **options: Any
+) -> Any:
     """Returns the outputs `[B, T, H]`, all carries, and the last output and carry of each."""
-    step = jit_unoptimized(cell.apply)
+    step = jax.jit(cell.apply)
     mask = options.get("mask", np.ones((BATCH, STEPS), bool)).copy()
     mask &= np.arange(STEPS) < options.get("lengths", np.full(BATCH, STEPS))[:, None]
     resets = options.get("resets", np.zeros((BATCH, STEPS), bool))
@@ -42,19 +45,21 @@ def in_a_loop(cell: Any, given: Example, reverse: bool, **options: Any) -> Any:
     for n in range(BATCH):
         start = jax.tree.map(lambda leaf, n=n: leaf[n : n + 1], given.carry)
         shape = jax.eval_shape(cell.apply, given.variables, start, given.inputs[n : n + 1, 0])[1]
-        carry, is_reset, last = start, False, np.zeros(shape.shape)
-        outputs, carries = [np.zeros(shape.shape)] * STEPS, [start] * STEPS
+        carry, is_reset, last, chunk = start, False, jnp.zeros(shape.shape), None
+        outputs, carries = [last] * STEPS, [start] * STEPS
         for t in reversed(range(STEPS)) if reverse else range(STEPS):
             is_reset |= not reverse and resets[n, t]
             if mask[n, t]:
-                before = start if is_reset else carry
+                if chunk not in (None, t // truncate_every):
+                    carry = jax.lax.stop_gradient(carry)
+                before, chunk = start if is_reset else carry, t // truncate_every
                 carry, last = step(given.variables, before, given.inputs[n : n + 1, t])
                 outputs[t], is_reset = last, False
             carries[t] = carry
             is_reset |= reverse and resets[n, t]
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves, 1), *carries)
-        examples.append((np.stack(outputs, 1), stacked, last, carry))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *examples)
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves, 1), *carries)
+        examples.append((jnp.stack(outputs, 1), stacked, last, carry))
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *examples)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -105,6 +110,47 @@ def test_gradients_are_those_of_the_scan(name: str, reverse: bool) -> None:
         assert_close(actual, expected, 1e-11)
     counted = np.asarray(MASK) & (np.arange(STEPS) < LENGTHS[:, None])
     np.testing.assert_array_equal(np.any(expected[2] != 0, axis=-1), counted)
+
+
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.usefixtures("x64")
+def test_truncation_cuts_what_comes_from_the_chunk_before(
+    options: dict[str, Any], reverse: bool, remat: bool
+) -> None:
+    """Neither what a sequence starts from, nor the last carry of one that ends earlier."""
+    cell = LearnedCarryCell(LSTMCell(4, param_dtype="float64"))
+    given = example(cell, "float64")
+    started = jnp.array([True, False, True])
+    if "resets" in options:
+        options = {**options, "resets": RESETS | (np.arange(STEPS) == 3)}
+
+    def loss(variables: Any, inner: Any, run: Any) -> jax.Array:
+        results = run(variables, LearnedCarry(inner, started))
+        leaves = [leaf for leaf in jax.tree.leaves(results) if leaf.dtype != bool]
+        return sum((jnp.sin(leaf).sum() for leaf in leaves), jnp.zeros(()))
+
+    def in_chunks(variables: Any, carry: Any) -> Any:
+        unrolled = nn.apply(unroll, cell)(
+            variables,
+            given.inputs,
+            initial_carry=carry,
+            reverse=reverse,
+            truncate_every=3,
+            remat=remat,
+            **options,
+        )
+        return tuple(unrolled)
+
+    def in_steps(variables: Any, carry: Any) -> Any:
+        again = Example(variables, carry, given.inputs)
+        outputs, _, _, last = in_a_loop(cell, again, reverse, truncate_every=3, **options)
+        return outputs, last
+
+    derive = jit_unoptimized(jax.grad(loss, (0, 1)), static_argnums=2)
+    at = (given.variables, given.carry.inner)
+    assert_close(derive(*at, in_chunks), derive(*at, in_steps))
 
 
 @pytest.mark.usefixtures("x64")

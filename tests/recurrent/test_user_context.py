@@ -10,7 +10,7 @@ import pytest
 from flax.core.scope import in_filter
 from jax import export
 
-from rnnjax.cells import CELLS, LSTMCell
+from rnnjax.cells import CELLS, HighwayCell, LSTMCell, ResidualCell
 from rnnjax.recurrent.stack import Stack
 from rnnjax.recurrent.unroll import unroll
 from tests.cases import INPUT_SHAPES, UNITS, WRAPPED, assert_close, build, label, run
@@ -180,6 +180,57 @@ def test_what_a_cell_sows_in_chunks_is_refused(cell: nn.RNNCellBase, options: An
     nn.apply(unroll, cell)(variables, INPUTS, **options)
     with pytest.raises(ValueError, match="sows 'intermediates', which unroll returns"):
         nn.apply(unroll, cell, mutable=["intermediates"])(variables, INPUTS, **options)
+
+
+class Again(nn.Module):
+    """Steps a cell once, then runs it over sequences of several lengths, inside another cell."""
+
+    def setup(self) -> None:
+        self.inner = SowingLSTMCell(UNITS)
+        self.cells = [HighwayCell(self.inner), ResidualCell(self.inner)]
+
+    def __call__(self, inputs: jax.Array, **options: Any) -> list[jax.Array]:
+        carry = self.inner.initialize_carry(jax.random.key(0), inputs[:, 0].shape)
+        outputs = [self.inner(carry, inputs[:, 0])[1][:, None]]
+        for cell, steps in ((self.cells[0], 5), (self.cells[1], 3), (self.inner, 7)):
+            outputs.append(unroll(cell, inputs[:, :steps], **options).outputs)
+        return outputs
+
+
+def test_what_is_sown_again_is_appended() -> None:
+    model: Any = Again()
+    variables = {"params": model.init(jax.random.key(0), INPUTS)["params"]}
+    outputs, sown = model.apply(variables, INPUTS, mutable=["intermediates", "figures"])
+    each = sown["intermediates"]["inner"]["outputs"]
+    assert [leaf.shape for leaf in each] == [(3, 4), (5, 3, 4), (3, 3, 4), (7, 3, 4)]
+    assert_close(each[0], outputs[0][:, 0], 0)
+    assert_close(each[3], jnp.swapaxes(outputs[3], 0, 1), 0)
+    norms = [jnp.linalg.norm(leaf, axis=-1) for leaf in each]
+    assert_close(list(sown["figures"]["inner"]["norms"]), norms, 1e-6)
+    _, captured = model.apply(variables, INPUTS, capture_intermediates=True)
+    assert len(captured["intermediates"]["cells_1"]["__call__"]) == 1
+
+
+class SummingCell(LSTMCell):
+    def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
+        add: Any = {"init_fn": lambda: 0.0, "reduce_fn": lambda a, b: a + b}
+        self.sow("intermediates", "sum", inputs.sum(), **add)
+        return super().__call__(carry, inputs)
+
+
+def test_what_a_user_adds_up_has_as_many_steps() -> None:
+    cell = SummingCell(UNITS)
+    variables = nn.init(unroll, cell)(jax.random.key(0), INPUTS)
+
+    def run(cell: nn.RNNCellBase, *lengths: int) -> None:
+        for length in lengths:
+            unroll(cell, INPUTS[:, :length])
+
+    apply = nn.apply(run, cell, mutable=["intermediates"])
+    _, sown = apply(variables, 5, 5)
+    assert_close(sown["intermediates"]["sum"], jnp.full(5, 2 * 3.0 * UNITS), 1e-6)
+    with pytest.raises(ValueError, match=r"SummingCell has sown 'intermediates/sum'.* 3 steps"):
+        apply(variables, 5, 3)
 
 
 def test_captured_intermediates_are_those_of_each_step() -> None:

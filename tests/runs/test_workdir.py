@@ -11,7 +11,7 @@ import pytest
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError
 from rnnjax.reporting.report import open_report
-from rnnjax.runs import lock, result, sealed, workdir
+from rnnjax.runs import result, sealed, workdir
 from rnnjax.runs.checkpoint import Progress
 from rnnjax.runs.checkpoints import Checkpoints
 from rnnjax.runs.result import Result
@@ -55,20 +55,6 @@ def test_a_link_planted_between_two_saves(tmp_path: Path) -> None:
     with pytest.raises(UntrustedFileError, match="is a link, not a folder"):
         checkpoints.close()
     assert not any((tmp_path / "away").iterdir())
-
-
-def test_a_link_planted_while_waiting_for_the_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = lock.locked
-
-    def plant_and_lock(folder: Path) -> object:
-        (folder / "train").symlink_to(tmp_path)
-        return held(folder)
-
-    monkeypatch.setattr(lock, "locked", plant_and_lock)
-    with pytest.raises(ConfigError, match="is a link"), workdir.held(tmp_path / "run"):
-        pass
 
 
 def test_a_file_too_large_to_be_one_of_a_run(tmp_path: Path) -> None:

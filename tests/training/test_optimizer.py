@@ -1,5 +1,6 @@
 """Norms and clipping where squares overflow."""
 
+import math
 from typing import Any
 
 import jax
@@ -57,3 +58,27 @@ def test_what_needs_no_clipping_keeps_its_bits() -> None:
     gradients = draw(1e-3)
     clipped, _ = clip_by_global_norm(1.0).update(gradients, optax.EmptyState())
     jax.tree.map(np.testing.assert_array_equal, clipped, gradients)
+
+
+@pytest.mark.parametrize(
+    "dtypes",
+    [(), ("float16",), ("float16", "bfloat16"), ("bfloat16", "float32"), ("float32", "float64")],
+    ids="+".join,
+)
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4, 1e200])
+@pytest.mark.usefixtures("x64")
+def test_gradients_of_any_types(scale: float, dtypes: tuple[str, ...]) -> None:
+    rng = np.random.default_rng(0)
+    gradients = {}
+    for dtype in dtypes:
+        fits = scale < 1e5 or dtype == "float64"
+        gradients[dtype] = jnp.asarray(fits * scale * rng.uniform(1, 2, size=5), dtype)
+    norm = scale * math.hypot(*(float(x) / (scale or 1) for g in gradients.values() for x in g))
+    np.testing.assert_allclose(global_norm(gradients), norm, rtol=1e-6)
+    clipped: Any
+    clipped, _ = clip_by_global_norm(1.0).update(gradients, optax.EmptyState())
+    factor = 1 / max(norm, 1.0)
+    for dtype, leaf in gradients.items():
+        assert clipped[dtype].dtype == dtype
+        expected = np.asarray(leaf, float) * factor
+        np.testing.assert_allclose(np.asarray(clipped[dtype], float), expected, rtol=1e-2)

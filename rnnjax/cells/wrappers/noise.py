@@ -12,8 +12,13 @@ VARIATIONAL = "variational_dropout"
 
 def drop(key: jax.Array, x: jax.Array, keep_prob: float) -> jax.Array:
     """Sets entries to 0 and divides the others by the probability of keeping them."""
-    mask = jax.random.bernoulli(key, keep_prob, x.shape)
+    mask = draw_mask(key, keep_prob, x)
     return jnp.where(mask, x / keep_prob, jnp.zeros_like(x))
+
+
+def draw_mask(key: jax.Array, prob: float, like: jax.Array) -> jax.Array:
+    """Returns true with a probability for each entry of an array, typed as it over devices."""
+    return jax.random.bernoulli(key, prob, like.shape, out_sharding=jax.typeof(like).sharding)
 
 
 def check_keep_prob(module: nn.Module, *names: str) -> None:

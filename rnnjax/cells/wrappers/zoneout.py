@@ -7,7 +7,7 @@ from rnnjax.cells.base import Cell
 from rnnjax.cells.types import Carry, KeyPath
 from rnnjax.cells.wrappers.base import Wrapper
 from rnnjax.cells.wrappers.learned_carry import LearnedCarry
-from rnnjax.cells.wrappers.noise import is_hidden, name_of
+from rnnjax.cells.wrappers.noise import draw_mask, is_hidden, name_of
 
 
 class ZoneoutCell(Wrapper):
@@ -54,7 +54,7 @@ class ZoneoutCell(Wrapper):
             return new
         if self.deterministic:
             return prob * old + (1 - prob) * new
-        return jnp.where(jax.random.bernoulli(self.make_rng("dropout"), prob, new.shape), old, new)
+        return jnp.where(draw_mask(self.make_rng("dropout"), prob, new), old, new)
 
     def _prob(self, path: KeyPath, leaf: jax.Array) -> float:
         if name_of(path) == "cell":
