@@ -142,21 +142,28 @@ def restore_originals(folder: Path, builder: Any, target: Path) -> None:
     Raises:
       DataError: naming a file that is missing, or whose checksum is not the registered one.
     """
-    registered = {info.filename: info.checksum for info in builder.url_infos.values()}
+    registered = {info.filename: info for info in builder.url_infos.values()}
     for name in ORIGINAL_TIMES:
         path = folder / name
         if not path.is_file():
             raise DataError(f"{path} is missing; {REMEDIES}")
         try:
+            size, most = path.stat().st_size, registered[name].size
+            if size > most:  # it may be larger than the memory
+                raise DataError(
+                    f"{path} is altered: it has {size} bytes, the original {most}; fetch the file "
+                    "again"
+                )
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from error
         original = with_original_header(content, name)
         digest, original_digest = (hashlib.sha256(c).hexdigest() for c in (content, original))
-        if registered[name] not in (digest, original_digest):
+        checksum = registered[name].checksum
+        if checksum not in (digest, original_digest):
             raise DataError(
                 f"{path} is truncated or altered: its sha256 is {digest}, of the original it is "
-                f"{registered[name]}; fetch the file again"
+                f"{checksum}; fetch the file again"
             )
         (target / name).write_bytes(content if digest == registered[name] else original)
 

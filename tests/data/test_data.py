@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import shutil
 import socket
 import subprocess
@@ -92,6 +93,12 @@ def test_original_headers_give_the_registered_checksums() -> None:
         content = (fashion_mnist.DEBIAN_DIR / name).read_bytes()
         restored = fashion_mnist.with_original_header(content, name)
         assert hashlib.sha256(restored).hexdigest() == registered[name]
+
+
+def test_a_file_larger_than_the_original_is_not_read(idx_dir: Path, tmp_path: Path) -> None:
+    os.truncate(idx_dir / "t10k-labels-idx1-ubyte.gz", 3 * 2**40)  # sparse
+    with pytest.raises(DataError, match="is altered: it has 3298534883328 bytes, the original 51"):
+        fashion_mnist.load(str(tmp_path / "data"), str(idx_dir))
 
 
 @pytest.mark.parametrize("spoil", ["truncated", "altered", "empty"])
