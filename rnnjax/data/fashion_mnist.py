@@ -148,7 +148,7 @@ def restore_originals(folder: Path, builder: Any, target: Path) -> None:
         if not path.is_file():
             raise DataError(f"{path} is missing; {REMEDIES}")
         try:
-            size, most = path.stat().st_size, registered[name].size
+            size, most = path.stat().st_size, int(registered[name].size)
             if size > most:  # it may be larger than the memory
                 raise DataError(
                     f"{path} is altered: it has {size} bytes, the original {most}; fetch the file "
