@@ -8,7 +8,7 @@ Two dtypes: products are computed in `dtype`; pointwise arithmetic and the carry
 dtype, so that with bfloat16 products a float32 memory still adds up small changes.
 """
 
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import flax.errors
 import flax.linen as nn
@@ -19,37 +19,19 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, PRNGKeyArray
 
 from rnnjax.cells.checks import (
+    Undeclared,
     check_bound,
     check_carry_type,
     check_class,
     check_features,
     check_results,
+    class_and_line,
 )
 from rnnjax.cells.linear import Dense
 from rnnjax.cells.products import check_products, first_floating, multiply, split_gates
 from rnnjax.cells.types import Carry, Params, Products
 
 P = TypeVar("P")
-
-
-class Undeclared:
-    """Stands in `pointwise` for a parameter that the cell has not declared to read there."""
-
-    def __init__(self, cell: str, name: str) -> None:
-        self._message = (
-            f"{cell}.pointwise reads params.{name}, which {cell}.pointwise_params does not name"
-        )
-
-    def __getattr__(self, name: str) -> NoReturn:
-        # Not an AttributeError, which JAX would answer with a message of its own.
-        raise ValueError(self._message)
-
-    def _refuse(self, *others: object) -> NoReturn:
-        raise ValueError(self._message)
-
-    __getitem__ = __array__ = __len__ = __iter__ = __bool__ = __float__ = __eq__ = _refuse
-    __neg__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
-    __truediv__ = __rtruediv__ = __pow__ = __matmul__ = __rmatmul__ = _refuse
 
 
 class Cell(nn.RNNCellBase):
@@ -91,7 +73,7 @@ class Cell(nn.RNNCellBase):
 
     def parameters(self, num_inputs: int) -> Params:
         """Returns the cell's parameters, a NamedTuple, for inputs of F features; `nn.compact`."""
-        raise NotImplementedError(f"{type(self).__name__} has no method parameters")
+        raise NotImplementedError(f"{class_and_line(self)} has no method parameters")
 
     @nn.nowrap
     def products(self, params: Params) -> Products:
@@ -111,7 +93,7 @@ class Cell(nn.RNNCellBase):
           carry: before the step.
           products: the declared products, in the carry's dtype; those with gates as tuples.
         """
-        raise NotImplementedError(f"{type(self).__name__} has neither a pointwise nor a step")
+        raise NotImplementedError(f"{class_and_line(self)} has neither a pointwise nor a step")
 
     @nn.nowrap
     def step(self, params: Params, carry: Carry, inputs: Array) -> tuple[Carry, Array]:

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import flax.linen as nn
 import jax
@@ -14,12 +14,47 @@ from jaxtyping import Array
 from rnnjax.cells.types import Carry
 
 
+class Undeclared:
+    """Stands in `pointwise` for a parameter that the cell has not declared to read there.
+
+    A tree without leaves, so that arithmetic under `jax.jit` may have all parameters passed in.
+    """
+
+    def __init__(self, cell: str, name: str) -> None:
+        self._names = (cell, name)
+        self._message = (
+            f"{cell}.pointwise reads params.{name}, which {cell}.pointwise_params does not name"
+        )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # Not an AttributeError, which JAX would answer with a message of its own.
+        raise ValueError(self._message)
+
+    def _refuse(self, *others: object) -> NoReturn:
+        raise ValueError(self._message)
+
+    __getitem__ = __array__ = __len__ = __iter__ = __bool__ = __float__ = __eq__ = _refuse
+    __neg__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
+    __truediv__ = __rtruediv__ = __pow__ = __matmul__ = __rmatmul__ = _refuse
+
+
+jax.tree_util.register_pytree_node(
+    Undeclared, lambda node: ((), node._names), lambda names, _: Undeclared(*names)
+)
+
+
 def check_class(cls: type[Any]) -> None:
     """Raises a TypeError if the class of a cell has a value that looks like a field, but is none.
 
     Without a type, `mu = 0.5` is no field of a dataclass: the cell could not be given another mu.
-    Names in capitals are constants.
+    Names in capitals are constants. Nor may a method be under `jax.jit`, which takes no cell.
     """
+    for name in ("products", "pointwise", "step"):
+        if isinstance(vars(cls).get(name), jax.stages.Wrapped):
+            raise TypeError(
+                f"{cls.__name__}.{name} must not be under jax.jit, which cannot take the cell: "
+                "leave it away, since whatever unrolls the cell is compiled"
+            )
     typed = {name for base in cls.__mro__ for name in vars(base).get("__annotations__", ())}
     # A dataclass has the base's default for a field whose value alone is given again.
     inherited = {
@@ -101,6 +136,16 @@ def check_results(cell: Any, method: Callable[..., Any], carry: Carry, results: 
                 f"{cell.output_field} (or its class say output_field = None), got "
                 f"{_describe(output)}"
             )
+
+
+def class_and_line(cell: nn.RNNCellBase) -> str:
+    """Returns the name of a cell's class, and where it is defined, if that can be known."""
+    name = type(cell).__name__
+    try:
+        line = inspect.getsourcelines(type(cell))[1]
+        return f"{name} ({inspect.getsourcefile(type(cell))}:{line})"
+    except (OSError, TypeError):  # typed in, or made by a call of `type`
+        return name
 
 
 def _place(method: Callable[..., Any]) -> str:

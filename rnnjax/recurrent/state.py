@@ -18,10 +18,16 @@ class State(NamedTuple):
 
 
 class Flags(NamedTuple):
-    """What `unroll` does with a step beside the cell's own; of one step, without the time."""
+    """What `unroll` does with a step beside the cell's own; of one step, without the time.
 
-    valid: Bool[Array, "T B"] | None  # whether it counts; None: all do
-    restarts: Bool[Array, "T B"] | None  # whether the next one has the first carry; None: none has
+    Attributes:
+      valid: whether the step counts; None: all do.
+      restarts: whether the step after it, in the order they are taken, begins a new sequence, so
+        that the carry in between is the initial one again; None: none does.
+    """
+
+    valid: Bool[Array, "T B"] | None
+    restarts: Bool[Array, "T B"] | None
 
 
 class Steps(NamedTuple):

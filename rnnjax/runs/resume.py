@@ -36,7 +36,7 @@ def finished(config: Config, folder: Path, create_state: Callable[[], PyTree]) -
         for; nothing is written.
     """
 
-    def find() -> dict[str, Any] | None:
+    def read_finished() -> dict[str, Any] | None:
         workdir.check_writable(folder)
         workdir.check_kinds(folder)
         with workdir.os_error_as_run_error(folder):
@@ -45,7 +45,7 @@ def finished(config: Config, folder: Path, create_state: Callable[[], PyTree]) -
             return None
         return stored._asdict()
 
-    stored = distributed.broadcast_from_primary(find)
+    stored = distributed.broadcast_from_primary(read_finished)
     return None if stored is None else result.parse(stored)
 
 

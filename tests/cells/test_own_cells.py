@@ -14,6 +14,7 @@ from rnnjax.cells import CELLS, Cell
 from rnnjax.config import ModelConfig
 from rnnjax.errors import ConfigError
 from rnnjax.recurrent.unroll import unroll
+from tests.cases import assert_close
 
 
 class Carry(NamedTuple):
@@ -137,14 +138,33 @@ def test_an_output_apart_from_the_carry_is_an_array() -> None:
     [
         (StepForgotten, r"^StepForgotten\.step \(.*test_own_cells\.py:\d+\) must return"),
         (Narrow, r"a kernel of shape \(5, 4\) cannot multiply the 9 features of inputs and hidden"),
-        (WithoutArithmetic, "WithoutArithmetic has neither a pointwise nor a step"),
-        (WithoutParameters, "WithoutParameters has no method parameters"),
+        (WithoutArithmetic, rf"^WithoutArithmetic \({__file__}:\d+\) has neither a pointwise nor"),
+        (WithoutParameters, rf"^WithoutParameters \({__file__}:\d+\) has no method parameters"),
         (WithoutCarry, r"WithoutCarry\.carry_type must be a NamedTuple of arrays .*, got None"),
     ],
 )
 def test_what_a_class_lacks(cell_type: Any, message: str) -> None:
     with pytest.raises((ValueError, NotImplementedError), match=message):
         make_parameters(cell_type(4))
+
+
+@jax.jit
+def compiled(params: Any, carry: Any, products: Any) -> Any:
+    hidden = jnp.tanh(products)
+    return Carry(hidden), hidden
+
+
+def test_arithmetic_under_jit() -> None:
+    """With all parameters, of which it may read none; a method is refused, for its cell."""
+    cell_type: Any = type(
+        "Jitted", (Plain,), {"pointwise": nn.nowrap(lambda self, *a: compiled(*a))}
+    )
+    plain: Any = Plain
+    variables, x = make_parameters(plain(4)), jnp.ones((2, 3, 5))
+    outputs = [nn.apply(unroll, cell(4))(variables, x).outputs for cell in (cell_type, plain)]
+    assert_close(outputs[0], outputs[1], 1e-6)
+    with pytest.raises(TypeError, match=r"Jitted\.pointwise must not be under jax\.jit"):
+        type("Jitted", (Plain,), {"pointwise": nn.nowrap(jax.jit(Plain.pointwise))})
 
 
 def test_a_value_without_a_type_is_no_field() -> None:
