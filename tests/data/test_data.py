@@ -97,7 +97,7 @@ def test_original_headers_give_the_registered_checksums() -> None:
 
 def test_a_file_larger_than_the_original_is_not_read(idx_dir: Path, tmp_path: Path) -> None:
     os.truncate(idx_dir / "t10k-labels-idx1-ubyte.gz", 3 * 2**40)  # sparse
-    with pytest.raises(DataError, match="is altered: it has 3298534883328 bytes, the original 5148;"):
+    with pytest.raises(DataError, match="it has 3298534883328 bytes, the original 5148;"):
         fashion_mnist.load(str(tmp_path / "data"), str(idx_dir))
 
 
