@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, NonFiniteError
+from rnnjax.runs import workdir
 from rnnjax.runs.checkpoint import Progress, read, read_metadata, write
 from rnnjax.runs.result import read as read_result
 from rnnjax.runs.steps import steps_in
@@ -66,7 +67,7 @@ def test_a_run_leaves_its_result_and_summaries(
     config.data.validation_size = 1_000
     result = train(config, str(tmp_path))
 
-    assert read_result(tmp_path) == result
+    assert read_result(tmp_path, workdir.identity(tmp_path)) == result
     assert (result.steps, result.dataset, result.seed) == (12, "garments", 3)
     assert json.loads((tmp_path / "config.json").read_text())["model.hidden_size"] == 8
 
