@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gates
 from rnnjax.cells.linear import Dense, Sum
 from rnnjax.cells.types import Value
 
@@ -80,7 +81,7 @@ class CFNCell(base.Cell):
         self, params: CFNParams, carry: CFNCarry, products: CFNProducts
     ) -> tuple[CFNCarry, jax.Array]:
         del params
-        theta, eta = map(jax.nn.sigmoid, products.gates)
+        theta, eta = gates(("theta", "eta"), products.gates)
         remembered = theta * self.activation(carry.hidden)
         hidden = remembered + (1 - eta) * self.activation(products.candidate)
         return CFNCarry(hidden), hidden

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 
+from rnnjax.cells.gates import gate
 from rnnjax.cells.linear import Dense, align
 from rnnjax.cells.lstm import ProjectedLSTM, project
 
@@ -66,10 +67,10 @@ class CoupledLSTMCell(ProjectedLSTM):
         j, f, o = products
         if params.peepholes is not None:
             f = f + align(params.peepholes[0].astype(cell.dtype), cell) * cell
-        keep = jax.nn.sigmoid(f + self.forget_bias)
+        keep = gate("forget", f + self.forget_bias)
         cell = keep * cell + (1 - keep) * self.activation(j)
         if params.peepholes is not None:
             o = o + align(params.peepholes[1].astype(cell.dtype), cell) * cell
-        hidden = jax.nn.sigmoid(o) * self.activation(cell)
+        hidden = gate("output", o) * self.activation(cell)
         hidden = project(hidden, self.cast(params.projection), self.projection_clip)
         return CoupledLSTMCarry(cell, hidden), hidden

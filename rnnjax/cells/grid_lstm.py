@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gate
 from rnnjax.cells.initializers import diagonal_init
 from rnnjax.cells.linear import align, join
 
@@ -62,9 +63,9 @@ def grid_lstm_step(
         gates = product + align(biases, product)
         i, j, f, o = jnp.split(gates.astype(both.dtype), 4, axis=-1)
         cells = jnp.stack([below.cell, before.cell], axis=-2)
-        forget, write = jax.nn.sigmoid(f + seen(1, cells) + forget_bias), i + seen(0, cells)
-        cells = forget * cells + jax.nn.sigmoid(write) * jnp.tanh(j)
-        hidden = jax.nn.sigmoid(o + seen(2, cells)) * jnp.tanh(cells)
+        forget, write = gate("forget", f + seen(1, cells) + forget_bias), i + seen(0, cells)
+        cells = forget * cells + gate("input", write) * jnp.tanh(j)
+        hidden = gate("output", o + seen(2, cells)) * jnp.tanh(cells)
         frequency, time = (GridLSTMCarry(cells[..., d, :], hidden[..., d, :]) for d in (0, 1))
         return frequency, (time, jnp.concatenate([time.hidden, frequency.hidden], axis=-1))
 

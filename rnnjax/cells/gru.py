@@ -9,8 +9,11 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gates
 from rnnjax.cells.linear import Dense, affine
 from rnnjax.cells.types import Value
+
+GRU_GATES = ("reset", "update")
 
 
 class GRUCarry(NamedTuple):
@@ -37,8 +40,8 @@ def gru_step(
     Inputs `[..., F]`, output `[..., H]`.
     """
     (hidden,) = carry
-    gates = affine((inputs, hidden), params.gates_kernel, params.gates_bias)
-    reset, update = jnp.split(jax.nn.sigmoid(gates.astype(hidden.dtype)), 2, axis=-1)
+    product = affine((inputs, hidden), params.gates_kernel, params.gates_bias)
+    reset, update = gates(GRU_GATES, jnp.split(product.astype(hidden.dtype), 2, axis=-1))
     product = affine((inputs, reset * hidden), params.candidate_kernel, params.candidate_bias)
     candidate = activation(product.astype(hidden.dtype))
     new_hidden = update * hidden + (1 - update) * candidate
@@ -130,9 +133,7 @@ class GRUCell(base.Cell):
         """Declares the products of `reset_after`."""
         assert params.recurrent_bias is not None
         return reset_after_products(
-            Dense(
-                ("inputs", "hidden"), params.gates_kernel, params.gates_bias, ("reset", "update")
-            ),
+            Dense(("inputs", "hidden"), params.gates_kernel, params.gates_bias, GRU_GATES),
             params.candidate_kernel,
             params.candidate_bias,
             params.recurrent_bias,
@@ -144,7 +145,7 @@ class GRUCell(base.Cell):
         self, params: GRUParams, carry: GRUCarry, products: GRUProducts
     ) -> tuple[GRUCarry, jax.Array]:
         del params
-        reset, update = map(jax.nn.sigmoid, products.gates)
+        reset, update = gates(GRU_GATES, products.gates)
         candidate = self.activation(products.of_inputs + reset * products.of_hidden)
         hidden = update * carry.hidden + (1 - update) * candidate
         return GRUCarry(hidden), hidden

@@ -13,6 +13,8 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gates
+from rnnjax.cells.gru import GRU_GATES
 from rnnjax.cells.linear import Dense, align
 from rnnjax.cells.lstm import LSTM_GATES, lstm_pointwise
 from rnnjax.cells.types import Value
@@ -203,7 +205,7 @@ class IndyGRUCell(base.Cell):
     @nn.nowrap
     def products(self, params: IndyGRUParams) -> IndyGRUProducts:
         return IndyGRUProducts(
-            Dense(("inputs",), params.gates_kernel, params.gates_bias, ("reset", "update")),
+            Dense(("inputs",), params.gates_kernel, params.gates_bias, GRU_GATES),
             Dense(("inputs",), params.candidate_kernel, params.candidate_bias),
         )
 
@@ -213,9 +215,9 @@ class IndyGRUCell(base.Cell):
     ) -> tuple[IndyGRUCarry, jax.Array]:
         (hidden,) = carry
         scales = params.gates_scale.astype(hidden.dtype)
-        reset, update = (
-            jax.nn.sigmoid(gate + align(scale, hidden) * hidden)
-            for gate, scale in zip(products.gates, scales, strict=True)
+        reset, update = gates(
+            GRU_GATES,
+            [x + align(u, hidden) * hidden for x, u in zip(products.gates, scales, strict=True)],
         )
         scale = align(params.candidate_scale.astype(hidden.dtype), hidden)
         candidate = self.activation(products.candidate + scale * (reset * hidden))

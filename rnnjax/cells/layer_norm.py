@@ -10,6 +10,8 @@ from flax.typing import Initializer
 from jaxtyping import Array, Float
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gate, gates
+from rnnjax.cells.gru import GRU_GATES
 from rnnjax.cells.linear import Dense, align
 from rnnjax.cells.lstm import LSTM_GATES
 from rnnjax.cells.types import Value
@@ -108,13 +110,13 @@ class LayerNormLSTMCell(base.Cell):
         products: tuple[jax.Array, ...],
     ) -> tuple[LayerNormLSTMCarry, jax.Array]:
         i, j, f, o = (
-            layer_norm(gate, params.gate_scale[n], params.gate_shift[n], self.epsilon)
-            for n, gate in enumerate(products)
+            layer_norm(product, params.gate_scale[n], params.gate_shift[n], self.epsilon)
+            for n, product in enumerate(products)
         )
-        cell = jax.nn.sigmoid(f + self.forget_bias) * carry.cell
-        cell = cell + jax.nn.sigmoid(i) * self.activation(j)
+        cell = gate("forget", f + self.forget_bias) * carry.cell
+        cell = cell + gate("input", i) * self.activation(j)
         cell = layer_norm(cell, params.cell_scale, params.cell_shift, self.epsilon)
-        hidden = jax.nn.sigmoid(o) * self.activation(cell)
+        hidden = gate("output", o) * self.activation(cell)
         return LayerNormLSTMCarry(cell, hidden), hidden
 
 
@@ -207,7 +209,7 @@ class LayerNormGRUCell(base.Cell):
         of_inputs, of_hidden = products
         gates_x, candidate_x = normalize(of_inputs, params.input_scale, params.input_shift)
         gates_h, candidate_h = normalize(of_hidden, params.recurrent_scale, params.recurrent_shift)
-        reset, update = jnp.split(jax.nn.sigmoid(gates_x + gates_h), 2, axis=-1)
+        reset, update = gates(GRU_GATES, jnp.split(gates_x + gates_h, 2, axis=-1))
         candidate = self.activation(candidate_x + reset * candidate_h)
         hidden = update * carry.hidden + (1 - update) * candidate
         return LayerNormGRUCarry(hidden), hidden

@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gate
 from rnnjax.cells.initializers import diagonal_init
 from rnnjax.cells.linear import Dense, align
 from rnnjax.cells.projected import ProjectedCell
@@ -54,12 +55,12 @@ def lstm_pointwise(
         peepholes = peepholes.astype(cell.dtype)
         i, f = i + align(peepholes[0], cell) * cell, f + align(peepholes[1], cell) * cell
     candidate = (candidate_activation or activation)(j)
-    new_cell = jax.nn.sigmoid(f + forget_bias) * cell + jax.nn.sigmoid(i) * candidate
+    new_cell = gate("forget", f + forget_bias) * cell + gate("input", i) * candidate
     if cell_clip is not None:
         new_cell = jnp.clip(new_cell, -cell_clip, cell_clip)
     if peepholes is not None:
         o = o + align(peepholes[2], cell) * new_cell
-    hidden = jax.nn.sigmoid(o) * activation(new_cell)
+    hidden = gate("output", o) * activation(new_cell)
     return new_cell, project(hidden, projection, projection_clip)
 
 

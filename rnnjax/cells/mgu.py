@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gate
 from rnnjax.cells.gru import GRUProducts, check_reset, reset_after_products
 from rnnjax.cells.linear import Dense, affine
 
@@ -102,7 +103,7 @@ class MGUCell(base.Cell):
         self, params: MGUParams, carry: MGUCarry, products: GRUProducts
     ) -> tuple[MGUCarry, jax.Array]:
         del params
-        forget = jax.nn.sigmoid(products.gates)
+        forget = gate("forget", products.gates)
         candidate = self.activation(products.of_inputs + forget * products.of_hidden)
         hidden = forget * carry.hidden + (1 - forget) * candidate
         return MGUCarry(hidden), hidden
@@ -114,8 +115,8 @@ class MGUCell(base.Cell):
         if self.reset_after:
             return super().step(params, carry, inputs)
         (hidden,), params = carry, self.cast(params)
-        gate = affine((inputs, hidden), params.forget_kernel, params.forget_gate_bias)
-        forget = jax.nn.sigmoid(gate.astype(hidden.dtype))
+        product = affine((inputs, hidden), params.forget_kernel, params.forget_gate_bias)
+        forget = gate("forget", product.astype(hidden.dtype))
         product = affine((inputs, forget * hidden), params.candidate_kernel, params.candidate_bias)
         candidate = self.activation(product.astype(hidden.dtype))
         new_hidden = (1 - forget) * hidden + forget * candidate

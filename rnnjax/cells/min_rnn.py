@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gate
 from rnnjax.cells.linear import Dense
 
 
@@ -79,7 +80,7 @@ class MinGRUCell(base.Cell):
     ) -> tuple[MinGRUCarry, jax.Array]:
         del params
         update, candidate = products
-        update = jax.nn.sigmoid(update)
+        update = gate("update", update)
         if self.positive:
             candidate = positive_part(candidate)
         hidden = (1 - update) * carry.hidden + update * candidate
@@ -126,7 +127,7 @@ class MinLSTMCell(base.Cell):
         del params
         f, i, candidate = products
         # f / (f + i), of logarithms: gates that are both closed would divide 0 by 0.
-        keep = jax.nn.sigmoid(jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i))
+        keep = gate("forget", jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i))
         if self.positive:
             candidate = positive_part(candidate)
         hidden = keep * carry.hidden + (1 - keep) * candidate

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax.typing import Initializer
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gate
 from rnnjax.cells.linear import affine
 
 
@@ -67,7 +68,7 @@ class MinimalRNNCell(base.Cell):
         (hidden,), params = carry, self.cast(params)
         code = inputs.astype(params.input_kernel.dtype) @ params.input_kernel
         code = self.activation(code.astype(hidden.dtype))
-        gate = affine((code, hidden), params.update_kernel, params.bias)
-        update = jax.nn.sigmoid(gate.astype(hidden.dtype))
+        product = affine((code, hidden), params.update_kernel, params.bias)
+        update = gate("update", product.astype(hidden.dtype))
         new_hidden = update * hidden + (1 - update) * code
         return MinimalRNNCarry(new_hidden), new_hidden

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gate
 from rnnjax.cells.linear import Dense, Inputs, align
 from rnnjax.cells.types import Value
 
@@ -164,25 +165,25 @@ class PhasedLSTMCell(base.Cell):
         if self.use_peepholes:
             of_i, of_f = jnp.split(self._peephole(cell, params.gates_kernel), 2, axis=-1)
             i, f = i + of_i, f + of_f
-        i, f = jax.nn.sigmoid(i), jax.nn.sigmoid(f)
+        i, f = gate("input", i), gate("forget", f)
         new_cell = f * cell + i * jnp.tanh(products.candidate)
         o = products.output
         if self.use_peepholes:
             o = o + self._peephole(new_cell, params.output_kernel)
-        new_hidden = jax.nn.sigmoid(o) * jnp.tanh(new_cell)
+        new_hidden = gate("output", o) * jnp.tanh(new_cell)
 
         def of_time(param: jax.Array) -> jax.Array:
             return align(param.astype(time.dtype), time)
 
-        gate = openness(
+        opened = openness(
             time if products.timestamp is None else products.timestamp.astype(time.dtype),
             of_time(params.period),
             of_time(params.phase),
             self.ratio_on if params.ratio_on is None else of_time(params.ratio_on),
             self.leak,
         ).astype(cell.dtype)
-        new_cell = gate * new_cell + (1 - gate) * cell
-        new_hidden = gate * new_hidden + (1 - gate) * hidden
+        new_cell = opened * new_cell + (1 - opened) * cell
+        new_hidden = opened * new_hidden + (1 - opened) * hidden
         return PhasedLSTMCarry(new_cell, new_hidden, time + 1), new_hidden
 
     def _peephole(self, cell: jax.Array, kernel: jax.Array) -> jax.Array:

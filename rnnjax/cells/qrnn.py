@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gates
 from rnnjax.cells.linear import Dense, Inputs
 from rnnjax.cells.types import Value
 
@@ -85,8 +86,8 @@ class QRNNCell(base.Cell):
         self, params: QRNNParams, carry: QRNNCarry, products: QRNNProducts
     ) -> tuple[QRNNCarry, jax.Array]:
         del params
-        candidate, *gates = products.gates
-        forget, *others = map(jax.nn.sigmoid, gates)
+        candidate, *arguments = products.gates
+        forget, *others = gates(GATES[self.pooling], arguments)
         update = others[1] if self.pooling == "ifo" else 1 - forget
         new_cell = forget * carry.cell + update * jnp.tanh(candidate)
         output = others[0] * new_cell if others else new_cell

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gate
 from rnnjax.cells.initializers import by_block
 from rnnjax.cells.linear import Dense, Grouped, Sum
 
@@ -106,5 +107,5 @@ class SLSTMCell(base.Cell):
         keep, add = jnp.exp(past - stabilizer), jnp.exp(i - stabilizer)
         cell = keep * carry.cell + add * jnp.tanh(z)
         normalizer = keep * carry.normalizer + add
-        hidden = jax.nn.sigmoid(o) * cell / normalizer
+        hidden = gate("output", o) * cell / normalizer
         return SLSTMCarry(cell, normalizer, stabilizer, hidden), hidden

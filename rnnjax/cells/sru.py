@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gate
 from rnnjax.cells.linear import Dense, align
 
 
@@ -66,7 +67,7 @@ class SRUCell(base.Cell):
         candidate, forget, reset, highway = products
         bias = align(params.bias.astype(cell.dtype), cell)
         forget_bias, reset_bias = jnp.split(bias, 2, axis=-1)
-        forget, reset = jax.nn.sigmoid(forget + forget_bias), jax.nn.sigmoid(reset + reset_bias)
+        forget, reset = gate("forget", forget + forget_bias), gate("reset", reset + reset_bias)
         new_cell = forget * cell + (1 - forget) * candidate
         output = reset * self.activation(new_cell) + (1 - reset) * highway
         return SRUCarry(new_cell), output

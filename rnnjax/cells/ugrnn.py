@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gate
 from rnnjax.cells.linear import Dense, Inputs
 from rnnjax.cells.types import Value
 
@@ -66,9 +67,9 @@ class UGRNNCell(base.Cell):
         self, params: UGRNNParams, carry: UGRNNCarry, products: tuple[jax.Array, ...]
     ) -> tuple[UGRNNCarry, jax.Array]:
         del params
-        gate, candidate = products
+        keep, candidate = products
         candidate = self.activation(candidate)
-        hidden = _mix(gate + self.forget_bias, carry.hidden, candidate)
+        hidden = _mix(gate("forget", keep + self.forget_bias), carry.hidden, candidate)
         return UGRNNCarry(hidden), hidden
 
 
@@ -149,12 +150,12 @@ class IntersectionRNNCell(base.Cell):
         del params
         inputs = products.widened.astype(carry.hidden.dtype)
         through_time, state, through_depth, output = products.gates
-        hidden = _mix(through_time + self.forget_bias, carry.hidden, jnp.tanh(state))
+        keep = gate("time", through_time + self.forget_bias)
+        hidden = _mix(keep, carry.hidden, jnp.tanh(state))
         output = self.output_activation(output)
-        output = _mix(through_depth + self.forget_bias, inputs, output)
+        output = _mix(gate("depth", through_depth + self.forget_bias), inputs, output)
         return IntersectionRNNCarry(hidden), output
 
 
-def _mix(gate: jax.Array, old: jax.Array, new: jax.Array) -> jax.Array:
-    keep = jax.nn.sigmoid(gate)
+def _mix(keep: jax.Array, old: jax.Array, new: jax.Array) -> jax.Array:
     return keep * old + (1 - keep) * new

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from rnnjax.cells import base
+from rnnjax.cells.gates import gate
 from rnnjax.cells.linear import affine
 from rnnjax.cells.types import Carry
 from rnnjax.cells.wrappers.base import Wrapper, check_same_shape
@@ -53,4 +54,4 @@ class HighwayCell(Wrapper):
         kernel_init, bias_init = nn.initializers.glorot_uniform(), nn.initializers.constant(bias)
         kernel = self.param(f"{name}_kernel", kernel_init, (width, width), self.param_dtype)
         offset = self.param(f"{name}_bias", bias_init, (width,), self.param_dtype)
-        return nn.sigmoid(affine((inputs,), *base.cast((kernel, offset), self.dtype)))
+        return gate(name, affine((inputs,), *base.cast((kernel, offset), self.dtype)))
