@@ -1,0 +1,127 @@
+"""A look inside of a recurrent model: how open its gates are, how gradients come back in time.
+
+Each call of each cell is intercepted, so that this sees what the cells themselves compute. They are
+then scanned step by step, whatever runs them in training.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.core import unfreeze
+from flax.traverse_util import flatten_dict
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jaxtyping import Array, Float
+
+from rnnjax.cells import gates
+from rnnjax.cells.base import Cell
+from rnnjax.classifier import Classifier, Params
+from rnnjax.data.batches import Batch
+from rnnjax.data.sequences import ToSequences
+from rnnjax.training.losses import loss
+
+CLOSED, OPEN = 0.05, 0.95  # a gate below or above hardly passes a gradient to what moves it
+
+
+class Diagnosis(NamedTuple):
+    """What a look inside has shown, by layer."""
+
+    closed: dict[str, dict[str, Float[Array, " T"]]]  # by gate: share of its values below CLOSED
+    open: dict[str, dict[str, Float[Array, " T"]]]  # the same above OPEN
+    # Of a sequence's loss with respect to the carry before each step; the mean over sequences.
+    gradient_norms: dict[str, Float[Array, " T"]]
+    gradients: Params  # of the mean loss
+
+
+def diagnose(
+    params: Params, batch: Batch, *, model: Classifier, to_sequences: ToSequences
+) -> Diagnosis:
+    """Looks inside of a model as it classifies a batch, without dropout.
+
+    Args:
+      params: its parameters.
+      batch: the images and labels, leaves `[B, ...]`.
+      model: the classifier.
+      to_sequences: from images `[B, 28, 28]`, uint8, to sequences `[B, T, F]`.
+    """
+    inputs = to_sequences(batch.images)
+
+    def run(params: Params, perturbations: Any) -> tuple[Float[Array, ""], Any]:
+        with nn.intercept_methods(_watch):
+            classified, watched = model.apply(
+                {"params": params, **perturbations}, inputs, mutable=["closed", "open"]
+            )
+        return loss(classified.logits, batch.labels).sum(), watched
+
+    def perturb(params: Params) -> Any:
+        with nn.intercept_methods(_watch):
+            return model.apply({"params": params}, inputs, mutable=["perturbations"])[1]
+
+    zeros = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(perturb, params)
+    )
+    (gradients, of_carries), watched = jax.grad(run, argnums=(0, 1), has_aux=True)(params, zeros)
+    size = len(batch.labels)
+    return Diagnosis(
+        closed=_by_layer(watched.get("closed", {})),
+        open=_by_layer(watched.get("open", {})),
+        gradient_norms=_norms(of_carries["perturbations"]),
+        gradients=jax.tree.map(lambda leaf: leaf / size, gradients),
+    )
+
+
+def _watch(
+    call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], context: Any
+) -> Any:
+    """Calls a cell, with a perturbation of its carry, and notes how open its gates are."""
+    cell = context.module
+    if not isinstance(cell, Cell) or context.method_name != "__call__":
+        return call(*args, **kwargs)
+    carry, inputs = args
+    carry = type(carry)(*(cell.perturb(k, leaf) for k, leaf in carry._asdict().items()))
+    traced, shapes = jax.make_jaxpr(call, return_shape=True)(carry, inputs)
+    function, names = with_gates(traced)
+    structure = jax.tree.structure(shapes)
+    values = function(*jax.tree.leaves((carry, inputs)))
+    for name, value in zip(names, values[structure.num_leaves :], strict=True):
+        for collection, shares in (("closed", value < CLOSED), ("open", value > OPEN)):
+            cell.sow(collection, name, shares.mean(), reduce_fn=lambda _, new: new)
+    return jax.tree.unflatten(structure, values[: structure.num_leaves])
+
+
+def with_gates(traced: ClosedJaxpr) -> tuple[Callable[..., list[Array]], list[str]]:
+    """Returns a traced function, whose results are followed by its gates, and their names.
+
+    The gates are those of `rnnjax.cells.gates`, but for those in a loop of the cell's own.
+    """
+    scopes = [(str(eqn.source_info.name_stack).rpartition("/")[2], eqn) for eqn in traced.eqns]
+    values = {
+        scope.removeprefix(gates.PREFIX): eqn.outvars[0]
+        for scope, eqn in scopes
+        if scope.startswith(gates.PREFIX) and eqn.primitive.name == "logistic"
+    }
+    jaxpr = traced.jaxpr
+    outvars = [*jaxpr.outvars, *values.values()]
+    debug_info = jaxpr.debug_info._replace(result_paths=None)
+    jaxpr = jaxpr.replace(outvars=outvars, debug_info=debug_info)
+    return jaxpr_as_fun(traced.replace(jaxpr=jaxpr)), list(values)
+
+
+def _by_layer(sown: Any) -> dict[str, dict[str, Float[Array, " T"]]]:
+    """Returns {layer: {gate: shares}} of what was sown below the layers."""
+    layers: dict[str, dict[str, Any]] = {}
+    for (layer, *_, name), shares in flatten_dict(unfreeze(sown)).items():
+        layers.setdefault(layer, {})[name] = shares
+    return layers
+
+
+def _norms(gradients: Any) -> dict[str, Float[Array, " T"]]:
+    """Returns by layer the norm of all its carry, leaves `[T, B, ...]`; the mean over sequences."""
+    squares: dict[str, Any] = {}
+    leaves: dict[tuple[str, ...], Any] = flatten_dict(unfreeze(gradients))
+    for (layer, *_), leaf in leaves.items():
+        square = jnp.square(leaf).reshape(*leaf.shape[:2], -1).sum(-1)
+        squares[layer] = squares.get(layer, 0) + square
+    return {layer: jnp.sqrt(square).mean(1) for layer, square in squares.items()}
