@@ -87,7 +87,7 @@ def _watch(
     values = function(*jax.tree.leaves((carry, inputs)))
     for name, value in zip(names, values[structure.num_leaves :], strict=True):
         for collection, shares in (("closed", value < CLOSED), ("open", value > OPEN)):
-            cell.sow(collection, name, shares.mean(), reduce_fn=lambda _, new: new)
+            cell.sow(collection, name, shares.mean())
     return jax.tree.unflatten(structure, values[: structure.num_leaves])
 
 
@@ -113,7 +113,7 @@ def _by_layer(sown: Any) -> dict[str, dict[str, Float[Array, " T"]]]:
     """Returns {layer: {gate: shares}} of what was sown below the layers."""
     layers: dict[str, dict[str, Any]] = {}
     for (layer, *_, name), shares in flatten_dict(unfreeze(sown)).items():
-        layers.setdefault(layer, {})[name] = shares
+        layers.setdefault(layer, {})[name] = shares[-1]
     return layers
 
 
