@@ -89,6 +89,11 @@ def total(tree: T, axis_name: str | None) -> T:
     return tree if axis_name is None else jax.lax.psum(tree, axis_name)
 
 
+def gather(x: jax.Array, axis_name: str | None) -> jax.Array:
+    """Returns the rows of all mapped devices, one device's after the other's, on each."""
+    return x if axis_name is None else jax.lax.all_gather(x, axis_name, tiled=True)
+
+
 def device_key(key: jax.Array, axis_name: str | None) -> jax.Array:
     """Returns a random key of each device's own, so that their dropout masks differ."""
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))

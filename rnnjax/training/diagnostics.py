@@ -112,7 +112,8 @@ def with_gates(traced: ClosedJaxpr) -> tuple[Callable[..., list[Array]], list[st
 def _by_layer(sown: Any) -> dict[str, dict[str, Float[Array, " T"]]]:
     """Returns {layer: {gate: shares}} of what was sown below the layers."""
     layers: dict[str, dict[str, Any]] = {}
-    for (layer, *_, name), shares in flatten_dict(unfreeze(sown)).items():
+    leaves: dict[tuple[str, ...], Any] = flatten_dict(unfreeze(sown))
+    for (layer, *_, name), shares in leaves.items():
         layers.setdefault(layer, {})[name] = shares[-1]
     return layers
 

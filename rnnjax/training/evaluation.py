@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from rnnjax.classifier import Params
 from rnnjax.data import datasets
@@ -18,6 +18,7 @@ from rnnjax.system import devices
 from rnnjax.system.files import local_path
 from rnnjax.training import metrics
 from rnnjax.training.metrics import EvalMetrics
+from rnnjax.training.predictions import Predictions
 from rnnjax.training.task import EvalStep, build_task, compile_eval_step
 
 
@@ -26,6 +27,7 @@ class Evaluation(NamedTuple):
 
     loss: float  # mean over all images, nats
     accuracy: float  # share of all images, in [0, 1]
+    predictions: Predictions  # of all images, in the order of the split
     last_hidden: Float[np.ndarray, "B H"]  # of the first batch, for its histogram
 
 
@@ -48,6 +50,7 @@ def evaluate(
     eval_step: EvalStep,
     params: Params,
     batches: Sequence[Batch],
+    labels: Int[np.ndarray, " N"],
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Evaluation | None:
     """Evaluates replicated parameters on every image of a split.
@@ -56,18 +59,24 @@ def evaluate(
       eval_step: of `compile_eval_step`.
       params: replicated parameters, leaves `[D, ...]`.
       batches: of `device_batches`, leaves `[D, B, ...]`.
+      labels: of all images of the split, whose batches those of all processes make up.
       should_stop: called before each batch; as soon as it is true, None is returned.
     """
     sums = devices.replicate(EvalMetrics.empty())
-    first_hidden = None
+    probabilities, first_hidden = [], None
     for batch in batches:
         if should_stop():
             return None
-        sums, last_hidden = eval_step(params, sums, batch)
+        sums, of_batch, last_hidden = eval_step(params, sums, batch)
+        probabilities.append(devices.unreplicate(of_batch))
         first_hidden = last_hidden if first_hidden is None else first_hidden
     figures = metrics.compute(devices.unreplicate(sums))
+    together = np.concatenate(jax.device_get(probabilities))[: len(labels)]  # without the padding
     return Evaluation(
-        figures["loss"], figures["accuracy"], np.concatenate(jax.device_get(first_hidden))
+        figures["loss"],
+        figures["accuracy"],
+        Predictions(together, labels),
+        np.concatenate(jax.device_get(first_hidden)),
     )
 
 
@@ -100,6 +109,7 @@ def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, str, Evalu
         compile_eval_step(task),
         devices.replicate(restored.state.params),
         device_batches(dataset.test, config.eval_batch_size),
+        dataset.test.labels,
     )
     assert evaluation is not None  # nothing stops it
     return restored.step, dataset.name, evaluation

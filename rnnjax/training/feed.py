@@ -20,6 +20,7 @@ class Feed(NamedTuple):
     split: Split | None  # the training images, replicated; None: they come with the batches
     batches: Iterator[Batch | Rows]  # one for each dispatch; rows of `split`
     evaluation: dict[str, list[Batch]]  # by split, leaves [D, B, ...]
+    evaluated: dict[str, Split]  # the same splits, on the host
 
 
 def open_feed(config: Config, dataset: Dataset, first_step: int) -> Feed:
@@ -30,6 +31,8 @@ def open_feed(config: Config, dataset: Dataset, first_step: int) -> Feed:
       dataset: its images.
       first_step: the steps taken before.
     """
+    both = (("test", dataset.test), ("validation", dataset.validation))
+    evaluated = {name: split for name, split in both if split is not None}
     on_device = config.data.on_device and devices.fits(dataset.train)
     num_images = len(dataset.train.labels)
     rows = batches.train_rows(
@@ -48,8 +51,7 @@ def open_feed(config: Config, dataset: Dataset, first_step: int) -> Feed:
             rows if on_device else batches.stream(dataset.train, rows), axis=1
         ),
         evaluation={
-            name: device_batches(split, config.eval_batch_size)
-            for name, split in (("test", dataset.test), ("validation", dataset.validation))
-            if split is not None
+            name: device_batches(split, config.eval_batch_size) for name, split in evaluated.items()
         },
+        evaluated=evaluated,
     )

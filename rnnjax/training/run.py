@@ -159,13 +159,14 @@ class Run:
                 self.report.histograms(step, "train", readout, hidden)
             evaluations = {}
             for name, batches in self.feed.evaluation.items():
+                labels = self.feed.evaluated[name].labels
                 evaluation = evaluate(
-                    self.programs.eval_step, state.params, batches, self.stop.poll
+                    self.programs.eval_step, state.params, batches, labels, self.stop.poll
                 )
                 if evaluation is None:
                     return False
                 evaluations[name] = evaluation
-            for name, (loss, accuracy, hidden) in evaluations.items():
+            for name, (loss, accuracy, _, hidden) in evaluations.items():
                 self.report.evaluation(step, name, loss=loss, accuracy=accuracy)
                 self.report.histograms(step, name, readout, hidden)
                 if self.config.on_nan == "halt" or step == self.config.num_steps:

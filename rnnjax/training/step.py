@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import typing
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,15 @@ from rnnjax.training.losses import loss
 from rnnjax.training.metrics import EvalMetrics, TrainMetrics
 from rnnjax.training.optimizer import global_norm
 from rnnjax.training.state import TrainState
+
+
+class Evaluated(NamedTuple):
+    """What an evaluation step returns."""
+
+    sums: Collection
+    probabilities: Float[Array, "B K"]  # of the classes; with several devices of all their images
+    last_hidden: Float[Array, "B H"]
+
 
 Stepped = tuple[TrainState, Float[Array, "B H"]]  # the new state, the last hidden states
 
@@ -132,7 +142,7 @@ def eval_step(
     model: Classifier,
     to_sequences: ToSequences,
     axis_name: str | None = None,
-) -> tuple[Collection, Float[Array, "B H"]]:
+) -> Evaluated:
     """Adds a batch's loss and accuracy to the sums; masked images do not count.
 
     The loss is without label smoothing.
@@ -146,7 +156,8 @@ def eval_step(
       axis_name: of the mapped devices; None: not mapped.
 
     Returns:
-      The new sums, and the last hidden states, `[B, H]`.
+      The new sums, the probabilities of the classes of all devices' images, `[D B, K]`, and this
+      device's last hidden states, `[B, H]`.
     """
     classified = classify(model, params, to_sequences(batch.images))
     measured = EvalMetrics.single_from_model_output(
@@ -155,4 +166,8 @@ def eval_step(
         labels=batch.labels,
         mask=batch.mask,
     )
-    return metrics.merge(devices.total(measured, axis_name)), classified.last_hidden
+    return Evaluated(
+        metrics.merge(devices.total(measured, axis_name)),
+        devices.gather(jax.nn.softmax(classified.logits), axis_name),
+        classified.last_hidden,
+    )

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from clu.metrics import Collection
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from rnnjax import classifier
 from rnnjax.classifier import Classifier, Params
@@ -21,7 +21,7 @@ from rnnjax.system import devices
 from rnnjax.training import state, step
 from rnnjax.training.optimizer import adam, learning_rate
 from rnnjax.training.state import TrainState
-from rnnjax.training.step import Stepped
+from rnnjax.training.step import Evaluated, Stepped
 
 
 class Task(NamedTuple):
@@ -33,7 +33,7 @@ class Task(NamedTuple):
     to_sequences: ToSequences
     # `step.train_step` and `step.eval_step` with all their options but `axis_name`.
     train_step: Callable[..., Stepped]
-    eval_step: Callable[..., tuple[Collection, Float[Array, "B H"]]]
+    eval_step: Callable[..., Evaluated]
     create_state: Callable[[], TrainState]  # the state before the first step
 
 
@@ -83,7 +83,7 @@ def build_task(config: Config) -> Task:
 
 # The steps of a task over all devices: their arrays lead with the axis of the local devices.
 TrainSteps = Callable[[TrainState, Batch | Rows, PRNGKeyArray, Split | None], Stepped]
-EvalStep = Callable[[Params, Collection, Batch], tuple[Collection, Float[Array, "D B H"]]]
+EvalStep = Callable[[Params, Collection, Batch], Evaluated]
 
 
 def compile_train_steps(task: Task) -> TrainSteps:

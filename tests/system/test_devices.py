@@ -63,7 +63,7 @@ def test_evaluation_does_not_depend_on_its_batch_size(real: datasets.Dataset) ->
     state, compiled = task.create_state(), compile_eval_step(task)
     params = devices.replicate(state.params)
     actual = [
-        evaluate(compiled, params, device_batches(real.test, batch_size))
+        evaluate(compiled, params, device_batches(real.test, batch_size), real.test.labels)
         for batch_size in (128, 1_000, 77)
     ]
     inputs = task.to_sequences(real.test.images)
@@ -73,6 +73,10 @@ def test_evaluation_does_not_depend_on_its_batch_size(real: datasets.Dataset) ->
     log_softmax = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     expected_loss = -log_softmax[np.arange(10_000), real.test.labels].mean()
     for evaluation in actual:
+        assert evaluation is not None
+        np.testing.assert_allclose(
+            evaluation.predictions.probabilities, np.exp(log_softmax), rtol=1e-4, atol=1e-7
+        )
         assert evaluation is not None
         assert evaluation.accuracy == np.mean(logits.argmax(1) == real.test.labels)
         assert evaluation.loss == pytest.approx(expected_loss, rel=1e-6)
@@ -113,7 +117,7 @@ def test_nothing_is_compiled_again_after_the_first_step(real: datasets.Dataset) 
     for number, batch in enumerate(devices.prefetch(rows, axis=1)):
         replicated, _ = train_steps(replicated, batch, keys, split)
         compute(devices.unreplicate(replicated.metrics))
-        evaluate(eval_step, replicated.params, test)
+        evaluate(eval_step, replicated.params, test, real.test.labels)
         if number == 0:
             assert compilations  # the listener hears
             compilations.clear()

@@ -1,0 +1,121 @@
+"""A look inside of a model, against an LSTM written and differentiated by hand in float64."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnnjax.cells import CELLS
+from rnnjax.config import Config
+from rnnjax.data.batches import Batch
+from rnnjax.training.diagnostics import CLOSED, OPEN, Diagnosis, diagnose
+from rnnjax.training.task import build_task
+
+SIZE, UNITS = 6, 5
+
+
+def batch() -> Batch:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (SIZE, 28, 28)).astype(np.uint8)
+    return Batch(images, random.integers(0, 10, SIZE).astype(np.int32))
+
+
+def look(config: Config, params: Any = None) -> tuple[Any, Diagnosis]:
+    task = build_task(config)
+    params = task.create_state().params if params is None else params
+    return params, jax.jit(
+        lambda params: diagnose(params, batch(), model=task.model, to_sequences=task.to_sequences)
+    )(params)
+
+
+class ByHand(NamedTuple):
+    gates: dict[str, np.ndarray]  # [T, B, H]
+    norms: np.ndarray  # [T]
+    kernel_gradient: np.ndarray  # [F + H, 4H]
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def lstm_by_hand(params: Any) -> ByHand:
+    """The equations of `LSTMCell` and the chain rule, forwards and backwards through time."""
+    layer, readout = params["layer_0"], params["readout"]
+    kernel, bias = (np.asarray(layer[name], np.float64) for name in ("kernel", "bias"))
+    weight, offset = (np.asarray(readout[name], np.float64) for name in ("kernel", "bias"))
+    examples, labels = batch()[:2]
+    xs = np.swapaxes(examples, 0, 1) / 255.0
+    c = h = np.zeros((SIZE, UNITS))
+    steps, gates = [], []
+    for x in xs:
+        joined = np.concatenate([x, h], axis=1)
+        i, j, f, o = np.split(joined @ kernel + bias, 4, axis=1)
+        i, j, f, o = sigmoid(i), np.tanh(j), sigmoid(f + 1), sigmoid(o)
+        steps.append((joined, c, i, j, f, o))
+        gates.append({"input": i, "forget": f, "output": o})
+        c = f * c + i * j
+        h = o * np.tanh(c)
+    scores = np.exp(h @ weight + offset)
+    error = scores / scores.sum(1, keepdims=True) - np.eye(10)[labels]  # of each one's own loss
+    dh, dc = error @ weight.T, np.zeros_like(c)
+    norms, of_kernel = [], np.zeros_like(kernel)
+    for joined, before, i, j, f, o in reversed(steps):
+        c = f * before + i * j
+        dc = dc + dh * o * (1 - np.tanh(c) ** 2)
+        products = [dc * j * i * (1 - i), dc * i * (1 - j**2)]
+        products += [dc * before * f * (1 - f), dh * np.tanh(c) * o * (1 - o)]
+        d = np.concatenate(products, axis=1)
+        of_kernel += joined.T @ d / SIZE
+        dh, dc = (d @ kernel.T)[:, -UNITS:], dc * f
+        norms.append(np.sqrt((dh**2).sum(1) + (dc**2).sum(1)).mean())
+    stacked = {name: np.stack([step[name] for step in gates]) for name in gates[0]}
+    return ByHand(stacked, np.array(norms[::-1]), of_kernel)
+
+
+def test_an_lstm_against_one_by_hand() -> None:
+    config = Config()
+    config.model.hidden_size = UNITS
+    params = build_task(config).create_state().params
+    scale = {"kernel": 6.0, "bias": 1.0}  # so that some gates are closed, and some are open
+    layer = {name: scale[name] * param for name, param in params["layer_0"].items()}
+    params, actual = look(config, {**params, "layer_0": layer})
+    expected = lstm_by_hand(params)
+    np.testing.assert_allclose(actual.gradient_norms["layer_0"], expected.norms, rtol=2e-4)
+    np.testing.assert_allclose(
+        actual.gradients["layer_0"]["kernel"], expected.kernel_gradient, rtol=2e-3, atol=1e-6
+    )
+    assert set(actual.open["layer_0"]) == set(actual.closed["layer_0"]) == {*expected.gates}
+    for name, values in expected.gates.items():
+        assert 0 < (values > OPEN).mean() < 1
+        np.testing.assert_allclose(
+            actual.open["layer_0"][name], (values > OPEN).mean((1, 2)), atol=1e-6
+        )
+        np.testing.assert_allclose(
+            actual.closed["layer_0"][name], (values < CLOSED).mean((1, 2)), atol=1e-6
+        )
+
+
+# No gates, or gates in a loop of the cell's own.
+WITHOUT_GATES = {"rnn", "indrnn", "nas", "grid_lstm"}
+
+
+@pytest.mark.parametrize("cell", sorted(CELLS))
+def test_every_cell_is_looked_into(cell: str) -> None:
+    """In shapes alone, two layers in both directions."""
+    config = Config()
+    config.model.cell, config.model.hidden_size = cell, 4
+    config.model.bidirectional, config.model.num_layers = True, 2
+    task = build_task(config)
+    params = jax.eval_shape(task.create_state).params
+
+    def look_inside(params: Any) -> Diagnosis:
+        return diagnose(params, batch(), model=task.model, to_sequences=task.to_sequences)
+
+    actual = jax.eval_shape(look_inside, params)
+    layers = {"layer_0", "layer_0_back", "layer_1", "layer_1_back"}
+    assert {*actual.gradient_norms} == layers
+    assert {*actual.open} == {*actual.closed} == (set() if cell in WITHOUT_GATES else layers)
+    assert {leaf.shape for leaf in jax.tree.leaves(actual[:3])} == {(28,)}
+    assert jax.tree.map(jnp.shape, actual.gradients) == jax.tree.map(jnp.shape, params)
