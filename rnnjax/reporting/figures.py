@@ -1,0 +1,145 @@
+"""Pictures of figures, small enough for TensorBoard: drawn with Pillow in a few milliseconds.
+
+All are `[height, width, 3]`, uint8, dark on white.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+Picture = UInt8[np.ndarray, "Y X 3"]
+
+BLUES = np.array([[247, 251, 255], [107, 174, 214], [8, 48, 107]], float)  # few, some, all
+INK, PAPER = (20, 20, 20), (255, 255, 255)
+SCALE = 3  # pixels of a picture for one of an image
+CELL = 38  # pixels of a table's cell
+TEXT, SMALL = 13, 11  # heights of letters
+LINE = 16  # pixels from line to line
+
+
+@functools.cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def grid(
+    images: UInt8[np.ndarray, "N Y X"], captions: Sequence[Sequence[str]], columns: int = 5
+) -> Picture:
+    """Returns images side by side, with lines of text below each.
+
+    Args:
+      images: bright on dark.
+      captions: lines, for each image as many as for the others.
+      columns: images in a row.
+    """
+    size = images.shape[-1] * SCALE
+    texts = [line for lines in captions for line in lines]
+    width = max([size, *(_width(text, SMALL) for text in texts)]) + 12
+    height = size + LINE * max(map(len, captions), default=0) + 12
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * width, max(rows, 1) * height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for n, (image, lines) in enumerate(zip(images, captions, strict=True)):
+        x, y = n % columns * width + 6, n // columns * height + 4
+        sheet.paste(Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST), (x, y))
+        for k, line in enumerate(lines):
+            draw.text((x, y + size + 2 + k * LINE), line, INK, _font(SMALL))
+    return np.asarray(sheet)
+
+
+def confusion(table: Int[np.ndarray, "K K"], class_names: Sequence[str]) -> Picture:
+    """Returns a table of truth (rows) against guess (columns), its colours by share of the row."""
+    shares = table / np.maximum(table.sum(1, keepdims=True), 1)
+    margin = max(_width(name, TEXT) for name in class_names) + 10
+    side = CELL * len(table)
+    sheet = Image.new("RGB", (margin + side + 6, LINE + margin + side + 6), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((4, 1), "truth in rows, guess in columns", INK, _font(TEXT))
+    top = LINE + margin
+    for k, name in enumerate(class_names):
+        start = margin + k * CELL
+        draw.text((4, top + k * CELL + CELL // 2 - 8), name, INK, _font(TEXT))
+        upright = _upright(name)
+        sheet.paste(upright, (start + CELL // 2 - 8, top - upright.height - 4))
+        for row in range(len(table)):
+            corner = (start, top + row * CELL)
+            draw.rectangle((*corner, corner[0] + CELL, corner[1] + CELL), _blue(shares[row, k]))
+            ink = PAPER if shares[row, k] > 0.6 else INK
+            text = str(table[row, k])
+            place = (start + (CELL - _width(text, SMALL)) // 2, corner[1] + CELL // 2 - 7)
+            draw.text(place, text, ink, _font(SMALL))
+    return np.asarray(sheet)
+
+
+def belief(
+    image: UInt8[np.ndarray, "T X"], probabilities: Float[np.ndarray, "T K"], names: Sequence[str]
+) -> Picture:
+    """Returns an image beside what a model believes after each of its rows, class by class."""
+    unit = 12  # pixels of a row, of the image and of the belief
+    side, top = len(image) * unit, max(_width(name, TEXT) for name in names) + 10
+    left = image.shape[1] * unit + 12
+    sheet = Image.new("RGB", (left + CELL * len(names) + 6, top + side + 6), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    enlarged = Image.fromarray(image).resize(
+        (image.shape[1] * unit, side), Image.Resampling.NEAREST
+    )
+    sheet.paste(enlarged, (6, top))
+    for k, name in enumerate(names):
+        upright = _upright(name)
+        sheet.paste(upright, (left + k * CELL + CELL // 2 - 8, top - upright.height - 4))
+        for row, probability in enumerate(probabilities[:, k]):
+            corner = (left + k * CELL, top + row * unit)
+            box = (*corner, corner[0] + CELL - 1, corner[1] + unit - 1)
+            draw.rectangle(box, _blue(probability))
+    return np.asarray(sheet)
+
+
+def over_time(values: Float[np.ndarray, "L T"], names: Sequence[str], title: str) -> Picture:
+    """Returns a stripe for each layer, whose colours are the logarithms of its values over time.
+
+    Args:
+      values: above 0, or 0.
+      names: of the layers.
+      title: what they are; the least and the largest value follow it.
+    """
+    positive = values[values > 0]
+    low, high = (positive.min(), positive.max()) if positive.size else (1.0, 1.0)
+    spread = max(np.log10(high) - np.log10(low), 1e-6)
+    unit = max(2, 560 // values.shape[1])
+    margin = max(_width(name, TEXT) for name in names) + 10
+    text = f"{title}: {low:.2g} (light) to {high:.2g} (dark)"
+    width = max(margin + unit * values.shape[1], _width(text, TEXT)) + 10
+    sheet = Image.new("RGB", (width, 2 * LINE + CELL * len(names) + LINE), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((4, 2), text, INK, _font(TEXT))
+    for n, name in enumerate(names):
+        y = 2 * LINE + n * CELL
+        draw.text((4, y + CELL // 2 - 8), name, INK, _font(TEXT))
+        for t, value in enumerate(values[n]):
+            share = (np.log10(value) - np.log10(low)) / spread if value > 0 else 0.0
+            x = margin + t * unit
+            draw.rectangle((x, y, x + unit - 1, y + CELL - 4), _blue(share))
+    end = 2 * LINE + len(names) * CELL
+    draw.text((margin, end), "first step", INK, _font(SMALL))
+    last = f"step {values.shape[1]}"
+    draw.text((margin + unit * values.shape[1] - _width(last, SMALL), end), last, INK, _font(SMALL))
+    return np.asarray(sheet)
+
+
+def _blue(share: float) -> tuple[int, int, int]:
+    r, g, b = (np.interp(share, [0, 0.5, 1], BLUES[:, channel]) for channel in range(3))
+    return int(r), int(g), int(b)
+
+
+def _width(text: str, size: int) -> int:
+    return int(np.ceil(_font(size).getlength(text)))
+
+
+def _upright(text: str) -> Image.Image:
+    """Returns a text that is read from below."""
+    label = Image.new("RGB", (_width(text, TEXT), LINE), PAPER)
+    ImageDraw.Draw(label).text((0, 0), text, INK, _font(TEXT))
+    return label.rotate(90, expand=True)
