@@ -8,6 +8,8 @@ Two dtypes: products are computed in `dtype`; pointwise arithmetic and the carry
 dtype, so that with bfloat16 products a float32 memory still adds up small changes.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import flax.errors
@@ -60,6 +62,8 @@ class Cell(nn.RNNCellBase):
     carry_type: ClassVar[Any]  # a NamedTuple of arrays [..., H]
     source: ClassVar[str]  # authors and year
     pointwise_params: ClassVar[tuple[str, ...]] = ()  # those that `pointwise` reads
+    # By name, the gates of parameters whose products are not declared: equal blocks of columns.
+    parameter_gates: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     output_field: ClassVar[str | None] = "hidden"  # of the carry; None: the output is no part of it
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -1,6 +1,7 @@
 """The gated recurrent unit (Cho et al., "Learning phrase representations", 2014)."""
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -103,6 +104,7 @@ class GRUCell(base.Cell):
     gates_bias_init: Initializer = nn.initializers.ones
 
     carry_type = GRUCarry
+    parameter_gates = MappingProxyType({"gates_kernel": GRU_GATES, "gates_bias": GRU_GATES})
     source = "Cho et al., 2014"
 
     @nn.compact

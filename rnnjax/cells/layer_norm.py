@@ -1,6 +1,7 @@
 """Layer-normalised cells (Ba, Kiros & Hinton, "Layer normalization", 2016)."""
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -168,6 +169,9 @@ class LayerNormGRUCell(base.Cell):
     scale_init: Initializer = GRU_SCALE_INIT
 
     carry_type = LayerNormGRUCarry
+    parameter_gates = MappingProxyType(
+        dict.fromkeys(LayerNormGRUParams._fields, (*GRU_GATES, "candidate"))
+    )
     pointwise_params = ("input_scale", "input_shift", "recurrent_scale", "recurrent_shift")
     source = "Ba et al., 2016"
 
