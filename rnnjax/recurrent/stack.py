@@ -1,15 +1,21 @@
 """Several cells as one."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import flax.linen as nn
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
 from rnnjax.cells.types import Carry
+from rnnjax.cells.wrappers.base import Wrapper
 from rnnjax.cells.wrappers.noise import check_keep_prob, drop
 from rnnjax.recurrent.outputs import output_struct
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Stack(nn.RNNCellBase):
@@ -81,6 +87,34 @@ class Stack(nn.RNNCellBase):
     def num_feature_axes(self) -> int:
         check_layers(self, "cells")
         return self.cells[0].num_feature_axes
+
+
+def under_its_name(run: Callable[P, T]) -> Callable[P, T]:
+    """Has a function of a cell do its operations in a scope that has the cell's name."""
+
+    @functools.wraps(run)
+    def run_in_scope(*args: P.args, **kwargs: P.kwargs) -> T:
+        cell: Any = args[0]
+        with jax.named_scope(_scope_name(cell)):
+            return run(*args, **kwargs)
+
+    return run_in_scope
+
+
+def _scope_name(cell: nn.RNNCellBase) -> str:
+    """Returns what the operations of a cell are found under: its name, or that of the one inside.
+
+    So a single layer goes by its own name, whatever is around it.
+    """
+    inner = cell
+    while inner.name is None or inner.name.startswith(type(inner).__name__):  # it was given none
+        if isinstance(inner, Stack) and len(inner.cells) == 1:
+            inner = inner.cells[0]
+        elif isinstance(inner, Wrapper):
+            inner = inner.inner
+        else:
+            return type(inner).__name__
+    return inner.name
 
 
 def check_layers(module: nn.Module, name: str) -> None:

@@ -32,6 +32,7 @@ from rnnjax.recurrent.flags import make_flags
 from rnnjax.recurrent.implementations import IMPLEMENTATIONS, Implementation, run_factored
 from rnnjax.recurrent.outputs import bound_to, last_output, no_output
 from rnnjax.recurrent.placement import place, placement_of
+from rnnjax.recurrent.stack import under_its_name
 from rnnjax.recurrent.state import Flags, Results, State, Steps
 
 
@@ -105,9 +106,9 @@ def unroll(
       unroll_factor: steps in one iteration of the compiled loop.
       implementation: what runs the steps. "scan": a `jax.lax.scan` of the cell. "deferred": the
         same, with the gradient of the weights in one product after the loop (`deferred.py`).
-        "cudnn": cuDNN's LSTM, on a GPU. "fused": one kernel for all of time, for NVIDIA's GPUs;
-        interpreted elsewhere, which is slow. "auto": what is fastest on the backend of those that
-        the cell allows, by the table in `implementations.py`. A stack goes layer by layer.
+        "cudnn": cuDNN's LSTM, on a GPU. "fused": one kernel for all of time, for NVIDIA's GPUs, slow
+        elsewhere. "auto": the fastest that the cell allows, by the table in implementations.py. A
+        stack goes layer by layer.
 
     Raises:
       ValueError: if the shapes of inputs, lengths, mask, resets or initial carry do not fit, an
@@ -141,9 +142,8 @@ def unroll(
         "implementation": implementation,
         "only_lengths": mask is None,
     }
-    in_chunks = remat or truncate_every is not None
-    layers = () if in_chunks or implementation == "scan" else factored_layers(cell)
-    if layers:
+    in_one_scan = remat or truncate_every is not None or implementation == "scan"
+    if layers := () if in_one_scan else factored_layers(cell):
         outputs, carry = _unroll_layers(layers, xs, initial_carry, flags, return_outputs, **options)
     else:
         outputs, carry = _unroll(cell, xs, initial_carry, flags, return_outputs, **options)
@@ -171,6 +171,7 @@ def _unroll_layers(
     return Unrolled(inputs, tuple(carries))
 
 
+@under_its_name
 def _unroll(
     cell: nn.RNNCellBase,
     inputs: Array,
@@ -187,7 +188,7 @@ def _unroll(
     only_lengths: bool,
 ) -> Unrolled:
     """Does what `unroll` does, with the time first."""
-    num_steps, in_chunks = inputs.shape[0], remat or truncate_every is not None
+    num_steps = inputs.shape[0]
     chunk = chunk_length(num_steps, remat, truncate_every)
     last, source = no_output(cell, initial_carry, inputs, return_outputs)
     start = None if flags.restarts is None else initial_carry
@@ -208,7 +209,7 @@ def _unroll(
         reverse,
         unroll_factor,
         every_carry,
-        in_chunks=in_chunks,
+        in_chunks=remat or truncate_every is not None,
         only_lengths=only_lengths,
     )
     state, (outputs, carries) = result or scan_chunks(
