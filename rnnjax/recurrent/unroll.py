@@ -106,7 +106,7 @@ def unroll(
       unroll_factor: steps in one iteration of the compiled loop.
       implementation: what runs the steps. "scan": a `jax.lax.scan` of the cell. "deferred": the
         same, with the gradient of the weights in one product after the loop (`deferred.py`).
-        "cudnn": cuDNN's LSTM, on a GPU. "fused": one kernel for all of time, for NVIDIA's GPUs, slow
+        "cudnn": cuDNN's LSTM, on a GPU. "fused": one kernel for all of time, for NVIDIA GPUs, slow
         elsewhere. "auto": the fastest that the cell allows, by the table in implementations.py. A
         stack goes layer by layer.
 
