@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run() -> NoReturn:
     """Is the command `rnnjax`."""
     command_line.prepare()
-    with command_line.errors_as_lines():
+    with command_line.errors_as_lines(is_listing=True):
         sys.exit(main())
 
 

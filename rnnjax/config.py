@@ -187,6 +187,8 @@ def validate(config: object) -> None:
             continue
         if type(value) is not wanted:
             raise ConfigError(f"config.{name} must be of type {wanted.__name__}, got {value!r}")
+        if isinstance(value, str) and not value.isascii() and not _is_text(value):
+            raise ConfigError(f"config.{name}={value!r} has bytes that are no UTF-8; rename it")
         if name in FOLDERS and URL.match(str(value)):
             raise ConfigError(f"config.{name}={value!r} is no folder of a disk; name a mounted one")
         choices = field.metadata.get("choices")
@@ -208,6 +210,10 @@ def validate(config: object) -> None:
                 f"config.{name}={value} is not divisible by "
                 f"config.steps_per_dispatch={config.steps_per_dispatch}"
             )
+
+
+def _is_text(value: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _within(value: float, at_least: float, above: float, at_most: float, below: float) -> bool:

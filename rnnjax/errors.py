@@ -2,10 +2,14 @@
 
 import difflib
 import os
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+
+LIBRARIES = ("absl", "ml_collections", "jax", "jaxlib", "flax", "optax", "orbax.checkpoint", "clu")
+LIBRARIES += ("numpy", "tensorflow", "tensorflow_datasets", "jaxtyping", "beartype")
 
 
 class RunError(Exception):
@@ -50,6 +54,11 @@ def own_place(error: BaseException) -> str | None:
     paths = sysconfig.get_paths()  # not all of them: a user's own code may be below sys.prefix
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = [str(Path(__file__).parent), *(paths[kind] for kind in kinds)]
+    # Packages may be elsewhere as well: of the user, of the system, wherever PYTHONPATH leads.
+    modules = (sys.modules.get(name) for name in LIBRARIES)
+    folders += [
+        os.path.dirname(module.__file__) for module in modules if module and module.__file__
+    ]
     libraries = [f"{folder}{os.sep}" for folder in folders]
     place = None
     for frame in traceback.extract_tb(error.__traceback__):

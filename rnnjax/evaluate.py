@@ -13,7 +13,7 @@ from rnnjax.system import command_line
 
 def main() -> None:
     command_line.prepare()
-    with command_line.errors_as_lines():
+    with command_line.errors_as_lines(is_listing=True):
         arguments = parse_arguments()
     with command_line.errors_as_lines(debug=arguments.debug):
         command_line.begin_work(debug=arguments.debug)

@@ -44,7 +44,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 def parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses the command line; whatever is wrong with it ends in one line and exit code 2."""
     try:
-        argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+        argv = _with_flag_files(argv)
         argv, cell_options = split_cell_options(argv)
         _ARGUMENTS[:] = argv
         check_config_arguments(argv[1:])
@@ -62,23 +62,34 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
                 f"--distributed={_DISTRIBUTED.value} is neither 'auto' nor "
                 "HOST:PORT,PROCESSES,INDEX, such as node1:1234,4,0"
             )
+        getattr(_CONFIG.value, "seed", None)  # raises the OSError that get_config may have raised
         if isinstance(_CONFIG.value, Config):
             clear_none(_CONFIG.value)
             model = _CONFIG.value.model
             model.cell_options = ConfigDict({**model.cell_options, **cell_options})
         validate(_CONFIG.value)
     except RunError as error:
+        if isinstance(error.__cause__, OSError):  # of the output
+            raise
         exit_with(error)
     except SystemExit:
         if flags.FLAGS.is_parsed() or _asks_for_help(argv):
             raise
         exit_with(ConfigError("the config file ends the program by sys.exit"))
     except BaseException as error:  # whatever a config file, which is code, may raise
-        if _asks_for_help(argv):
+        if _asks_for_help(argv) and isinstance(error, OSError) and own_place(error) is None:
             with output_error_as_run_error():
                 raise
         exit_with(ConfigError(_say_what_failed(error)))
     return positional
+
+
+def _with_flag_files(argv: Sequence[str]) -> list[str]:
+    """Returns the arguments, with those that `--flagfile=FILE` stands for in its place."""
+    try:
+        return flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+    except (flags.Error, ValueError) as error:
+        raise ConfigError(f"--flagfile: {error}") from error
 
 
 def _say_what_failed(error: BaseException) -> str:
@@ -133,7 +144,7 @@ def main(argv: Sequence[str]) -> None:
 
 def run() -> None:
     command_line.prepare()
-    with command_line.errors_as_lines():
+    with command_line.errors_as_lines(is_listing=True):
         app.run(main, flags_parser=parse_flags)
 
 

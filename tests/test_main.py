@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import absl
+import ml_collections
 import pytest
 
 pytestmark = pytest.mark.process
@@ -51,6 +54,7 @@ def check_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
         ("--config.model.cell_options.cell_clip", ["cell_options.cell_clip=0.9"]),
         ("--config.model.cell_options.peepholes=True", ["'peepholes'", "'use_peepholes'"]),
         ("--workdir=gs://bucket/run", ["--workdir=gs://bucket/run is no folder of a disk"]),
+        ("--config.data.data_dir=/tmp/\udcff", [r"/tmp/\udcff' has bytes that are no UTF-8"]),
         ("--config.data.idx_dir=s3://bucket", ["config.data.idx_dir='s3://bucket' is no folder"]),
     ],
 )
@@ -97,6 +101,7 @@ def test_missing_flag(root: Path, given: str) -> None:
             "class Mute(BaseException):\n  def __str__(self): raise ValueError\nraise Mute",
             ["failed: Mute: ", "broken.py:3"],
         ),
+        ("def get_config():\n  open('/nowhere/at/all')", ["FileNotFoundError", "broken.py:2"]),
         ("x = 3", ["the config file has no function get_config()"]),
         ("\nraise KeyboardInterrupt", ["KeyboardInterrupt", "broken.py:2"]),
         (
@@ -110,6 +115,38 @@ def test_broken_config_file(root: Path, tmp_path: Path, code: str, words: list[s
     file.write_text(code)
     check_refused(run(root, f"--workdir={tmp_path / 'run'}", f"--config={file}"), *words)
     assert not (tmp_path / "run").exists()
+
+
+def test_help_with_a_broken_config_file(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("def get_config():\n  raise ValueError('half a cell')")
+    done = run(root, f"--config={tmp_path / 'broken.py'}", "--help")
+    check_refused(done, "the config file failed: ValueError: half a cell", "broken.py:2")
+
+
+def test_packages_elsewhere_are_not_the_users(root: Path, tmp_path: Path) -> None:
+    """As those of Debian, or of `pip install --user`."""
+    for package in (absl, ml_collections):
+        folder = Path(str(package.__file__)).parent
+        shutil.copytree(folder, tmp_path / folder.name)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "rnnjax.main", f"--workdir={tmp_path}/run"]
+    command += ["--config=experiments/smoke.py", "--config.seed=x"]
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, check=False, env=environment
+    )
+    check_refused(done, "--config.seed=x must be a whole number")
+
+
+def test_a_config_file_that_writes_to_a_process_that_has_ended(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "pipe.py").write_text(
+        "import subprocess\n"
+        "process = subprocess.Popen(['true'], stdin=subprocess.PIPE)\n"
+        "process.wait()\n"
+        "try:\n  process.stdin.write(b'x' * 100_000)\n"
+        "except BrokenPipeError:\n  raise SystemError('told')\n"
+    )
+    done = run(root, f"--workdir={tmp_path / 'run'}", f"--config={tmp_path / 'pipe.py'}")
+    check_refused(done, "the config file failed: SystemError: told", "pipe.py:7")
 
 
 def test_a_config_file_imports_its_neighbour(root: Path, tmp_path: Path) -> None:
@@ -156,7 +193,7 @@ def test_workdir_of_a_strange_name(root: Path, tmp_path: Path, kind: str) -> Non
     name, shown, words = {
         "long": ("x" * 300, "x" * 300, "cannot be written"),
         "link": ("link", "link", "cannot be written"),
-        "no text": ("run\udcff", r"run\udcff", "is no text in UTF-8"),
+        "no text": ("run\udcff", r"run\udcff", "has bytes that are no UTF-8"),
     }[kind]
     done = run(root, f"--workdir={tmp_path / name}", "--config=experiments/smoke.py")
     check_refused(done, str(tmp_path / shown), words)

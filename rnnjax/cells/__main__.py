@@ -39,7 +39,7 @@ def row(name: str) -> tuple[str, str, str, str]:
 
 def main() -> None:
     command_line.prepare()
-    with command_line.errors_as_lines():
+    with command_line.errors_as_lines(is_listing=True):
         say(table())
 
 

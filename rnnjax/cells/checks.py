@@ -15,13 +15,9 @@ from rnnjax.cells.types import Carry
 
 
 class Undeclared:
-    """Stands in `pointwise` for a parameter that the cell has not declared to read there.
-
-    A tree without leaves, so that arithmetic under `jax.jit` may have all parameters passed in.
-    """
+    """Stands in `pointwise` for a parameter that the cell has not declared to read there."""
 
     def __init__(self, cell: str, name: str) -> None:
-        self._names = (cell, name)
         self._message = (
             f"{cell}.pointwise reads params.{name}, which {cell}.pointwise_params does not name"
         )
@@ -33,14 +29,9 @@ class Undeclared:
     def _refuse(self, *others: object) -> NoReturn:
         raise ValueError(self._message)
 
-    __getitem__ = __array__ = __len__ = __iter__ = __bool__ = __float__ = __eq__ = _refuse
+    __array__ = __getitem__ = __len__ = __iter__ = __bool__ = __float__ = __eq__ = _refuse
     __neg__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse
     __truediv__ = __rtruediv__ = __pow__ = __matmul__ = __rmatmul__ = _refuse
-
-
-jax.tree_util.register_pytree_node(
-    Undeclared, lambda node: ((), node._names), lambda names, _: Undeclared(*names)
-)
 
 
 def check_class(cls: type[Any]) -> None:

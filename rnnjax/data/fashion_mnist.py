@@ -165,7 +165,7 @@ def restore_originals(folder: Path, builder: Any, target: Path) -> None:
                 f"{path} is truncated or altered: its sha256 is {digest}, of the original it is "
                 f"{checksum}; fetch the file again"
             )
-        (target / name).write_bytes(content if digest == registered[name] else original)
+        (target / name).write_bytes(content if digest == checksum else original)
 
 
 def with_original_header(content: bytes, name: str) -> bytes:

@@ -77,12 +77,14 @@ def _check_lengths(path: Path, most: int) -> None:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            for _ in range(most):
+            for _ in range(most + 1):
                 file.seek(position)
                 length = int.from_bytes(file.read(8), "little")
-                if position == size or length > MOST_BYTES:
+                if position >= size or length > MOST_BYTES:
                     break
                 position += 8 + 4 + length + 4  # its length, a checksum, itself, a checksum
+            else:
+                raise DamagedError(f"{path}: more than {most} records")
     except OSError as error:
         raise DamagedError(f"{path}: {error.strerror}") from error
     if position != size:

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator
 from io import BufferedIOBase
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
@@ -17,7 +18,8 @@ PREFIX = "events.out.tfevents."
 # The oldest by its name, whatever a clock said since: TensorBoard reads files in order of names.
 MERGED = f"{PREFIX}0000000000.resumed"
 HEADER_BYTES = 12  # of a record: a length and its checksum
-MOST_BYTES = 2**20  # of an event, where a run's own have some 2**14; of what is searched for one
+MOST_BYTES = 2**20  # of an event, where a run's own have some 2**14
+SEARCHED_BYTES = 2**26  # after damage, for the next event
 
 
 def merge_events(folder: Path, steps: Container[int]) -> bool:
@@ -96,7 +98,7 @@ def _open(path: Path) -> BufferedIOBase:
     file = files.open_file(path, os.O_RDONLY)
     if os.fstat(file.fileno()).st_nlink != 1:  # who may read this folder may not read the other
         file.close()
-        raise files.UntrustedFileError(f"{path} has another name too, and is no run's own")
+        raise files.UntrustedFileError(f"{path} has another name too, a hard link; {files.COPY}")
     return file
 
 
@@ -124,13 +126,23 @@ def _events(path: Path) -> Iterator[tf.compat.v1.Event | None]:
 
 
 def _find_record(file: BufferedIOBase, start: int, size: int) -> int | None:
-    """Returns where the next whole record begins, if that is within `MOST_BYTES`."""
-    file.seek(start)
-    content = file.read(MOST_BYTES + HEADER_BYTES)
-    for place in range(len(content) - HEADER_BYTES + 1):
-        length = _length(content[place : place + HEADER_BYTES])
-        if length is not None and start + place + _size(length) <= size:
-            return start + place
+    """Returns where the next whole record begins, if that is within `SEARCHED_BYTES`."""
+    for first in range(start, min(size, start + SEARCHED_BYTES), MOST_BYTES):
+        file.seek(first)
+        content = np.frombuffer(file.read(MOST_BYTES + HEADER_BYTES), np.uint8)
+        count = max(len(content) - HEADER_BYTES + 1, 0)
+        # The last 5 bytes of a length are zero, and not all 4 of its checksum.
+        is_zero = content == 0
+        maybe, no_checksum = np.ones(count, bool), np.ones(count, bool)
+        for offset in range(3, 8):
+            maybe &= is_zero[offset:][:count]
+        for offset in range(8, 12):
+            no_checksum &= is_zero[offset:][:count]
+        maybe &= ~no_checksum
+        for place in map(int, np.nonzero(maybe)[0]):
+            length = _length(content[place : place + HEADER_BYTES].tobytes())
+            if length is not None and first + place + _size(length) <= size:
+                return first + place
     return None
 
 

@@ -67,7 +67,7 @@ def write(path: Path, step: int, state: PyTree, progress: Progress, origin: Orig
       origin: the run.
 
     Raises:
-      RunError: if that fails; nothing is left of it.
+      RunError: if that fails; nothing is left of it but what cannot be removed.
     """
     try:
         files.remove(path)

@@ -48,7 +48,9 @@ def read(workdir: Path, run: str) -> Result | None:
         stored = sealed.read(workdir / NAME)
     except FileNotFoundError:
         return None
-    if stored.pop(RUN, None) != run:
+    if RUN not in stored:
+        raise DamagedFileError(f"{workdir / NAME} was written by an earlier rnnjax")
+    if stored.pop(RUN) != run:
         raise DamagedFileError(f"{workdir / NAME} is of another run")
     return parse(stored)
 

@@ -17,7 +17,7 @@ from rnnjax.runs.checkpoint import Origin, Progress, Restored, State
 from rnnjax.runs.checkpoints import Checkpoints
 from rnnjax.runs.result import Result
 from rnnjax.runs.sealed import DamagedFileError
-from rnnjax.runs.steps import newest_metadata
+from rnnjax.runs.steps import newest_metadata, steps_in
 from rnnjax.system import distributed, files
 from rnnjax.system.messages import warn
 from rnnjax.system.numerics import describe_numerics, differences
@@ -100,7 +100,8 @@ def restore(
 def _check(config: Config, folder: Path, create_state: Callable[[], PyTree]) -> Result | None:
     """Returns the result that a workdir has, after a look whether the run there may go on."""
     workdir.check_same_run(config, folder, create_state)
-    newest = _newest_step(folder)
+    metadata = newest_metadata(folder / workdir.CHECKPOINTS, workdir.identity(folder))
+    newest = 0 if metadata is None else metadata.step
     try:
         stored = _read_result(folder)
     except DamagedFileError:  # `restore` moves it aside, once it holds the workdir
@@ -115,18 +116,14 @@ def _check(config: Config, folder: Path, create_state: Callable[[], PyTree]) -> 
 
 def _read_result(folder: Path) -> Result | None:
     """Returns the result in a workdir; a DamagedFileError says that it cannot be believed."""
-    stored, newest = result.read(folder, workdir.identity(folder)), _newest_step(folder)
-    if stored is not None and newest and stored.steps > newest:
+    stored = result.read(folder, workdir.identity(folder))
+    steps = steps_in(folder / workdir.CHECKPOINTS)  # damaged ones too, which it may be of
+    if stored is not None and steps and stored.steps > steps[-1]:
         raise DamagedFileError(
-            f"{folder / result.NAME} is of {stored.steps} steps, the newest checkpoint of {newest}"
+            f"{folder / result.NAME} is of {stored.steps} steps, the newest checkpoint of "
+            f"{steps[-1]}"
         )
     return stored
-
-
-def _newest_step(folder: Path) -> int:
-    """Returns the step of a run's newest checkpoint; 0 if none can be believed."""
-    newest = newest_metadata(folder / workdir.CHECKPOINTS, workdir.identity(folder))
-    return 0 if newest is None else newest.step
 
 
 def _move_damaged_result_aside(folder: Path) -> None:

@@ -103,10 +103,11 @@ def held(workdir: Path) -> Iterator[Callable[[], None]]:
     try:
         with lock.locked(workdir) as check_held:
             check_kinds(workdir)  # again, for what was planted meanwhile
+            absent = [name for name in FOLDERS if not (workdir / name).exists()]
             try:
                 yield check_held
             finally:
-                for name in FOLDERS:
+                for name in absent:
                     with contextlib.suppress(OSError):  # it is not empty, as a rule
                         (workdir / name).rmdir()
     finally:

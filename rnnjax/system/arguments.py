@@ -50,7 +50,7 @@ def check_config_arguments(argv: Sequence[str]) -> None:
       ConfigError: naming the file or the setting.
     """
     known = [name for name, _, _ in fields(Config())]
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+    for argument, following in zip(argv, [*argv[1:], ""], strict=False):
         file = re.fullmatch(r"--?config(?:=(.*))?", argument)
         if file:
             # A colon starts an argument of get_config.

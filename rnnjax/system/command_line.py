@@ -13,14 +13,8 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from rnnjax.errors import ConfigError, RunError, own_place
-from rnnjax.system import aborts
 from rnnjax.system.limits import check_limits
 from rnnjax.system.messages import flush_output, warn
-
-ABORTED = (
-    "a library ended the process, as for want of memory or of processes; the lines above may say "
-    "more, checkpoints are intact, and the same command goes on from them"
-)
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,8 +34,6 @@ def prepare() -> None:
     # up in the middle of an import: some compiled modules crash at that.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: os._exit(128 + number))
-    # Until there is work, whoever reads a list decides where it ends, as `| head` does.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     # TensorFlow, which only reads and writes files here, would announce its kernels on stderr.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -61,19 +53,18 @@ def begin_work(*, debug: bool) -> None:
     Raises:
       RunError: if the process may not have what the libraries need.
     """
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     check_limits()
     if not debug:
         faulthandler.disable()  # absl enables it: it dumps all threads
-        aborts.exit_at_abort(RunError.exit_code, ABORTED)
 
 
 @contextlib.contextmanager
-def errors_as_lines(*, debug: bool = False) -> Iterator[None]:
+def errors_as_lines(*, debug: bool = False, is_listing: bool = False) -> Iterator[None]:
     """Ends the process with a line and an exit code if something goes wrong.
 
     Args:
       debug: whether to print the traceback as well.
+      is_listing: whether whoever reads the output may end it, as `| head` does, without a word.
     """
     try:
         try:
@@ -81,6 +72,8 @@ def errors_as_lines(*, debug: bool = False) -> Iterator[None]:
         finally:
             flush_output()
     except Exception as error:
+        if is_listing and isinstance(error.__cause__, BrokenPipeError):
+            sys.exit(RunError.exit_code)
         sys.exit(report_error(error, debug=debug))
 
 

@@ -29,6 +29,7 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+COPY = "give the run a copy of its own (cp -a makes one)"
 MAX_BYTES = 2**24  # of a file that is read whole
 MODES = {os.O_RDONLY: "rb", os.O_WRONLY: "wb", os.O_RDWR: "r+b"}
 
@@ -47,7 +48,7 @@ def local_path(name: str, value: str | Path) -> Path:
         str(value).encode()
     except UnicodeEncodeError as error:
         raise ConfigError(
-            f"{name}={value} is no text in UTF-8, which what writes checkpoints wants; rename it"
+            f"{name}={value} has bytes that are no UTF-8, which libraries refuse; rename it"
         ) from error
     if URL.match(str(value)):
         raise ConfigError(
@@ -85,7 +86,7 @@ def open_file(path: Path, flags: int) -> io.BufferedIOBase:
     if not stat.S_ISREG(status.st_mode) or (mode != os.O_RDONLY and status.st_nlink != 1):
         os.close(descriptor)
         check_kind(path, stat.S_IFREG)
-        raise UntrustedFileError(f"{path} has another name too, whose file would change with it")
+        raise UntrustedFileError(f"{path} has another name too, a hard link; {COPY}")
     file: Any = os.fdopen(descriptor, MODES[mode])
     return file
 

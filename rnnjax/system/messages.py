@@ -33,8 +33,7 @@ def output_error_as_run_error() -> Iterator[None]:
         # What is left in the buffer would fail once more when Python ends.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- for the life of the process
         raise RunError(
-            f"standard output cannot be written: {error.strerror}; send it elsewhere -- a run goes "
-            "on from its newest checkpoint"
+            f"standard output cannot be written: {error.strerror}; send it elsewhere"
         ) from error
 
 

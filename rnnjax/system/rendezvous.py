@@ -10,27 +10,29 @@ others end after `JAX_SECONDS`, in one line.
 """
 
 import asyncio
-import collections
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 from rnnjax.errors import ConfigError, RunError
+from rnnjax.system.messages import say
 
 PATIENCE_SECONDS = 120  # that a process waits for the others
 REFUSAL_SECONDS = 5  # that the primary process goes on to refuse those that come
 JAX_SECONDS = 20  # that JAX waits for processes that have just met
 RETRY_SECONDS = 0.2
 MAX_BYTES = 4096  # of what one process tells another
-STILL_HERE = "?"  # what the primary process asks; the answer is what was said before
+HEARD = "..."  # what the primary process says at once, and then waits for the others
+STILL_HERE = "?"  # what it asks; the answer is what was said before
 
 
 class Process(NamedTuple):
     """What a process says of itself, in one line of JSON.
 
-    The primary process asks once whether it is `STILL_HERE`, and then tells an error, or nothing.
+    The primary process says that it was `HEARD`, asks once whether it is `STILL_HERE`, and then
+    tells an error, or nothing.
     """
 
     num_processes: int  # that it expects
@@ -76,11 +78,13 @@ async def _receive(host: str, port: int, primary: Process) -> str:
         task = asyncio.current_task()
         assert task is not None
         greeting.add(task)
+        task.add_done_callback(greeting.discard)
         async with _closing(writer):
             caller = await _read_process(reader)
             if caller is None:  # it is no process of a run, whatever it is
                 return
             callers.add(writer)
+            _tell(writer, HEARD)
             news.put_nowait(_News(caller, writer, is_there=True))
             while await _read_process(reader) == caller:
                 news.put_nowait(_News(caller, writer, is_there=True))
@@ -94,10 +98,7 @@ async def _receive(host: str, port: int, primary: Process) -> str:
     async with server:
         others = primary.num_processes - 1
         if others:
-            print(
-                f"waiting for {others} of {primary.num_processes} processes at {host}:{port}",
-                flush=True,
-            )
+            say(f"waiting for {others} of {primary.num_processes} processes at {host}:{port}")
         error = await _all_here(primary, news)
         for writer in callers:
             _tell(writer, error)
@@ -106,9 +107,10 @@ async def _receive(host: str, port: int, primary: Process) -> str:
                 async with asyncio.timeout(REFUSAL_SECONDS):
                     while True:
                         _tell((await news.get()).writer, error)
-        for task in greeting:
+        remaining = [*greeting]
+        for task in remaining:
             task.cancel()
-        await asyncio.gather(*greeting, return_exceptions=True)
+        await asyncio.gather(*remaining, return_exceptions=True)
     return error
 
 
@@ -128,26 +130,26 @@ async def _all_here(primary: Process, news: asyncio.Queue[_News]) -> str:
     """
     others = range(1, primary.num_processes)
     here: dict[int, asyncio.StreamWriter] = {}
-    owing: collections.Counter[int] = collections.Counter()  # answers, by index
+    asked: set[int] = set()  # who is to say so again
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(here) < len(others) or any(owing.values()):
+            while len(here) < len(others) or asked:
                 caller, writer, is_there = await news.get()
                 index = caller.process_index
                 if here.get(index) is writer:
-                    owing[index] -= 1
+                    asked.discard(index)
                     if not is_there:
-                        del here[index], owing[index]
+                        del here[index]
                 elif is_there:
                     if error := _disagreement(primary, caller, index in here):
                         return error
                     here[index] = writer
                     if len(here) == len(others):
-                        owing.update(here.keys())
+                        asked.update(here)
                         for each in here.values():
                             _tell(each, STILL_HERE)
     except TimeoutError:
-        missing = next(index for index in others if index not in here or owing[index])
+        missing = next(index for index in others if index not in here or index in asked)
         did = "answer" if missing in here else "come"
         return (
             f"process {missing} of {primary.num_processes} did not {did} within "
@@ -162,28 +164,41 @@ def _tell(writer: asyncio.StreamWriter, text: str) -> None:
 
 async def _call(host: str, port: int, process: Process) -> str:
     """Calls the primary process until it answers; returns its answer."""
-    seconds, waits = PATIENCE_SECONDS + REFUSAL_SECONDS, False  # as long as it may take to answer
+    seconds, waits, was_heard = PATIENCE_SECONDS, False, False
+
+    def wait_for_others() -> None:  # once: who says it again and again holds nobody up
+        nonlocal seconds, was_heard
+        if not was_heard:
+            seconds, was_heard = PATIENCE_SECONDS + REFUSAL_SECONDS, True
+            timeout.reschedule(asyncio.get_running_loop().time() + seconds)
+
     try:
-        async with asyncio.timeout(seconds):
-            while (answer := await _ask(host, port, process)) is None:
+        async with asyncio.timeout(seconds) as timeout:
+            while (answer := await _ask(host, port, process, wait_for_others)) is None:
                 if not waits:
-                    print(f"waiting for the primary process at {host}:{port}", flush=True)
+                    say(f"waiting for the primary process at {host}:{port}")
                     waits = True
                 await asyncio.sleep(RETRY_SECONDS)
             return answer
     except TimeoutError:
-        return f"the primary process did not answer at {host}:{port} within {seconds} s"
+        what = "say whether all have come" if was_heard else "answer"
+        return f"the primary process did not {what} at {host}:{port} within {seconds} s"
 
 
-async def _ask(host: str, port: int, process: Process) -> str | None:
+async def _ask(
+    host: str, port: int, process: Process, wait_for_others: Callable[[], None]
+) -> str | None:
     """Returns what the primary process answers; None if nobody does, or it makes no sense."""
     hello = json.dumps(process._asdict()).encode() + b"\n"
     try:
         reader, writer = await asyncio.open_connection(host, port, limit=MAX_BYTES)
         async with _closing(writer):
             writer.write(hello)
-            while (answer := json.loads(await reader.readline())) == STILL_HERE:
-                writer.write(hello)
+            while (answer := json.loads(await reader.readline())) in (HEARD, STILL_HERE):
+                if answer == HEARD:
+                    wait_for_others()
+                else:
+                    writer.write(hello)
     except (OSError, ValueError, RecursionError):
         return None
     return answer if isinstance(answer, str) else None

@@ -85,7 +85,9 @@ def clip_by_global_norm(limit: float) -> optax.GradientTransformation:
         factor = limit / norm
         is_greater = scale * norm > limit
         clipped = jax.tree.map(
-            lambda g, s: jnp.where(is_greater, (s * factor).astype(g.dtype), g), updates, scaled
+            lambda g, s: jnp.where(is_greater, (s * factor.astype(s.dtype)).astype(g.dtype), g),
+            updates,
+            scaled,
         )
         return clipped, state
 
@@ -96,13 +98,14 @@ def _scaled(gradients: optax.Updates) -> tuple[Float[Array, ""], optax.Updates, 
     """Returns a scale, the gradients divided by it, far from overflow, and the norm of these."""
     leaves = jax.tree.leaves(gradients)
     with jax.numpy_dtype_promotion("standard"):
-        dtype = functools.reduce(jnp.promote_types, (leaf.dtype for leaf in leaves), jnp.float32)
-    wide = jax.tree.map(lambda leaf: leaf.astype(dtype), gradients)
+        real_types = (jnp.finfo(leaf.dtype).dtype for leaf in leaves)  # of complex numbers too
+        dtype = functools.reduce(jnp.promote_types, real_types, jnp.float32)
+        wide = jax.tree.map(lambda x: x.astype(jnp.promote_types(x.dtype, dtype)), gradients)
     largest = [jnp.max(jnp.abs(leaf), initial=0) for leaf in jax.tree.leaves(wide)]
     # Within limits, since XLA may divide by multiplying with the reciprocal: 2 ** 100 for float32.
     limit = 2.0 ** (jnp.finfo(dtype).maxexp - 28)
     scale = jnp.clip(jnp.max(jnp.stack([jnp.zeros((), dtype), *largest])), 1 / limit, limit)
-    scaled = jax.tree.map(lambda leaf: leaf / scale, wide)
+    scaled = jax.tree.map(lambda leaf: leaf / scale.astype(leaf.dtype), wide)
     return scale, scaled, jnp.asarray(optax.tree.norm(scaled), dtype)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 
 from rnnjax import classifier
@@ -148,6 +149,32 @@ def test_what_a_class_lacks(cell_type: Any, message: str) -> None:
         make_parameters(cell_type(4))
 
 
+def with_pointwise(name: str, pointwise: Callable[..., Any]) -> type[Cell]:
+    return type(name, (Plain,), {"pointwise": nn.nowrap(lambda self, *a: pointwise(*a))})
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        jax.jit(lambda params: 1.0),
+        lambda params: sum(leaf.sum() for leaf in jax.tree.leaves(params)),
+        lambda params: jnp.sum(jax.tree.leaves(params)[0]),
+        optax.tree.norm,
+    ],
+)
+def test_parameters_that_are_not_declared(read: Callable[[Any], Any]) -> None:
+    """However they are read, nothing is computed without them."""
+
+    def pointwise(params: Any, carry: Any, products: Any) -> Any:
+        del carry
+        hidden = jnp.tanh(products) * read(params)
+        return Carry(hidden), hidden
+
+    cell_type: Any = with_pointwise("Reader", pointwise)
+    with pytest.raises((ValueError, TypeError), match=r"Reader\.pointwise reads params\.|Undecl"):
+        make_parameters(cell_type(4))
+
+
 @jax.jit
 def compiled(params: Any, carry: Any, products: Any) -> Any:
     hidden = jnp.tanh(products)
@@ -155,10 +182,8 @@ def compiled(params: Any, carry: Any, products: Any) -> Any:
 
 
 def test_arithmetic_under_jit() -> None:
-    """With all parameters, of which it may read none; a method is refused, for its cell."""
-    cell_type: Any = type(
-        "Jitted", (Plain,), {"pointwise": nn.nowrap(lambda self, *a: compiled(*a))}
-    )
+    """With what it reads alone; a method is refused, for its cell."""
+    cell_type: Any = with_pointwise("Jitted", lambda _, *rest: compiled(None, *rest))
     plain: Any = Plain
     variables, x = make_parameters(plain(4)), jnp.ones((2, 3, 5))
     outputs = [nn.apply(unroll, cell(4))(variables, x).outputs for cell in (cell_type, plain)]

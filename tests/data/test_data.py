@@ -101,6 +101,18 @@ def test_a_file_larger_than_the_original_is_not_read(idx_dir: Path, tmp_path: Pa
         fashion_mnist.load(str(tmp_path / "data"), str(idx_dir))
 
 
+def test_the_originals_themselves_are_taken_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    for name in fashion_mnist.ORIGINAL_TIMES:
+        content = (fashion_mnist.DEBIAN_DIR / name).read_bytes()
+        (tmp_path / name).write_bytes(fashion_mnist.with_original_header(content, name))
+    builder: Any = tfds.builder("fashion_mnist")
+    fashion_mnist.restore_originals(tmp_path, builder, tmp_path / "target")
+    for name, checksum in registered_checksums().items():
+        content = (tmp_path / "target" / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == checksum
+
+
 @pytest.mark.parametrize("spoil", ["truncated", "altered", "empty"])
 @pytest.mark.parametrize("name", ["train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"])
 def test_spoilt_file(idx_dir: Path, tmp_path: Path, name: str, spoil: str) -> None:

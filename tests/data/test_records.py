@@ -52,6 +52,13 @@ def test_a_length_out_of_all_bounds(builder: Any, file: Path, length: int, place
         records.read(builder, "test")
 
 
+def test_one_record_too_many(builder: Any, file: Path) -> None:
+    with file.open("ab") as end:
+        end.write(file.read_bytes()[: 2**10])
+    with pytest.raises(records.DamagedError):
+        records.read(builder, "test")
+
+
 def test_a_length_that_a_sparse_file_has(builder: Any, file: Path) -> None:
     """It takes no room on the disk, but would in memory."""
     file.write_bytes(header(2**40))

@@ -96,6 +96,19 @@ def test_a_merged_file_that_is_damaged(
     assert aside(moved_first, capsys).read_bytes() == content
 
 
+@pytest.mark.parametrize("size", [1_000, 2**20 - 100, 2**20 + 100, 3 * 2**20])
+def test_a_hole_costs_no_event_behind_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], size: int
+) -> None:
+    file = write(tmp_path, range(8))
+    content = file.read_bytes()
+    middle = len(content) // 2
+    file.write_bytes(content[:middle] + bytes(size) + content[middle:])
+    merge_events(tmp_path, range(20))
+    assert len(steps_in(tmp_path)) == 7
+    aside(file, capsys)
+
+
 @pytest.mark.parametrize("length", [2**40, 2**62, 2**64 - 1])
 def test_a_length_out_of_all_bounds_is_damage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], length: int

@@ -45,6 +45,13 @@ def test_a_folder_that_has_become_a_link_is_not_gone_through(tmp_path: Path) -> 
     assert [path.name for path in outside.rglob("*")] == ["precious.tmp"]
 
 
+def test_only_what_a_run_has_made_goes_with_it(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    with workdir.held(tmp_path):
+        (tmp_path / "train").mkdir()
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoints", "lock"}
+
+
 def test_a_link_planted_between_two_saves(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     checkpoints = Checkpoints(folder, num_newest=3)

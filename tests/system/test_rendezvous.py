@@ -61,9 +61,20 @@ def test_one_does_not_come(port: int) -> None:
 
 
 def test_the_primary_one_does_not_come(port: int, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RunError, match=f"did not answer at localhost:{port} within 4 s"):
+    with pytest.raises(RunError, match=f"did not answer at localhost:{port} within 3 s"):
         meet(port, 2, 1)
     assert capsys.readouterr().out == f"waiting for the primary process at localhost:{port}\n"
+
+
+def test_the_last_one_comes_late_after_a_late_primary_one(port: int) -> None:
+    """Each wait has its own patience: for the primary one, and then for the others."""
+    with ThreadPoolExecutor(3) as pool:
+        ends = []
+        for index, seconds in ((1, 2.0), (0, 2.0), (2, 0.0)):
+            ends.append(pool.submit(meet, port, 3, index))
+            time.sleep(seconds)
+    for end in ends:
+        end.result()
 
 
 def test_counts_that_disagree(port: int) -> None:
@@ -93,7 +104,8 @@ def test_one_that_stops_when_all_have_come_may_come_again(port: int) -> None:
         with connect(port) as stopped, stopped.makefile("rb") as heard:
             stopped.sendall(HELLO)
             ends.append(pool.submit(meet, port, 3, 2))
-            assert json.loads(heard.readline()) == rendezvous.STILL_HERE
+            answers = [json.loads(heard.readline()) for _ in range(2)]
+            assert answers == [rendezvous.HEARD, rendezvous.STILL_HERE]
         ends.append(pool.submit(meet, port, 3, 1))
     for end in ends:
         end.result()
@@ -141,7 +153,11 @@ def test_another_version(port: int) -> None:
     other: Any = rendezvous.Process(2, 1, "0.0.1")
     with ThreadPoolExecutor(1) as pool:
         primary = pool.submit(meet, port, 2, 0)
-        assert "has rnnjax 0.0.1" in json.loads(tell(port, json.dumps(other._asdict()).encode()))
+        with connect(port) as call, call.makefile("rb") as heard:
+            call.sendall(json.dumps(other._asdict()).encode() + b"\n")
+            answers = [json.loads(heard.readline()) for _ in range(2)]
+    assert answers[0] == rendezvous.HEARD
+    assert "has rnnjax 0.0.1" in answers[1]
     assert "has rnnjax 0.0.1" in str(primary.exception())
 
 

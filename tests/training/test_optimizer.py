@@ -60,6 +60,16 @@ def test_what_needs_no_clipping_keeps_its_bits() -> None:
     jax.tree.map(np.testing.assert_array_equal, clipped, gradients)
 
 
+def test_complex_gradients() -> None:
+    gradients = {"a": jnp.array([3 + 4j, 0], jnp.complex64), "b": jnp.ones(3)}
+    np.testing.assert_allclose(global_norm(gradients), math.sqrt(28), rtol=1e-6)
+    clipped: Any
+    clipped, _ = clip_by_global_norm(1.0).update(gradients, optax.EmptyState())
+    for name, leaf in gradients.items():
+        assert clipped[name].dtype == leaf.dtype
+        np.testing.assert_allclose(clipped[name], leaf / math.sqrt(28), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "dtypes",
     [(), ("float16",), ("float16", "bfloat16"), ("bfloat16", "float32"), ("float32", "float64")],
