@@ -97,17 +97,23 @@ def belief(
     return np.asarray(sheet)
 
 
-def over_time(values: Float[np.ndarray, "L T"], names: Sequence[str], title: str) -> Picture:
-    """Returns a stripe for each layer, whose colours are the logarithms of its values over time.
+def over_time(
+    values: Float[np.ndarray, "L T"], names: Sequence[str], title: str, *, logarithmic: bool
+) -> Picture:
+    """Returns a stripe for each row of values, whose colours are those over time.
 
     Args:
-      values: above 0, or 0.
-      names: of the layers.
+      values: shares, from 0 to 1; or anything from 0 on, if logarithmic.
+      names: of the rows.
       title: what they are; the least and the largest value follow it.
+      logarithmic: whether colours are by the logarithm.
     """
-    positive = values[values > 0]
-    low, high = (positive.min(), positive.max()) if positive.size else (1.0, 1.0)
-    spread = max(np.log10(high) - np.log10(low), 1e-6)
+    low, high, shares = 0.0, 1.0, values
+    if logarithmic:
+        positive = values[values > 0]
+        low, high = (positive.min(), positive.max()) if positive.size else (1.0, 1.0)
+        logarithms = np.log10(np.maximum(values, low))
+        shares = (logarithms - np.log10(low)) / max(np.log10(high) - np.log10(low), 1e-6)
     unit = max(2, 560 // values.shape[1])
     margin = max(_width(name, TEXT) for name in names) + 10
     text = f"{title}: {low:.2g} (light) to {high:.2g} (dark)"
@@ -118,8 +124,7 @@ def over_time(values: Float[np.ndarray, "L T"], names: Sequence[str], title: str
     for n, name in enumerate(names):
         y = 2 * LINE + n * CELL
         draw.text((4, y + CELL // 2 - 8), name, INK, _font(TEXT))
-        for t, value in enumerate(values[n]):
-            share = (np.log10(value) - np.log10(low)) / spread if value > 0 else 0.0
+        for t, share in enumerate(shares[n]):
             x = margin + t * unit
             draw.rectangle((x, y, x + unit - 1, y + CELL - 4), _blue(share))
     end = 2 * LINE + len(names) * CELL

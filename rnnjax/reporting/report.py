@@ -1,18 +1,24 @@
 """What people see of a run while it goes on: lines, a bar, TensorBoard's pages."""
 
 import math
+import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from clu.metric_writers import MetricWriter
+from tensorflow.core.framework.graph_pb2 import GraphDef
 
-from rnnjax.reporting import summaries
+from rnnjax.reporting import figures, summaries
 from rnnjax.reporting.resumed_events import merge_events
 from rnnjax.reporting.terminal import Display
 from rnnjax.system import distributed, files
 from rnnjax.system.messages import warn
+
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "tensorflow-datasets", "numpy")
 
 
 class Report:
@@ -40,10 +46,25 @@ class Report:
         summaries.flush(self._writers)
 
     def start(
-        self, settings: Mapping[str, object], class_names: Sequence[str], images: np.ndarray
+        self,
+        settings: Mapping[str, object],
+        class_names: Sequence[str],
+        images: np.ndarray,
+        labels: np.ndarray,
     ) -> None:
-        """Shows the settings, and images `[N, 28, 28]`, uint8, of a run that begins at step 0."""
-        summaries.write_start(self._writers, settings, self._dataset, class_names, images)
+        """Shows the settings, and the first of labelled images, of a run that begins at step 0.
+
+        Args:
+          settings: by name.
+          class_names: of the labels.
+          images: `[N, 28, 28]`, uint8.
+          labels: `[N]`.
+        """
+        texts = {"settings": _table(settings), "command": f"`{shlex.join(sys.argv)}`"}
+        texts["versions"] = _table({name: version(name) for name in LIBRARIES})
+        summaries.write_start(
+            self._writers, settings, self._dataset, class_names, images, labels, texts
+        )
 
     def training(self, step: int, epoch: float, scalars: Mapping[str, float]) -> None:
         """Shows the averages over the steps since the last call.
@@ -71,24 +92,93 @@ class Report:
             f"({self._dataset})"
         )
 
-    def histograms(
-        self, step: int, split: str, readout: Mapping[str, np.ndarray], last_hidden: np.ndarray
-    ) -> None:
-        """Shows the distributions of the readout's parameters and of the last hidden states.
+    def last_hidden(self, step: int, split: str, states: np.ndarray) -> None:
+        """Shows the distribution of last hidden states, `[B, H]`."""
+        summaries.write_histograms(self._writers[split], step, {"last_hidden_state": states})
+
+    def distributions(self, step: int, kind: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Shows the distributions of arrays by name, `parameters` or `gradients`."""
+        tags = {f"{kind}/{name}": array for name, array in arrays.items()}
+        summaries.write_histograms(self._writers["train"], step, tags)
+
+    def gates(self, step: int, state: str, shares: Mapping[str, np.ndarray]) -> None:
+        """Shows which share of each gate is closed, or open, over time.
 
         Args:
           step: the steps taken.
-          split: of the images.
-          readout: `kernel`, `[H, K]`, and `bias`, `[K]`.
-          last_hidden: `[B, H]`.
+          state: `closed` or `open`.
+          shares: by `layer/gate`, `[T]`.
         """
-        summaries.write_histograms(
-            self._writers[split],
-            step,
-            readout_weight=readout["kernel"],
-            readout_bias=readout["bias"],
-            last_hidden=last_hidden,
-        )
+        if shares:
+            means = {f"gates_{state}/{name}": float(x.mean()) for name, x in shares.items()}
+            summaries.write_scalars(self._writers["train"], step, means)
+            self._over_time(step, f"gates_{state}", shares, f"share of a gate that is {state}")
+
+    def gradient_norms(self, step: int, norms: Mapping[str, np.ndarray]) -> None:
+        """Shows the norm of the loss's gradient with respect to each step's carry.
+
+        Args:
+          step: the steps taken.
+          norms: by layer, `[T]`.
+        """
+        scalars = {}
+        for layer, over_time in norms.items():
+            middle = len(over_time) // 2
+            for place, t in (("first", 0), ("middle", middle), ("last", -1)):
+                scalars[f"carry_gradient/{layer}/{place}_step"] = float(over_time[t])
+        summaries.write_scalars(self._writers["train"], step, scalars)
+        title = "norm of the loss's gradient with respect to the carry"
+        self._over_time(step, "carry_gradient", norms, title, logarithmic=True)
+
+    def class_accuracies(self, step: int, split: str, accuracies: Mapping[str, float]) -> None:
+        """Shows the share of each class's images that is told right."""
+        tags = {f"class_accuracy/{name}": float(share) for name, share in accuracies.items()}
+        summaries.write_scalars(self._writers[split], step, tags)
+
+    def confusion(self, step: int, split: str, table: np.ndarray, names: Sequence[str]) -> None:
+        """Shows how many images of each class (rows) were taken for each class (columns)."""
+        picture = figures.confusion(table, names)
+        summaries.write_pictures(self._writers[split], step, {"confusion": picture})
+
+    def images(
+        self,
+        step: int,
+        split: str,
+        tag: str,
+        images: np.ndarray,
+        captions: Sequence[Sequence[str]],
+    ) -> None:
+        """Shows images `[N, 28, 28]`, uint8, with lines of text below each."""
+        if len(images):
+            picture = figures.grid(images, captions)
+            summaries.write_pictures(self._writers[split], step, {tag: picture})
+
+    def pr_curves(self, step: int, split: str, curves: Mapping[str, Sequence[np.ndarray]]) -> None:
+        """Shows precision and recall of each class, as `plugins.write_pr_curves` wants them."""
+        summaries.write_pr_curves(self._writers[split], step, curves)
+
+    def graph(self, step: int, graph: GraphDef) -> None:
+        """Shows the computation of the model."""
+        summaries.write_graph(self._writers["train"], step, graph)
+
+    def _over_time(
+        self,
+        step: int,
+        tag: str,
+        values: Mapping[str, np.ndarray],
+        title: str,
+        *,
+        logarithmic: bool = False,
+    ) -> None:
+        stripes = np.stack([*values.values()])
+        picture = figures.over_time(stripes, [*values], title, logarithmic=logarithmic)
+        summaries.write_pictures(self._writers["train"], step, {tag: picture})
+
+
+def _table(rows: Mapping[str, object]) -> str:
+    """Returns a table in Markdown."""
+    lines = [f"| {name} | `{value}` |" for name, value in rows.items()]
+    return "\n".join(("| name | value |", "|---|---|", *lines))
 
 
 @contextmanager

@@ -9,11 +9,22 @@ import tensorflow as tf
 from clu import metric_writers
 from clu.asynclib import AsyncError, Pool
 from clu.metric_writers import MetricWriter
+from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from rnnjax import compat
+from rnnjax.reporting import figures, plugins
 from rnnjax.system import distributed
 
 NUM_IMAGES = 10
+# Of all splits together, in the plugin Custom Scalars; tags are regular expressions.
+CHARTS = {
+    "accuracy": ["^accuracy$"],
+    "loss": ["^loss$"],
+    "accuracy by class": ["^class_accuracy/"],
+    "gradient with respect to the carry": ["^carry_gradient/"],
+    "gates, closed": ["^gates_closed/"],
+    "gates, open": ["^gates_open/"],
+}
 
 
 @contextlib.contextmanager
@@ -74,6 +85,8 @@ def write_start(
     dataset: str,
     class_names: Sequence[str],
     images: np.ndarray,
+    labels: np.ndarray,
+    texts: Mapping[str, str],
 ) -> None:
     """Writes what is true of the whole run.
 
@@ -83,14 +96,20 @@ def write_start(
       dataset: the name of the data set.
       class_names: of its labels.
       images: `[N, 28, 28]`, uint8, of which the first are shown.
+      labels: of theirs, `[N]`.
+      texts: more, by tag; in Markdown.
     """
     plain = (bool, int, float, str)
     for writer in writers.values():
         writer.write_texts(0, {"dataset": f"{dataset}: {', '.join(class_names)}"})
+    writers["train"].write_texts(0, texts)
+    plugins.write_layout(writers["train"], CHARTS)
     writers["train"].write_hparams(
         {k: v if isinstance(v, plain) else repr(v) for k, v in hparams.items()}
     )
-    writers["train"].write_images(0, {f"images/{dataset}": images[:NUM_IMAGES, :, :, None]})
+    captions = [(class_names[label],) for label in labels[:NUM_IMAGES]]
+    picture = figures.grid(images[:NUM_IMAGES], captions)
+    writers["train"].write_images(0, {f"images/{dataset}": picture[None]})
 
 
 @writer_error_as_os_error()
@@ -100,29 +119,29 @@ def write_scalars(writer: MetricWriter, step: int, scalars: Mapping[str, float])
 
 
 @writer_error_as_os_error()
-def write_histograms(
-    writer: MetricWriter,
-    step: int,
-    *,
-    readout_weight: np.ndarray,
-    readout_bias: np.ndarray,
-    last_hidden: np.ndarray,
-) -> None:
-    """Writes the histograms of the TensorFlow 1 tutorial.
-
-    Args:
-      writer: of a split.
-      step: the steps taken.
-      readout_weight: `[H, K]`.
-      readout_bias: `[K]`.
-      last_hidden: `[B, H]`, the last hidden states of a batch.
-    """
-    arrays = {
-        "readout/weight": readout_weight,
-        "readout/bias": readout_bias,
-        "last_hidden_state": last_hidden,
-    }
+def write_histograms(writer: MetricWriter, step: int, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes the distributions of arrays, by tag."""
     writer.write_histograms(step, arrays)
+
+
+@writer_error_as_os_error()
+def write_pictures(writer: MetricWriter, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+    """Writes pictures `[Y, X, 3]`, uint8, by tag."""
+    writer.write_images(step, {tag: picture[None] for tag, picture in pictures.items()})
+
+
+@writer_error_as_os_error()
+def write_pr_curves(
+    writer: MetricWriter, step: int, curves: Mapping[str, Sequence[np.ndarray]]
+) -> None:
+    """Writes curves of precision and recall, as `plugins.write_pr_curves` wants them."""
+    plugins.write_pr_curves(writer, step, curves)
+
+
+@writer_error_as_os_error()
+def write_graph(writer: MetricWriter, step: int, graph: GraphDef) -> None:
+    """Writes the graph of a computation."""
+    plugins.write_graph(writer, step, graph)
 
 
 @writer_error_as_os_error()

@@ -28,6 +28,7 @@ from rnnjax.training import metrics
 from rnnjax.training.due import due
 from rnnjax.training.evaluation import Evaluation, evaluate
 from rnnjax.training.feed import Feed
+from rnnjax.training.insight import Insight
 from rnnjax.training.on_nan import check_finite, check_skipped
 from rnnjax.training.state import TrainState
 from rnnjax.training.task import EvalStep, Task, TrainSteps
@@ -56,6 +57,7 @@ class Run:
     programs: Programs
     checkpoints: Checkpoints
     report: Report
+    insight: Insight
     stop: StopRequest
     check_held: Callable[[], None] | None  # that the workdir is; only in the primary process
     first_step: int  # steps taken before
@@ -113,6 +115,8 @@ class Run:
             jax.block_until_ready(state.step)
             seconds = time.monotonic() - self.started
             self.report.line(f"step {step} was done {seconds:.1f} s after the start")
+            if step == self.config.steps_per_dispatch:
+                self.insight.show_graph(self.report)
             # Compiling is no part of the speed, unless the first figures would have no other step.
             if not due(step, self.config).log:
                 self._stopwatch.restart(step)
@@ -153,10 +157,8 @@ class Run:
         """
         jax.block_until_ready(state.step)  # steps under way are training time
         with self._stopwatch.paused():
-            readout = jax.device_get(devices.unreplicate(state.params["readout"]))
             if last_hidden is not None:
-                hidden = np.concatenate(jax.device_get(last_hidden))
-                self.report.histograms(step, "train", readout, hidden)
+                self.report.last_hidden(step, "train", np.concatenate(jax.device_get(last_hidden)))
             evaluations = {}
             for name, batches in self.feed.evaluation.items():
                 labels = self.feed.evaluated[name].labels
@@ -166,11 +168,14 @@ class Run:
                 if evaluation is None:
                     return False
                 evaluations[name] = evaluation
-            for name, (loss, accuracy, _, hidden) in evaluations.items():
+            for name, (loss, accuracy, predictions, hidden) in evaluations.items():
                 self.report.evaluation(step, name, loss=loss, accuracy=accuracy)
-                self.report.histograms(step, name, readout, hidden)
+                self.report.last_hidden(step, name, hidden)
+                self.insight.show_classes(self.report, step, name, predictions)
                 if self.config.on_nan == "halt" or step == self.config.num_steps:
                     check_finite({f"{name} loss": loss}, step)
+            self.insight.show_parameters(self.report, step, state.params)
+            self.insight.show_inside(self.report, step, state.params)
             self.evaluations = evaluations
         return True
 

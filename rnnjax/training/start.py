@@ -21,6 +21,7 @@ from rnnjax.system.signals import StopRequest
 from rnnjax.training import state as train_state
 from rnnjax.training.due import due
 from rnnjax.training.feed import open_feed
+from rnnjax.training.insight import open_insight
 from rnnjax.training.run import Programs, Run
 from rnnjax.training.task import Task, compile_eval_step, compile_train_steps
 
@@ -78,8 +79,9 @@ def _start(
             evaluates_first=due(restored.step, config).evaluate,
         )
     )
+    insight = open_insight(task, dataset, feed.evaluated)
     if restored.step == 0:
-        report.start(stored_config.to_dict(config), dataset.class_names, dataset.train.images)
+        report.start(stored_config.to_dict(config), dataset.class_names, *dataset.train)
     _, dropout_key = train_state.keys(config.seed)
     return Run(
         config=config,
@@ -91,6 +93,7 @@ def _start(
         ),
         checkpoints=checkpoints,
         report=report,
+        insight=insight,
         stop=stop,
         check_held=check_held,
         first_step=restored.step,

@@ -1,0 +1,68 @@
+"""What TensorBoard's plugins beyond scalars, images and histograms read, as they want it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from clu.metric_writers import MetricWriter
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import metadata as custom_scalars
+from tensorboard.plugins.pr_curve import metadata as pr_curves
+from tensorflow.core.framework.graph_pb2 import GraphDef
+from tensorflow.core.protobuf.config_pb2 import RunMetadata
+
+GRAPH_PLUGIN, GRAPH_CONTENT = "graph_run_metadata_graph", b"1"
+
+
+def write_graph(writer: MetricWriter, step: int, graph: GraphDef) -> None:
+    """Writes a graph for the plugin Graphs, which reads it as that of a function that has run."""
+    metadata = RunMetadata()
+    metadata.function_graphs.add().pre_optimization_graph.CopyFrom(graph)
+    plugin = tf.compat.v1.SummaryMetadata.PluginData(
+        plugin_name=GRAPH_PLUGIN, content=GRAPH_CONTENT
+    )
+    # As a tensor: NumPy would strip zeros from the end of the bytes.
+    values: Any = {"model": tf.constant(metadata.SerializeToString())}
+    own = tf.compat.v1.SummaryMetadata(plugin_data=plugin)
+    writer.write_summaries(step, values, {"model": own})
+
+
+def write_pr_curves(
+    writer: MetricWriter, step: int, curves: Mapping[str, Sequence[np.ndarray]]
+) -> None:
+    """Writes curves of precision and recall.
+
+    Args:
+      writer: of a split.
+      step: the steps taken.
+      curves: by class: true positives, false positives, true negatives, false negatives, precision
+        and recall, `[P]` each, at thresholds from 0 to 1.
+    """
+    values, metadata = {}, {}
+    for name, curve in curves.items():
+        tag = f"{name}/pr_curves"
+        values[tag] = np.stack(curve).astype(np.float32)
+        own = pr_curves.create_summary_metadata(name, "", values[tag].shape[1])
+        metadata[tag] = tf.compat.v1.SummaryMetadata.FromString(own.SerializeToString())
+    writer.write_summaries(step, values, metadata)
+
+
+def write_layout(writer: MetricWriter, charts: Mapping[str, Sequence[str]]) -> None:
+    """Writes a layout for the plugin Custom Scalars, which puts several runs into one chart.
+
+    Args:
+      writer: of any split.
+      charts: by title, the tags of all runs that belong there, as regular expressions.
+    """
+    protos: Any = layout_pb2  # whose classes are made when it is imported
+    chart = [
+        protos.Chart(title=title, multiline=protos.MultilineChartContent(tag=[*tags]))
+        for title, tags in charts.items()
+    ]
+    layout = protos.Layout(category=[protos.Category(title="rnnjax", chart=chart)])
+    own: Any = custom_scalars.create_summary_metadata()
+    metadata = tf.compat.v1.SummaryMetadata.FromString(own.SerializeToString())
+    tag = custom_scalars.CONFIG_SUMMARY_TAG
+    values: Any = {tag: tf.constant(layout.SerializeToString())}
+    writer.write_summaries(0, values, {tag: metadata})

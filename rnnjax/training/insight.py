@@ -1,0 +1,118 @@
+"""What a run shows at an evaluation beside loss and accuracy: a look inside, and at mistakes."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from tensorflow.core.framework.graph_pb2 import GraphDef
+
+from rnnjax.classifier import Params, classify
+from rnnjax.data.batches import Batch
+from rnnjax.data.datasets import Dataset, Split
+from rnnjax.reporting.graph import graph_of
+from rnnjax.reporting.report import Report
+from rnnjax.system import devices, distributed
+from rnnjax.training import predictions
+from rnnjax.training.blocks import Blocks, Path, by_gate, gate_blocks
+from rnnjax.training.diagnostics import diagnose
+from rnnjax.training.predictions import Predictions
+from rnnjax.training.task import Task
+
+NUM_DIAGNOSED = 64  # training images that are looked into, the first ones
+NUM_WORST = 20  # mistakes that are shown
+
+
+class Insight(NamedTuple):
+    """What is needed to show it; its programs are compiled when they are first called."""
+
+    task: Task
+    diagnose: Any  # `diagnostics.diagnose` of parameters and a batch, on one device
+    batch: Batch
+    blocks: dict[Path, Blocks]
+    class_names: tuple[str, ...]
+    splits: dict[str, Split]  # those that are evaluated, on the host
+
+    def show_graph(self, report: Report) -> None:
+        """Shows the computation of the model on a batch, from the images to the probabilities."""
+        if distributed.is_primary():
+            report.graph(0, model_graph(self.task, self.batch))
+
+    def show_parameters(self, report: Report, step: int, params: Params) -> None:
+        """Shows the distributions of all parameters, replicated ones, gate by gate."""
+        if distributed.is_primary():
+            arrays = by_gate(jax.device_get(devices.unreplicate(params)), self.blocks)
+            report.distributions(step, "parameters", arrays)
+
+    def show_inside(self, report: Report, step: int, params: Params) -> None:
+        """Shows gradients, gates and how far gradients reach back, of replicated parameters."""
+        if not distributed.is_primary():
+            return
+        diagnosis = jax.device_get(self.diagnose(devices.unreplicate(params), self.batch))
+        report.distributions(step, "gradients", by_gate(diagnosis.gradients, self.blocks))
+        report.gates(step, "closed", _flat(diagnosis.closed))
+        report.gates(step, "open", _flat(diagnosis.open))
+        report.gradient_norms(step, diagnosis.gradient_norms)
+
+    def show_classes(self, report: Report, step: int, split: str, of_split: Predictions) -> None:
+        """Shows how well each class is told from the others, and the worst mistakes."""
+        recall = predictions.class_figures(of_split).recall
+        report.class_accuracies(step, split, dict(zip(self.class_names, recall, strict=True)))
+        report.confusion(step, split, predictions.confusion(of_split), self.class_names)
+        curves = zip(*predictions.pr_curves(of_split), strict=True)
+        report.pr_curves(step, split, dict(zip(self.class_names, curves, strict=True)))
+        rows = predictions.worst(of_split, NUM_WORST)
+        captions = [
+            (f"is {self.class_names[label]}", f"taken for {self.class_names[guess]}", f"{p:.0%}")
+            for label, guess, p in zip(
+                of_split.labels[rows],
+                of_split.guesses[rows],
+                of_split.probabilities[rows].max(1),
+                strict=True,
+            )
+        ]
+        report.images(step, split, "worst_mistakes", self.splits[split].images[rows], captions)
+
+
+def open_insight(task: Task, dataset: Dataset, splits: dict[str, Split]) -> Insight:
+    """Returns what shows a task's models on a data set; nothing is compiled.
+
+    Args:
+      task: of the settings.
+      dataset: whose first training images are looked into.
+      splits: those that are evaluated.
+    """
+    options = {"model": task.model, "to_sequences": task.to_sequences}
+    first = Batch(dataset.train.images[:NUM_DIAGNOSED], dataset.train.labels[:NUM_DIAGNOSED])
+    return Insight(
+        task,
+        jax.jit(functools.partial(diagnose, **options)),
+        first,
+        gate_blocks(task),
+        dataset.class_names,
+        splits,
+    )
+
+
+def model_graph(task: Task, batch: Batch) -> GraphDef:
+    """Returns the computation of a task's model on a batch, as TensorBoard draws it."""
+
+    def classify_images(params: Params, images: Any) -> Any:
+        with jax.named_scope("inputs"):
+            inputs = task.to_sequences(images)
+        logits = classify(task.model, params, inputs).logits
+        with jax.named_scope("probabilities"):
+            return jax.nn.softmax(logits)
+
+    params = jax.eval_shape(task.create_state).params
+    traced = jax.make_jaxpr(classify_images)(params, batch.images)
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+    return graph_of(traced, [*names, "images"], ["prediction"], type(task.model).__name__)
+
+
+def _flat(shares: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {
+        f"{layer}/{gate}": of_gate for layer in shares for gate, of_gate in shares[layer].items()
+    }
