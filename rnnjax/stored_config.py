@@ -22,6 +22,12 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
+def changed_first(config: Config) -> dict[str, object]:
+    """Returns what `to_dict` does, the settings first that are not the default."""
+    settings, defaults = to_dict(config), to_dict(Config())
+    return dict(sorted(settings.items(), key=lambda item: item[1] == defaults[item[0]]))
+
+
 def from_dict(stored: Mapping[str, object]) -> Config:
     """Returns the settings that `to_dict` has stored.
 

@@ -8,10 +8,14 @@ import tensorflow as tf
 from clu.metric_writers import MetricWriter
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as custom_scalars
+from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import summary as sessions
+from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.plugins.pr_curve import metadata as pr_curves
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.protobuf.config_pb2 import RunMetadata
 
+FINAL = "final/"  # before the names of a run's last figures, which HParams compares
 GRAPH_PLUGIN, GRAPH_CONTENT = "graph_run_metadata_graph", b"1"
 
 
@@ -66,3 +70,35 @@ def write_layout(writer: MetricWriter, charts: Mapping[str, Sequence[str]]) -> N
     tag = custom_scalars.CONFIG_SUMMARY_TAG
     values: Any = {tag: tf.constant(layout.SerializeToString())}
     writer.write_summaries(0, values, {tag: metadata})
+
+
+def write_session(
+    writer: MetricWriter, name: str, settings: Mapping[str, Any], figures: Sequence[str]
+) -> None:
+    """Writes the beginning of a run for the plugin HParams.
+
+    Args:
+      writer: of the split whose folder is the session's.
+      name: of the run.
+      settings: by name, in the order in which they are shown; bools, numbers and texts.
+      figures: names of those that `write_session_end` writes.
+    """
+    names = [hparams.HParam(setting) for setting in settings]
+    metrics = [hparams.Metric(f"{FINAL}{figure}", display_name=figure) for figure in figures]
+    _write_proto(writer, 0, hparams.hparams_config_pb(names, metrics, time_created_secs=0))
+    _write_proto(writer, 0, hparams.hparams_pb(settings, name, start_time_secs=0))
+
+
+def write_session_end(writer: MetricWriter, step: int, figures: Mapping[str, float]) -> None:
+    """Writes the end of a run, and its last figures, for the plugin HParams."""
+    writer.write_scalars(step, {f"{FINAL}{name}": figure for name, figure in figures.items()})
+    success: Any = api_pb2
+    _write_proto(writer, step, sessions.session_end_pb(success.STATUS_SUCCESS, end_time_secs=0))
+
+
+def _write_proto(writer: MetricWriter, step: int, summary: Any) -> None:
+    """Writes a summary of TensorBoard's own by a writer of TensorFlow's."""
+    for value in summary.value:
+        metadata = tf.compat.v1.SummaryMetadata.FromString(value.metadata.SerializeToString())
+        values: Any = {value.tag: tf.make_ndarray(value.tensor)}
+        writer.write_summaries(step, values, {value.tag: metadata})

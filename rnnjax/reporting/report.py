@@ -28,7 +28,10 @@ class Report:
     Whatever cannot be written is an OSError.
     """
 
-    def __init__(self, writers: Mapping[str, MetricWriter], display: Display, dataset: str) -> None:
+    def __init__(
+        self, name: str, writers: Mapping[str, MetricWriter], display: Display, dataset: str
+    ) -> None:
+        self._name = name
         self._writers = writers
         self._display = display
         self._dataset = dataset
@@ -63,8 +66,12 @@ class Report:
         texts = {"settings": _table(settings), "command": f"`{shlex.join(sys.argv)}`"}
         texts["versions"] = _table({name: version(name) for name in LIBRARIES})
         summaries.write_start(
-            self._writers, settings, self._dataset, class_names, images, labels, texts
+            self._writers, self._name, settings, self._dataset, class_names, images, labels, texts
         )
+
+    def end(self, step: int, figures: Mapping[str, float]) -> None:
+        """Shows what the run has come to, by the names in `summaries.FINAL_FIGURES`."""
+        summaries.write_end(self._writers, step, figures)
 
     def training(self, step: int, epoch: float, scalars: Mapping[str, float]) -> None:
         """Shows the averages over the steps since the last call.
@@ -213,4 +220,4 @@ def open_report(
     with ExitStack() as stack:
         writers = stack.enter_context(summaries.open_writers(workdir, splits))
         display = stack.enter_context(Display(first_step, num_steps))
-        yield Report(writers, display, dataset)
+        yield Report(workdir.absolute().name, writers, display, dataset)

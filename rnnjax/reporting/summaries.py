@@ -16,6 +16,8 @@ from rnnjax.reporting import figures, plugins
 from rnnjax.system import distributed
 
 NUM_IMAGES = 10
+FINAL_FIGURES = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
+FINAL_FIGURES += ("num_parameters", "seconds")
 # Of all splits together, in the plugin Custom Scalars; tags are regular expressions.
 CHARTS = {
     "accuracy": ["^accuracy$"],
@@ -81,6 +83,7 @@ def _open_writer(folder: Path, pool: Pool) -> MetricWriter:
 @writer_error_as_os_error()
 def write_start(
     writers: Mapping[str, MetricWriter],
+    name: str,
     hparams: Mapping[str, object],
     dataset: str,
     class_names: Sequence[str],
@@ -92,7 +95,8 @@ def write_start(
 
     Args:
       writers: by split; there is one of `train`.
-      hparams: the settings, by name.
+      name: of the run.
+      hparams: the settings, by name, in the order in which they are shown.
       dataset: the name of the data set.
       class_names: of its labels.
       images: `[N, 28, 28]`, uint8, of which the first are shown.
@@ -104,12 +108,17 @@ def write_start(
         writer.write_texts(0, {"dataset": f"{dataset}: {', '.join(class_names)}"})
     writers["train"].write_texts(0, texts)
     plugins.write_layout(writers["train"], CHARTS)
-    writers["train"].write_hparams(
-        {k: v if isinstance(v, plain) else repr(v) for k, v in hparams.items()}
-    )
-    captions = [(class_names[label],) for label in labels[:NUM_IMAGES]]
+    settings = {k: v if isinstance(v, plain) else repr(v) for k, v in hparams.items()}
+    plugins.write_session(writers["train"], name, settings, FINAL_FIGURES)
+    captions = [[class_names[int(label)]] for label in labels[:NUM_IMAGES]]
     picture = figures.grid(images[:NUM_IMAGES], captions)
     writers["train"].write_images(0, {f"images/{dataset}": picture[None]})
+
+
+@writer_error_as_os_error()
+def write_end(writers: Mapping[str, MetricWriter], step: int, figures: Mapping[str, float]) -> None:
+    """Writes what a run has come to, by the names in `FINAL_FIGURES`."""
+    plugins.write_session_end(writers["train"], step, figures)
 
 
 @writer_error_as_os_error()

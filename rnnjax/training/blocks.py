@@ -45,8 +45,11 @@ def gate_blocks(task: Task) -> dict[Path, Blocks]:
                         found[(*cell.path, name)] = Blocks(gates, -1)
         return result
 
+    def create_params() -> Params:  # a function of its own, since JAX keeps what it has traced
+        return task.create_state().params
+
     with nn.intercept_methods(note):
-        jax.eval_shape(task.create_state)
+        jax.eval_shape(create_params)
     return found
 
 

@@ -33,6 +33,7 @@ class Insight(NamedTuple):
     blocks: dict[Path, Blocks]
     class_names: tuple[str, ...]
     splits: dict[str, Split]  # those that are evaluated, on the host
+    num_parameters: int
 
     def show_graph(self, report: Report) -> None:
         """Shows the computation of the model on a batch, from the images to the probabilities."""
@@ -92,6 +93,7 @@ def open_insight(task: Task, dataset: Dataset, splits: dict[str, Split]) -> Insi
         gate_blocks(task),
         dataset.class_names,
         splits,
+        sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(task.create_state).params)),
     )
 
 

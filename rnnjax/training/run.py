@@ -210,7 +210,6 @@ class Run:
                 f"{self.stop.signal.name}: stopped after step {step}; all is saved, the same "
                 "command goes on from there",
             )
-        self.report.flush()  # a run with a result does nothing more, so its summaries come first
         outcome = Result(
             test_accuracy=self.evaluations["test"].accuracy,
             test_loss=self.evaluations["test"].loss,
@@ -220,10 +219,21 @@ class Run:
             seed=self.config.seed,
             validation_accuracy=self.validation_accuracy,
         )
+        self._report_end(step, outcome)
         distributed.broadcast_from_primary(
             lambda: result.write(self.workdir, outcome, self.checkpoints.run)
         )
         return outcome
+
+    def _report_end(self, step: int, outcome: Result) -> None:
+        figures = {
+            f"{split}_{name}": figure
+            for split, evaluation in self.evaluations.items()
+            for name, figure in (("accuracy", evaluation.accuracy), ("loss", evaluation.loss))
+        }
+        figures |= {"num_parameters": self.insight.num_parameters, "seconds": outcome.seconds}
+        self.report.end(step, figures)
+        self.report.flush()  # a run with a result does nothing more, so its summaries come first
 
     def _check_skipped(self, step: int, state: TrainState) -> int:
         skipped = int(devices.unreplicate(state.skipped))
