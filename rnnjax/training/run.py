@@ -157,8 +157,10 @@ class Run:
         """
         jax.block_until_ready(state.step)  # steps under way are training time
         with self._stopwatch.paused():
-            if last_hidden is not None:
+            if last_hidden is not None:  # else what is shown of the training is there already
                 self.report.last_hidden(step, "train", np.concatenate(jax.device_get(last_hidden)))
+                self.insight.show_parameters(self.report, step, state.params)
+                self.insight.show_inside(self.report, step, state.params)
             evaluations = {}
             for name, batches in self.feed.evaluation.items():
                 labels = self.feed.evaluated[name].labels
@@ -174,8 +176,6 @@ class Run:
                 self.insight.show_classes(self.report, step, name, predictions)
                 if self.config.on_nan == "halt" or step == self.config.num_steps:
                     check_finite({f"{name} loss": loss}, step)
-            self.insight.show_parameters(self.report, step, state.params)
-            self.insight.show_inside(self.report, step, state.params)
             self.evaluations = evaluations
         return True
 
