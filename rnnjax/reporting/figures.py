@@ -110,7 +110,7 @@ def over_time(
     """
     low, high, shares = 0.0, 1.0, values
     if logarithmic:
-        positive = values[values > 0]
+        positive = values[np.isfinite(values) & (values > 0)]
         low, high = (positive.min(), positive.max()) if positive.size else (1.0, 1.0)
         logarithms = np.log10(np.maximum(values, low))
         shares = (logarithms - np.log10(low)) / max(np.log10(high) - np.log10(low), 1e-6)
@@ -135,6 +135,7 @@ def over_time(
 
 
 def _blue(share: float) -> tuple[int, int, int]:
+    share = np.nan_to_num(share)  # of what is not finite
     r, g, b = (np.interp(share, [0, 0.5, 1], BLUES[:, channel]) for channel in range(3))
     return int(r), int(g), int(b)
 

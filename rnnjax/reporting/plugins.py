@@ -9,6 +9,7 @@ from clu.metric_writers import MetricWriter
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as custom_scalars
 from tensorboard.plugins.hparams import api_pb2
+from tensorboard.plugins.hparams import metadata as sessions_metadata
 from tensorboard.plugins.hparams import summary as sessions
 from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.plugins.pr_curve import metadata as pr_curves
@@ -16,6 +17,7 @@ from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.protobuf.config_pb2 import RunMetadata
 
 FINAL = "final/"  # before the names of a run's last figures, which HParams compares
+END_TAGS = (FINAL, sessions_metadata.SESSION_END_INFO_TAG)  # that `write_session_end` writes
 GRAPH_PLUGIN, GRAPH_CONTENT = "graph_run_metadata_graph", b"1"
 
 

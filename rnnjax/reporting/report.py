@@ -12,7 +12,7 @@ import numpy as np
 from clu.metric_writers import MetricWriter
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
-from rnnjax.reporting import figures, summaries
+from rnnjax.reporting import figures, plugins, summaries
 from rnnjax.reporting.resumed_events import merge_events
 from rnnjax.reporting.terminal import Display
 from rnnjax.system import distributed, files
@@ -160,6 +160,21 @@ class Report:
             picture = figures.grid(images, captions)
             summaries.write_pictures(self._writers[split], step, {tag: picture})
 
+    def beliefs(
+        self,
+        step: int,
+        split: str,
+        images: np.ndarray,
+        probabilities: np.ndarray,
+        names: Sequence[str],
+    ) -> None:
+        """Shows images `[N, T, X]`, uint8, with the probabilities of classes `[N, T, K]` by row."""
+        pictures = {
+            f"belief/{n}": figures.belief(image, of_image, names)
+            for n, (image, of_image) in enumerate(zip(images, probabilities, strict=True))
+        }
+        summaries.write_pictures(self._writers[split], step, pictures)
+
     def pr_curves(self, step: int, split: str, curves: Mapping[str, Sequence[np.ndarray]]) -> None:
         """Shows precision and recall of each class, as `plugins.write_pr_curves` wants them."""
         summaries.write_pr_curves(self._writers[split], step, curves)
@@ -215,7 +230,8 @@ def open_report(
     for split in splits if distributed.is_primary() else ():
         files.make_folder(workdir / split)
         end = first_step if split != "train" and evaluates_first else first_step + 1
-        if not merge_events(workdir / split, range(end) if first_step else range(0)) and first_step:
+        steps = range(end) if first_step else range(0)
+        if not merge_events(workdir / split, steps, plugins.END_TAGS) and first_step:
             warn(f"{workdir / split} has no summaries of the {first_step} steps before")
     with ExitStack() as stack:
         writers = stack.enter_context(summaries.open_writers(workdir, splits))

@@ -22,7 +22,7 @@ MOST_BYTES = 2**20  # of an event, where a run's own have some 2**14
 SEARCHED_BYTES = 2**26  # after damage, for the next event
 
 
-def merge_events(folder: Path, steps: Container[int]) -> bool:
+def merge_events(folder: Path, steps: Container[int], dropped_tags: tuple[str, ...] = ()) -> bool:
     """Merges a folder's event files into one, of these steps alone.
 
     What a resumed run writes again is then there once, and steps increase for every tag. The end of
@@ -33,6 +33,7 @@ def merge_events(folder: Path, steps: Container[int]) -> bool:
     Args:
       folder: where the files are; it need not exist.
       steps: the steps whose events remain.
+      dropped_tags: how the tags begin that do not remain in any case.
 
     Returns:
       Whether there were any files.
@@ -58,7 +59,9 @@ def merge_events(folder: Path, steps: Container[int]) -> bool:
                 tags = {(value.tag, event.step) for value in event.summary.value}
                 if event.HasField("file_version"):
                     tags = {("file_version", 0)}
-                elif event.step not in steps:
+                elif event.step not in steps or any(
+                    value.tag.startswith(dropped_tags) for value in event.summary.value
+                ):
                     continue
                 if tags and seen.isdisjoint(tags):
                     seen |= tags

@@ -4,6 +4,7 @@ Each call of each cell is intercepted, so that this sees what the cells themselv
 then scanned step by step, whatever runs them in training.
 """
 
+import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,9 +18,9 @@ from jaxtyping import Array, Float
 
 from rnnjax.cells import gates
 from rnnjax.cells.base import Cell
-from rnnjax.classifier import Classifier, Params
+from rnnjax.classifier import Classified, Classifier, Params
 from rnnjax.data.batches import Batch
-from rnnjax.data.sequences import ToSequences
+from rnnjax.data.sequences import Images, ToSequences
 from rnnjax.training.losses import loss
 
 CLOSED, OPEN = 0.05, 0.95  # a gate below or above hardly passes a gradient to what moves it
@@ -70,6 +71,31 @@ def diagnose(
         gradient_norms=_norms(of_carries["perturbations"]),
         gradients=jax.tree.map(lambda leaf: leaf / size, gradients),
     )
+
+
+def beliefs(
+    params: Params, images: Images, *, model: Classifier, to_sequences: ToSequences
+) -> Float[Array, "B R K"]:
+    """Returns the probabilities of the classes had each sequence ended after each of R parts of it.
+
+    The parts are rows, or as many steps as a row has pixels; of bidirectional models, each is what
+    they say of the sequence so far.
+
+    Args:
+      params: its parameters.
+      images: `[B, 28, 28]`, uint8.
+      model: the classifier.
+      to_sequences: from images to sequences `[B, T, F]`.
+    """
+    inputs, num_parts = to_sequences(images), images.shape[1]
+    lengths = inputs.shape[1] // num_parts * (1 + jnp.arange(num_parts))
+    classified = model.apply(
+        {"params": params},
+        jnp.repeat(inputs, num_parts, axis=0),
+        jnp.tile(lengths, len(inputs)),
+    )
+    logits = typing.cast(Classified, classified).logits
+    return jax.nn.softmax(logits).reshape(len(inputs), num_parts, -1)
 
 
 def _watch(

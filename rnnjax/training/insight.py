@@ -16,11 +16,12 @@ from rnnjax.reporting.report import Report
 from rnnjax.system import devices, distributed
 from rnnjax.training import predictions
 from rnnjax.training.blocks import Blocks, Path, by_gate, gate_blocks
-from rnnjax.training.diagnostics import diagnose
+from rnnjax.training.diagnostics import beliefs, diagnose
 from rnnjax.training.predictions import Predictions
 from rnnjax.training.task import Task
 
 NUM_DIAGNOSED = 64  # training images that are looked into, the first ones
+NUM_BELIEFS = 3  # test images, the first ones
 NUM_WORST = 20  # mistakes that are shown
 
 
@@ -29,6 +30,7 @@ class Insight(NamedTuple):
 
     task: Task
     diagnose: Any  # `diagnostics.diagnose` of parameters and a batch, on one device
+    beliefs: Any  # `diagnostics.beliefs` of parameters and images, on one device
     batch: Batch
     blocks: dict[Path, Blocks]
     class_names: tuple[str, ...]
@@ -55,6 +57,13 @@ class Insight(NamedTuple):
         report.gates(step, "closed", _flat(diagnosis.closed))
         report.gates(step, "open", _flat(diagnosis.open))
         report.gradient_norms(step, diagnosis.gradient_norms)
+
+    def show_beliefs(self, report: Report, step: int, params: Params) -> None:
+        """Shows what the model believes of a few test images after each of their rows."""
+        if distributed.is_primary():
+            images = self.splits["test"].images[:NUM_BELIEFS]
+            probabilities = self.beliefs(devices.unreplicate(params), images)
+            report.beliefs(step, "test", images, jax.device_get(probabilities), self.class_names)
 
     def show_classes(self, report: Report, step: int, split: str, of_split: Predictions) -> None:
         """Shows how well each class is told from the others, and the worst mistakes."""
@@ -89,6 +98,7 @@ def open_insight(task: Task, dataset: Dataset, splits: dict[str, Split]) -> Insi
     return Insight(
         task,
         jax.jit(functools.partial(diagnose, **options)),
+        jax.jit(functools.partial(beliefs, **options)),
         first,
         gate_blocks(task),
         dataset.class_names,

@@ -60,7 +60,7 @@ def calibration_error(predictions: Predictions) -> float:
     Images are binned by the probability of their guess; each bin counts as it has images
     (Naeini et al., 2015; Guo et al., 2017).
     """
-    confidence = predictions.probabilities.max(1).astype(np.float64)
+    confidence = np.nan_to_num(predictions.probabilities).max(1).astype(np.float64)
     right = predictions.guesses == predictions.labels
     # A bin is closed above, (0, 1/15], as the papers have it.
     bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
@@ -72,7 +72,8 @@ def pr_curves(predictions: Predictions) -> PRCurves:
     """Returns precision and recall of each class, as TensorBoard shows them."""
     is_class = np.eye(predictions.probabilities.shape[1], dtype=bool)[predictions.labels]
     # An image counts as positive at all thresholds up to its probability.
-    places = np.floor(predictions.probabilities * (PR_THRESHOLDS - 1)).astype(int)
+    probabilities = np.nan_to_num(predictions.probabilities)
+    places = np.floor(probabilities * (PR_THRESHOLDS - 1)).astype(int)
     places = np.clip(places, 0, PR_THRESHOLDS - 1)
     positives = _at_least(places, is_class)
     negatives = _at_least(places, ~is_class)

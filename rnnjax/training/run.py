@@ -172,10 +172,11 @@ class Run:
                 evaluations[name] = evaluation
             for name, (loss, accuracy, predictions, hidden) in evaluations.items():
                 self.report.evaluation(step, name, loss=loss, accuracy=accuracy)
-                self.report.last_hidden(step, name, hidden)
-                self.insight.show_classes(self.report, step, name, predictions)
                 if self.config.on_nan == "halt" or step == self.config.num_steps:
                     check_finite({f"{name} loss": loss}, step)
+                self.report.last_hidden(step, name, hidden)
+                self.insight.show_classes(self.report, step, name, predictions)
+            self.insight.show_beliefs(self.report, step, state.params)
             self.evaluations = evaluations
         return True
 

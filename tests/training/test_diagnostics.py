@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from rnnjax.cells import CELLS
+from rnnjax.classifier import classify
 from rnnjax.config import Config
 from rnnjax.data.batches import Batch
-from rnnjax.training.diagnostics import CLOSED, OPEN, Diagnosis, diagnose
+from rnnjax.training.diagnostics import CLOSED, OPEN, Diagnosis, beliefs, diagnose
 from rnnjax.training.task import build_task
 
 SIZE, UNITS = 6, 5
@@ -95,6 +96,18 @@ def test_an_lstm_against_one_by_hand() -> None:
         np.testing.assert_allclose(
             actual.closed["layer_0"][name], (values < CLOSED).mean((1, 2)), atol=1e-6
         )
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_beliefs_are_those_of_the_rows_so_far(bidirectional: bool) -> None:
+    config = Config()
+    config.model.hidden_size, config.model.bidirectional = UNITS, bidirectional
+    task = build_task(config)
+    params, images = task.create_state().params, batch().images[:2]
+    actual = beliefs(params, images, model=task.model, to_sequences=task.to_sequences)
+    for row in (1, 13, 28):
+        logits = classify(task.model, params, task.to_sequences(images)[:, :row]).logits
+        np.testing.assert_allclose(actual[:, row - 1], jax.nn.softmax(logits), atol=1e-6)
 
 
 # No gates, or gates in a loop of the cell's own.

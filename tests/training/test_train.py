@@ -30,7 +30,7 @@ TAGS = {  # the TensorFlow 1 tutorial's, and rnnjax's own
     | {"gates_closed/layer_0/output", "gates_open", "carry_gradient", "final/test_loss"}
     | {"carry_gradient/layer_0/first_step", "model", "settings", "custom_scalars__config__"},
     "test": {"loss", "accuracy", "last_hidden_state", "confusion", "worst_mistakes"}
-    | {"class_accuracy/Bag", "Bag/pr_curves"},
+    | {"belief/0", "class_accuracy/Bag", "Bag/pr_curves"},
 }
 
 
