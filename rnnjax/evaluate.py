@@ -1,14 +1,16 @@
 """Evaluates a checkpoint of a run: prints the figures that training printed at that step.
 
-python -m rnnjax.evaluate --workdir DIR [--step N]
+python -m rnnjax.evaluate --workdir DIR [--step N] [--json FILE] [--confusion FILE.png]
 """
 
 import argparse
+import json
 import logging
 from pathlib import Path
 
 from rnnjax import __version__
 from rnnjax.system import command_line
+from rnnjax.system.messages import say
 
 
 def main() -> None:
@@ -17,7 +19,7 @@ def main() -> None:
         arguments = parse_arguments()
     with command_line.errors_as_lines(debug=arguments.debug):
         command_line.begin_work(debug=arguments.debug)
-        evaluate(arguments.workdir, arguments.step)
+        evaluate(arguments.workdir, arguments.step, arguments.json, arguments.confusion)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -25,23 +27,48 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workdir", type=Path, required=True, help="folder of a run")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--step", type=int, help="one of its checkpoints; without it, the newest")
+    parser.add_argument("--json", type=Path, help="file for all figures")
+    parser.add_argument("--confusion", type=Path, help="PNG file for what was taken for what")
     parser.add_argument("--version", action="version", version=f"rnnjax {__version__}")
     return parser.parse_args()
 
 
-def evaluate(workdir: Path, step: int | None) -> None:
-    """Prints the figures of a checkpoint of the run in a workdir; None: of the newest."""
+def evaluate(
+    workdir: Path, step: int | None, json_file: Path | None, confusion_file: Path | None
+) -> None:
+    """Prints the figures of a checkpoint of the run in a workdir.
+
+    Args:
+      workdir: of the run.
+      step: of the checkpoint; None: the newest.
+      json_file: where the figures go as well.
+      confusion_file: where a picture of the confusion goes.
+    """
     logging.getLogger("absl").setLevel(logging.ERROR)
     from rnnjax.system import devices
-    from rnnjax.system.distributed import print_on_primary
+    from rnnjax.system.files import check_output, write_output
+    from rnnjax.training import predictions
     from rnnjax.training.evaluation import evaluate_checkpoint
 
+    for name, file in (("--json", json_file), ("--confusion", confusion_file)):
+        if file is not None:
+            check_output(name, file)  # before the seconds that all else needs
     devices.start()
     step, dataset, evaluation = evaluate_checkpoint(workdir, step)
-    print_on_primary(
+    figures = predictions.summarize(evaluation.predictions, dataset.class_names)
+    say(
         f"step {step:6d}  test accuracy {evaluation.accuracy:.4f}  "
-        f"loss {evaluation.loss:.4f}  ({dataset})"
+        f"loss {evaluation.loss:.4f}  ({dataset.name})\n{predictions.table(figures)}"
     )
+    if json_file is not None:
+        head = {"step": step, "dataset": dataset.name}
+        head |= {"accuracy": evaluation.accuracy, "loss": evaluation.loss}
+        write_output(json_file, json.dumps(head | figures, indent=2).encode() + b"\n")
+    if confusion_file is not None:
+        from rnnjax.reporting.figures import confusion, png
+
+        picture = confusion(predictions.confusion(evaluation.predictions), dataset.class_names)
+        write_output(confusion_file, png(picture))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ All are `[height, width, 3]`, uint8, dark on white.
 """
 
 import functools
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -132,6 +133,13 @@ def over_time(
     last = f"step {values.shape[1]}"
     draw.text((margin + unit * values.shape[1] - _width(last, SMALL), end), last, INK, _font(SMALL))
     return np.asarray(sheet)
+
+
+def png(picture: Picture) -> bytes:
+    """Returns a picture as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
 
 
 def _blue(share: float) -> tuple[int, int, int]:

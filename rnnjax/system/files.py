@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,24 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
     synchronise(draft)
     os.replace(draft, path)
     synchronise(path.parent)
+
+
+def check_output(name: str, path: Path) -> None:
+    """Raises a ConfigError, naming the argument, if a file that people asked for cannot be made."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        with tempfile.TemporaryFile(dir=path.absolute().parent):
+            return
+    except OSError as error:
+        raise ConfigError(f"{name}={path} cannot be written: {error.strerror}") from error
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Writes a file that people asked for, whole or not at all; what is there is replaced."""
+    draft = path.with_name(f".{path.name}.tmp")
+    draft.write_bytes(content)
+    draft.replace(path)
 
 
 def remove(path: Path) -> None:

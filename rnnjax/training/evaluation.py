@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from rnnjax.classifier import Params
 from rnnjax.data import datasets
 from rnnjax.data.batches import Batch, eval_batches
-from rnnjax.data.datasets import Split
+from rnnjax.data.datasets import Dataset, Split
 from rnnjax.errors import RunError
 from rnnjax.runs import steps, workdir
 from rnnjax.system import devices
@@ -80,7 +80,7 @@ def evaluate(
     )
 
 
-def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, str, Evaluation]:
+def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, Dataset, Evaluation]:
     """Evaluates a stored step on all test images, as training did; writes nothing.
 
     Args:
@@ -88,7 +88,7 @@ def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, str, Evalu
       step: one of its checkpoints; None: the newest.
 
     Returns:
-      The step, the name of the data set, and its evaluation.
+      The step, the data set, and its evaluation.
 
     Raises:
       ConfigError: if there is no run, or no such checkpoint.
@@ -112,4 +112,4 @@ def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, str, Evalu
         dataset.test.labels,
     )
     assert evaluation is not None  # nothing stops it
-    return restored.step, dataset.name, evaluation
+    return restored.step, dataset, evaluation

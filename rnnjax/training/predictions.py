@@ -1,6 +1,7 @@
 """What a model says of labelled images, and the figures that follow from it, on the host."""
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -92,6 +93,34 @@ def worst(predictions: Predictions, number: int) -> Int[np.ndarray, " M"]:
     (wrong,) = np.nonzero(predictions.guesses != predictions.labels)
     order = np.argsort(-predictions.probabilities[wrong].max(1), kind="stable")
     return wrong[order[:number]]
+
+
+def summarize(predictions: Predictions, class_names: Sequence[str]) -> dict[str, Any]:
+    """Returns the figures as JSON has them."""
+    precision, recall, num_images = class_figures(predictions)
+    return {
+        "calibration_error": calibration_error(predictions),
+        "classes": {
+            name: {
+                "precision": float(precision[k]),
+                "recall": float(recall[k]),
+                "num_images": int(num_images[k]),
+            }
+            for k, name in enumerate(class_names)
+        },
+        "confusion": confusion(predictions).tolist(),
+    }
+
+
+def table(figures: Mapping[str, Any]) -> str:
+    """Returns what `summarize` has returned in lines for a terminal."""
+    width = max(map(len, figures["classes"]))
+    lines = [f"{'':{width}}  precision  recall  images"]
+    lines += [
+        f"{name:{width}}  {of['precision']:9.4f}  {of['recall']:6.4f}  {of['num_images']:6d}"
+        for name, of in figures["classes"].items()
+    ]
+    return "\n".join((*lines, f"calibration error {figures['calibration_error']:.4f}"))
 
 
 def _at_least(places: Int[np.ndarray, "N K"], counts: np.ndarray) -> Int[np.ndarray, "K P"]:

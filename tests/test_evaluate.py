@@ -1,0 +1,61 @@
+"""The command that evaluates: what it prints and writes is what the training has found."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rnnjax.config import Config
+from rnnjax.runs.result import Result
+from rnnjax.training.train import train
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    config = Config(num_steps=2)
+    config.data.name = "garments"
+    config.model.hidden_size = 8
+    workdir = tmp_path_factory.mktemp("run")
+    return workdir, train(config, workdir)
+
+
+def evaluate(root: Path, workdir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rnnjax.evaluate", f"--workdir={workdir}", *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+def test_figures_by_class(root: Path, tmp_path: Path, finished: tuple[Path, Result]) -> None:
+    workdir, result = finished
+    files = (tmp_path / "figures.json", tmp_path / "confusion.png")
+    done = evaluate(root, workdir, f"--json={files[0]}", f"--confusion={files[1]}")
+    assert done.returncode == 0, done.stderr
+    first, heading, *classes, last = done.stdout.splitlines()
+    assert f"step      2  test accuracy {result.test_accuracy:.4f}" in first
+    assert heading.split() == ["precision", "recall", "images"]
+    figures = json.loads(files[0].read_text())
+    assert figures["accuracy"] == result.test_accuracy
+    assert figures["loss"] == result.test_loss
+    assert len(classes) == len(figures["classes"]) == 10
+    table = np.array(figures["confusion"])
+    assert table.sum() == 2_000
+    assert table.trace() / 2_000 == pytest.approx(result.test_accuracy, abs=1e-6)
+    for k, (name, of_class) in enumerate(figures["classes"].items()):
+        assert of_class["recall"] == table[k, k] / 200
+        assert any(line.startswith(name) for line in classes)
+    assert last == f"calibration error {figures['calibration_error']:.4f}"
+    assert Image.open(files[1]).format == "PNG"
+
+
+@pytest.mark.parametrize("flag", ["--json", "--confusion"])
+def test_what_cannot_be_written_is_said_at_once(root: Path, tmp_path: Path, flag: str) -> None:
+    for file, words in (("missing/file", "No such file"), ("", "it is a folder")):
+        done = evaluate(root, tmp_path, f"{flag}={tmp_path / file}")
+        assert done.returncode == 2
+        assert f"{flag}={tmp_path / file} cannot be written: {words}" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
