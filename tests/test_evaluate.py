@@ -49,7 +49,8 @@ def test_figures_by_class(root: Path, tmp_path: Path, finished: tuple[Path, Resu
         assert of_class["recall"] == table[k, k] / 200
         assert any(line.startswith(name) for line in classes)
     assert last == f"calibration error {figures['calibration_error']:.4f}"
-    assert Image.open(files[1]).format == "PNG"
+    with Image.open(files[1]) as picture:
+        assert picture.format == "PNG"
 
 
 @pytest.mark.parametrize("flag", ["--json", "--confusion"])
