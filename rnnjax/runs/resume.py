@@ -17,7 +17,7 @@ from rnnjax.runs.checkpoint import Origin, Progress, Restored, State
 from rnnjax.runs.checkpoints import Checkpoints
 from rnnjax.runs.result import Result
 from rnnjax.runs.sealed import DamagedFileError
-from rnnjax.runs.steps import newest_metadata, steps_in
+from rnnjax.runs.steps import largest_named, newest_metadata
 from rnnjax.system import distributed, files
 from rnnjax.system.messages import warn
 from rnnjax.system.numerics import describe_numerics, differences
@@ -117,11 +117,10 @@ def _check(config: Config, folder: Path, create_state: Callable[[], PyTree]) -> 
 def _read_result(folder: Path) -> Result | None:
     """Returns the result in a workdir; a DamagedFileError says that it cannot be believed."""
     stored = result.read(folder, workdir.identity(folder))
-    steps = steps_in(folder / workdir.CHECKPOINTS)  # damaged ones too, which it may be of
-    if stored is not None and steps and stored.steps > steps[-1]:
+    newest = largest_named(folder / workdir.CHECKPOINTS)  # also a damaged one, which it may be of
+    if stored is not None and newest and stored.steps > newest:
         raise DamagedFileError(
-            f"{folder / result.NAME} is of {stored.steps} steps, the newest checkpoint of "
-            f"{steps[-1]}"
+            f"{folder / result.NAME} is of {stored.steps} steps, the newest checkpoint of {newest}"
         )
     return stored
 

@@ -29,6 +29,19 @@ def steps_in(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if is_step(name))
 
 
+def largest_named(folder: Path) -> int:
+    """Returns the largest step that anything in a folder is named by, whole or not; 0 without any.
+
+    Raises:
+      OSError: if the folder cannot be read.
+    """
+    try:
+        stems = (name.partition(".")[0] for name in os.listdir(folder))
+    except FileNotFoundError:
+        return 0
+    return max((int(stem) for stem in stems if is_step(stem)), default=0)
+
+
 def newest_metadata(folder: Path, run: str | None = None) -> Metadata | None:
     """Returns what the newest checkpoint says that can be believed; None without any.
 

@@ -128,6 +128,8 @@ class Bench:
                 text = case()
             except AssertionError as error:
                 seen.failures.append(f"{name}: NOT HELD: {error}")
+            except ValueError as error:  # of the case itself, as of two lines where there is one
+                seen.failures.append(f"{name}: NOT HELD: {error!r}")
             except UnavailableError as error:
                 seen.unavailable.append(f"{name}: not run here: {error}")
                 return

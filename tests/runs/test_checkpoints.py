@@ -13,7 +13,7 @@ from rnnjax.errors import RunError
 from rnnjax.runs import manifest
 from rnnjax.runs.checkpoint import METADATA_FILE, Origin, Progress
 from rnnjax.runs.checkpoints import Checkpoints
-from rnnjax.runs.steps import steps_in
+from rnnjax.runs.steps import largest_named, steps_in
 from rnnjax.runs.workdir import FREE_ON_RESUME
 from rnnjax.training.state import TrainState
 from rnnjax.training.task import build_task
@@ -123,6 +123,15 @@ def test_the_readme_lists_what_may_change_on_resume(root: Path) -> None:
     _, _, after = (root / "README.md").read_text().partition("On resume these settings may change:")
     paragraph = after.partition("Any other is refused")[0]
     assert set(paragraph.split("`")[1::2]) == set(FREE_ON_RESUME)
+
+
+def test_the_largest_step_that_was_once_there(tmp_path: Path) -> None:
+    assert largest_named(tmp_path / "missing") == largest_named(tmp_path) == 0
+    for name in ("7", "40.damaged", "00099", "x.tmp"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "45").symlink_to(tmp_path / "7")
+    assert largest_named(tmp_path) == 45
+    assert steps_in(tmp_path) == [7]
 
 
 def test_what_cannot_be_listed_is_not_a_folder_without_checkpoints(tmp_path: Path) -> None:
