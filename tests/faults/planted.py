@@ -96,8 +96,7 @@ def file_as_draft(workdir: Path, outside: Path) -> None:
 ASIDE: dict[str, Plant] = {
     "a pickle beside the arrays": beside,
     **{
-        f"a pickle as {name}, sealed": in_place_of(name)
-        for name in ("run.json", "state/_METADATA", "state/_CHECKPOINT_METADATA")
+        f"a pickle as {name}, sealed": in_place_of(name) for name in ("run.json", "state/_METADATA")
     },
     "a pickle as state/manifest.ocdbt, sealed": in_place_of("state/manifest.ocdbt"),
     "../ in the manifest": path_in_manifest,
@@ -106,6 +105,8 @@ ASIDE: dict[str, Plant] = {
 }
 # Taken away or left alone without a word.
 IGNORED: dict[str, Plant] = {
+    # Times that Orbax noted: it logs what it cannot read of them, and goes on.
+    "a pickle as state/_CHECKPOINT_METADATA, sealed": in_place_of("state/_CHECKPOINT_METADATA"),
     "code in the workdir": code,
     "a file as draft": file_as_draft,
     "a link as draft of a step": link("checkpoints/48.tmp", ""),
