@@ -89,7 +89,8 @@ def _with_flag_files(argv: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
     except (flags.Error, ValueError) as error:
-        raise ConfigError(f"--flagfile: {error}") from error
+        reason = str(error).removeprefix("ERROR:: ")
+        raise ConfigError(f"--flagfile: {reason}") from error
 
 
 def _say_what_failed(error: BaseException) -> str:
