@@ -42,7 +42,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
-    """Parses the command line; whatever is wrong with it ends in one line and exit code 2."""
+    """Parses the command line; raises a RunError for whatever is wrong with it."""
     try:
         argv = _with_flag_files(argv)
         argv, cell_options = split_cell_options(argv)
@@ -68,19 +68,17 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
             model = _CONFIG.value.model
             model.cell_options = ConfigDict({**model.cell_options, **cell_options})
         validate(_CONFIG.value)
-    except RunError as error:
-        if isinstance(error.__cause__, OSError):  # of the output
-            raise
-        exit_with(error)
+    except RunError:
+        raise
     except SystemExit:
         if flags.FLAGS.is_parsed() or _asks_for_help(argv):
             raise
-        exit_with(ConfigError("the config file ends the program by sys.exit"))
+        raise ConfigError("the config file ends the program by sys.exit") from None
     except BaseException as error:  # whatever a config file, which is code, may raise
         if _asks_for_help(argv) and isinstance(error, OSError) and own_place(error) is None:
             with output_error_as_run_error():
                 raise
-        exit_with(ConfigError(_say_what_failed(error)))
+        raise ConfigError(_say_what_failed(error)) from None
     return positional
 
 
@@ -89,7 +87,8 @@ def _with_flag_files(argv: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
     except (flags.Error, ValueError) as error:
-        raise ConfigError(f"--flagfile: {error}") from error
+        reason = str(error).removeprefix("ERROR:: ")
+        raise ConfigError(f"--flagfile: {reason}") from error
 
 
 def _say_what_failed(error: BaseException) -> str:
@@ -111,11 +110,6 @@ def _say_what_failed(error: BaseException) -> str:
 
 def _asks_for_help(argv: Sequence[str]) -> bool:
     return any(re.match(r"--?(\?|h|help(full|short|xml)?)(=.*)?$", arg) for arg in argv)
-
-
-def exit_with(error: RunError) -> NoReturn:
-    command_line.print_error(error)
-    sys.exit(error.exit_code)
 
 
 def main(argv: Sequence[str]) -> None:
