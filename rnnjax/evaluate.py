@@ -45,23 +45,27 @@ def evaluate(
       confusion_file: where a picture of the confusion goes.
     """
     logging.getLogger("absl").setLevel(logging.ERROR)
+    from rnnjax.data import datasets
     from rnnjax.system import devices
     from rnnjax.system.files import check_output, write_output
     from rnnjax.training import predictions
-    from rnnjax.training.evaluation import evaluate_checkpoint
+    from rnnjax.training.evaluation import evaluate_trained
+    from rnnjax.training.trained import read_trained
 
     for name, file in (("--json", json_file), ("--confusion", confusion_file)):
         if file is not None:
             check_output(name, file)  # before the seconds that all else needs
     devices.start()
-    step, dataset, evaluation = evaluate_checkpoint(workdir, step)
+    trained = read_trained(workdir, step)
+    dataset = datasets.load(trained.config.data)
+    evaluation = evaluate_trained(trained, dataset.test)
     figures = predictions.summarize(evaluation.predictions, dataset.class_names)
     say(
-        f"step {step:6d}  test accuracy {evaluation.accuracy:.4f}  "
+        f"step {trained.step:6d}  test accuracy {evaluation.accuracy:.4f}  "
         f"loss {evaluation.loss:.4f}  ({dataset.name})\n{predictions.table(figures)}"
     )
     if json_file is not None:
-        head = {"step": step, "dataset": dataset.name}
+        head = {"step": trained.step, "dataset": dataset.name}
         head |= {"accuracy": evaluation.accuracy, "loss": evaluation.loss}
         write_output(json_file, json.dumps(head | figures, indent=2).encode() + b"\n")
     if confusion_file is not None:

@@ -26,7 +26,7 @@ ALLOWED = {
     "reporting": "system stored_config config errors compat",
     "training": "runs reporting data classifier system stored_config config errors compat",
     "main": "training system config errors rnnjax",
-    "evaluate": "training system config errors rnnjax",
+    "evaluate": "training data system config errors rnnjax",
     "__main__": "system cells errors rnnjax",  # of any room
     # The public names, imported when they are first used.
     "rnnjax": "cells recurrent interop config training",

@@ -1,7 +1,6 @@
 """Accuracy and loss on all images of a split."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -9,17 +8,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rnnjax.classifier import Params
-from rnnjax.data import datasets
 from rnnjax.data.batches import Batch, eval_batches
-from rnnjax.data.datasets import Dataset, Split
-from rnnjax.errors import RunError
-from rnnjax.runs import steps, workdir
+from rnnjax.data.datasets import Split
 from rnnjax.system import devices
-from rnnjax.system.files import local_path
 from rnnjax.training import metrics
 from rnnjax.training.metrics import EvalMetrics
 from rnnjax.training.predictions import Predictions
-from rnnjax.training.task import EvalStep, build_task, compile_eval_step
+from rnnjax.training.task import EvalStep, compile_eval_step
+from rnnjax.training.trained import Trained
 
 
 class Evaluation(NamedTuple):
@@ -80,36 +76,13 @@ def evaluate(
     )
 
 
-def evaluate_checkpoint(folder: Path, step: int | None) -> tuple[int, Dataset, Evaluation]:
-    """Evaluates a stored step on all test images, as training did; writes nothing.
-
-    Args:
-      folder: the workdir of a run.
-      step: one of its checkpoints; None: the newest.
-
-    Returns:
-      The step, the data set, and its evaluation.
-
-    Raises:
-      ConfigError: if there is no run, or no such checkpoint.
-      RunError: if the checkpoint is damaged, or of another run.
-      DataError: if the data is missing or altered.
-    """
-    folder = local_path("--workdir", folder)
-    stored = folder / workdir.CHECKPOINTS
-    with workdir.os_error_as_run_error(folder):
-        config = workdir.read_config(folder)
-        steps.find(stored, step)  # before the seconds that all else needs
-        task = build_task(config)
-        restored = steps.read_step(stored, step, task.create_state())
-        if restored.origin.run != workdir.identity(folder):
-            raise RunError(f"{stored / str(restored.step)} is a checkpoint of another run")
-    dataset = datasets.load(config.data)
+def evaluate_trained(trained: Trained, split: Split) -> Evaluation:
+    """Evaluates a model of a run on all images of a split, as training did."""
     evaluation = evaluate(
-        compile_eval_step(task),
-        devices.replicate(restored.state.params),
-        device_batches(dataset.test, config.eval_batch_size),
-        dataset.test.labels,
+        compile_eval_step(trained.task),
+        devices.replicate(trained.params),
+        device_batches(split, trained.config.eval_batch_size),
+        split.labels,
     )
     assert evaluation is not None  # nothing stops it
-    return restored.step, dataset, evaluation
+    return evaluation
