@@ -218,12 +218,11 @@ def validate(config: object) -> None:
 
 
 def _check_profile_steps(config: Config) -> None:
-    wanted = re.fullmatch(r"(\d{1,10})-(\d{1,10})", config.profile_steps, re.ASCII)
-    if config.profile_steps and not (
-        wanted and 1 <= int(wanted[1]) <= int(wanted[2]) <= config.num_steps
-    ):
+    ends = re.fullmatch(r"(\d{1,10})-(\d{1,10})", config.profile_steps or "1-1", re.ASCII)
+    if not (ends and 1 <= int(ends[1]) <= int(ends[2]) <= config.num_steps):
         raise ConfigError(
-            f"config.profile_steps={config.profile_steps!r} are no steps of 1-{config.num_steps}"
+            f"config.profile_steps={config.profile_steps!r} must be FIRST-LAST, of the steps "
+            f"1 to {config.num_steps}"
         )
 
 

@@ -19,12 +19,12 @@ class Profiler:
 
     Args:
       folder: of event files, below which the trace goes.
-      steps: to be traced, counted from 1; empty: none.
+      steps: to be traced, as `config.profile_steps` names them: counted from 1; empty: none.
     """
 
-    def __init__(self, folder: Path, steps: range) -> None:
+    def __init__(self, folder: Path, steps: str) -> None:
         self._folder = folder
-        self._steps = steps if distributed.is_primary() else range(0)
+        self._steps = parse(steps) if distributed.is_primary() else range(0)
         self._is_tracing = False
 
     def before(self, state: jax.Array, steps: range) -> None:

@@ -100,7 +100,8 @@ class Run:
         is_first = step == self.first_step
         dispatched = range(step + 1, step + self.config.steps_per_dispatch + 1)
         self.profiler.before(state.step, dispatched)
-        with self.report.waiting("compiling") if is_first else contextlib.nullcontext():
+        waiting = self.report.waiting("compiling") if is_first else contextlib.nullcontext()
+        with waiting, jax.profiler.StepTraceAnnotation("train", step_num=dispatched[0]):
             state, last_hidden = self.programs.train_steps(
                 state, batch, self.programs.dropout_key, split
             )

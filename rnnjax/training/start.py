@@ -19,7 +19,6 @@ from rnnjax.runs import workdir as workdirs
 from rnnjax.runs.checkpoints import Checkpoints
 from rnnjax.system import devices, distributed
 from rnnjax.system.signals import StopRequest
-from rnnjax.training import profiling
 from rnnjax.training import state as train_state
 from rnnjax.training.due import due
 from rnnjax.training.feed import open_feed
@@ -84,8 +83,7 @@ def _start(
             evaluates_first=due(restored.step, config).evaluate,
         )
     )
-    profiler = Profiler(workdir / "train", profiling.parse(config.profile_steps))
-    stack.callback(profiler.close)
+    profiler = Profiler(workdir / "train", config.profile_steps)
     insight = open_insight(task, dataset, feed.evaluated)
     if restored.step == 0:
         report.start(stored_config.changed_first(config), dataset.class_names, *dataset.train)
@@ -102,7 +100,7 @@ def _start(
         checkpoints=checkpoints,
         report=report,
         insight=insight,
-        profiler=profiler,
+        profiler=stack.enter_context(contextlib.closing(profiler)),
         stop=stop,
         check_held=check_held,
         first_step=restored.step,
