@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rnnjax.__main__ import COMMANDS
-from rnnjax.config import Config, fields, range_in_words
+from rnnjax.config import Config, fields, in_words
 from rnnjax.runs.workdir import FREE_ON_RESUME
 
 ROOT = Path(__file__).parents[1]
-WIDTH = "88"  # of what a command prints
+WIDTH = "78"  # of what a command prints
 
 
 def complete(app: Any, page: str, source: list[str]) -> None:
@@ -25,23 +25,27 @@ def complete(app: Any, page: str, source: list[str]) -> None:
 
 def settings() -> str:
     """Returns a table of all settings."""
-    rows = ["| setting | default | meaning | values | on resume |", "|---|---|---|---|---|"]
+    rows = ["| setting | default | meaning | may change on resume |", "|---|---|---|---|"]
     for name, field, default in fields(Config()):
-        values = " ".join(f"`{choice}`" for choice in field.metadata.get("choices", ()))
-        if type(default) in (int, float):
-            values = range_in_words(field.metadata["bounds"]).replace("finite", "any")
-        resume = "may change" if name in FREE_ON_RESUME else ""
-        cells = (f"`{name}`", f"`{default!r}`", field.metadata["meaning"], values, resume)
-        rows.append(f"| {' | '.join(cells)} |")
+        meaning = field.metadata["meaning"].replace("_", r"\_")
+        if choices := field.metadata.get("choices"):
+            meaning += f": {', '.join(f'`{choice}`' for choice in choices)}"
+        elif type(default) in (int, float):
+            meaning += f" ({in_words(field.metadata['bounds'])})"
+        resume = "yes" if name in FREE_ON_RESUME else ""
+        shown = str(default).strip()
+        rows.append(f"| `{name}` | {f'`{shown}`' if shown else ''} | {meaning} | {resume} |")
     return "\n".join(rows)
 
 
 def commands() -> str:
     """Returns a section for each command: what it does, and what `--help` prints."""
-    return "\n\n".join(
-        f"## {module}\n\n`python -m {module}` {what}.\n\n```text\n{help_of(module)}\n```"
-        for module, what in COMMANDS.items()
-    )
+    sections = []
+    for module, what in COMMANDS.items():
+        said = re.sub(r"(--\w+)", r"`\1`", what)
+        sections += [f"## {module}", f"`python -m {module}` {said}."]
+        sections += [f"```text\n{help_of(module)}\n```"]
+    return "\n\n".join(sections)
 
 
 def help_of(module: str) -> str:

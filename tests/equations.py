@@ -20,7 +20,7 @@ Node = Callable[[Env], Any]
 SYMBOL = r"(?:\\mathrm\{\w+\}|\\tilde\{\w\}|\\(?!(?:frac|sqrt|text|begin|end|left|right)\b)[a-z]+"
 SYMBOL += r"|[A-Za-z])(?:_(?:\{[^}]*\}|\\[a-z]+|\w))?"
 TOKEN = re.compile(
-    r"\\text\{[^}]*\}|\\(?:begin|end)\{\w+\}|\\(?:frac|sqrt|odot|ast|bmod|ge|le|quad)(?![a-z])"
+    r"\{\}|\\text\{[^}]*\}|\\(?:begin|end)\{\w+\}|\\(?:frac|sqrt|odot|ast|bmod|ge|le|quad)(?![a-z])"
     rf"|\\[lr]Vert|\\\\|\d+(?:\.\d+)?|{SYMBOL}|\S"
 )
 ENDS = {")", "]", "}", ",", ";", "+", "-", "=", "&", "<", r"\\", r"\rVert", r"\ge", r"\le", ""}
@@ -50,7 +50,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 def tokens(latex: str) -> list[str]:
     """Returns what equations are made of, without what only lays them out."""
-    layout = {r"\quad", r"\begin{aligned}", r"\end{aligned}"}
+    layout = {r"\quad", "{}", r"\begin{split}", r"\end{split}"}
     return [token for token in TOKEN.findall(latex) if token not in layout]
 
 
