@@ -29,8 +29,8 @@ def translate(graph: Graph, traced: ClosedJaxpr, arguments: Sequence[str]) -> li
     known.update(zip(jaxpr.constvars, map(graph.array, traced.consts), strict=True))
 
     def read(variable: Any) -> str:
-        is_literal = isinstance(variable, Literal)
-        return graph.array(variable.val, variable.aval.dtype) if is_literal else known[variable]
+        is_literal, aval = isinstance(variable, Literal), variable.aval
+        return graph.array(variable.val, aval.dtype) if is_literal else known[variable]
 
     for eqn in _needed(jaxpr):
         operands = [read(variable) for variable in eqn.invars]

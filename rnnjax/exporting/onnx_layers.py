@@ -4,6 +4,7 @@ https://onnx.ai/onnx/operators/onnx__LSTM.html has their equations. They stack t
 axis, in the order of `NODES`, under the letters of `rnnjax.interop.gates`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -49,7 +50,7 @@ def add_layers(
     last = ""
     for n in range(model.num_layers):
         own = [params[f"layer_{n}{direction}"] for direction in directions]
-        x, last = _add_layer(graph, cell, own, x, counted)
+        x, last = _add_layer(graph, cell, f"layer_{n}", own, x, counted)
         x = graph.add("Transpose", x, perm=[0, 2, 1, 3])  # from [T, D, B, H]
         x = graph.add("Reshape", x, graph.shape(("t", "b", width)), allowzero=1)
     last = graph.add("Transpose", last, perm=[1, 0, 2])  # from [D, B, H]
@@ -80,34 +81,42 @@ def _without_padding(graph: Graph, sequences: str, lengths: str) -> str:
 
 
 def _add_layer(
-    graph: Graph, cell: Cell, params: list[Params], x: str, lengths: str
-) -> tuple[str, str]:
-    """Adds a layer of one or both directions over inputs `[T, B, F]`.
+    graph: Graph, cell: Cell, name: str, params: Sequence[Params], x: str, lengths: str
+) -> Sequence[str]:
+    """Adds a layer over inputs `[T, B, F]`.
+
+    Args:
+      graph: that it is added to.
+      cell: of the layer.
+      name: of the layer.
+      params: those of each of its D directions.
+      x: the name of the inputs.
+      lengths: the name of the lengths, at least 1.
 
     Returns:
       The names of all outputs, `[T, D, B, H]`, and of the last ones, `[D, B, H]`.
     """
     op, order = NODES[type(cell)]
     weights = [gates.separate(cell, of_one, order) for of_one in params]
-    kernels = np.stack([np.transpose(each.kernel) for each in weights])
-    recurrent_kernels = np.stack([np.transpose(each.recurrent_kernel) for each in weights])
     biases = np.stack([np.concatenate([each.bias, each.recurrent_bias]) for each in weights])
     attributes: dict[str, Any] = {"hidden_size": cell.features}
-    optional = []
+    if len(params) == 2:
+        attributes["direction"] = "bidirectional"
     if isinstance(cell, GRUCell):
         attributes["linear_before_reset"] = int(cell.reset_after)
+    peepholes: tuple[str, ...] = ()
     if isinstance(cell, LSTMCell):
         forget = order.index("f") * cell.features
         biases[:, forget : forget + cell.features] += cell.forget_bias
-        if cell.use_peepholes:  # theirs are of i, o, f
-            peepholes = np.stack(
-                [np.asarray(of_one["peepholes"])[[0, 2, 1]].ravel() for of_one in params]
-            )
-            optional = ["", "", graph.array(peepholes)]  # after the initial state and memory
-    if len(params) == 2:
-        attributes["direction"] = "bidirectional"
-    arrays = (graph.array(array) for array in (kernels, recurrent_kernels, biases))
-    outputs, last = graph.add_many(
-        op, graph.names(op, 2), x, *arrays, lengths, *optional, **attributes
-    )
-    return outputs, last
+        if cell.use_peepholes:  # here of i, f and o, there of i, o and f
+            rows = np.stack([np.asarray(of_one["peepholes"])[[0, 2, 1]] for of_one in params])
+            flat = rows.reshape(len(rows), -1)
+            peepholes = ("", "", graph.array(flat, name=f"{name}/P"))  # after the initial carry
+    arrays = {
+        "W": np.stack([np.transpose(each.kernel) for each in weights]),
+        "R": np.stack([np.transpose(each.recurrent_kernel) for each in weights]),
+        "B": biases,
+    }
+    inputs = (graph.array(array, name=f"{name}/{letter}") for letter, array in arrays.items())
+    results = graph.names(op, 2)
+    return graph.add_many(op, results, x, *inputs, lengths, *peepholes, **attributes)

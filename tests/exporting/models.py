@@ -1,6 +1,7 @@
 """Tiny classifiers with random parameters, and sequences whose padding is NaN."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +18,15 @@ STEPS, FEATURES, UNITS = 7, 28, 6
 LENGTHS = np.array([7, 0, 1, 9, 4, -3], np.int32)  # all, none, one, too many, some, less than none
 
 
-def inference(case: Case, num_features: int = FEATURES, **fields: object) -> Inference:
+def inference(case: Case, num_features: int = FEATURES, **fields: Any) -> Inference:
     """Returns a classifier of a case's cell with random parameters."""
-    config = ModelConfig(**{"hidden_size": UNITS} | fields)  # pyright: ignore[reportArgumentType]
+    config = ModelConfig(hidden_size=UNITS, **fields)
     model = build(config, 10, num_features).clone(cell=case.name, cell_options=case.options)
     inputs = jax.ShapeDtypeStruct((1, STEPS, num_features), jnp.float32)
     params = jax.eval_shape(model.init, jax.random.key(0), inputs)["params"]
     rng = np.random.default_rng(0)
 
-    def draw(path: tuple[jax.tree_util.DictKey, ...], leaf: jax.Array) -> jax.Array:
+    def draw(path: tuple[Any, ...], leaf: Any) -> jax.Array:
         values = rng.normal(size=leaf.shape) / 3
         return jnp.asarray(RANGES.get(path[-1].key, lambda v: v)(values), jnp.float32)
 
