@@ -4,23 +4,27 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
+import onnx
 import pytest
-import safetensors.numpy
 from safetensors import safe_open
 
 from rnnjax import stored_config
 from rnnjax.config import Config
-from rnnjax.data import datasets
 from rnnjax.data.datasets import Split
-from rnnjax.export import FORMATS, export
+from rnnjax.export import FORMATS
+from rnnjax.exporting.inference import Inference, inference_of
+from rnnjax.exporting.onnx import to_onnx
+from rnnjax.exporting.safetensors import to_safetensors
+from rnnjax.exporting.stablehlo import to_stablehlo
 from rnnjax.training.evaluation import evaluate_trained
+from rnnjax.training.task import build_task
 from rnnjax.training.train import train
-from rnnjax.training.trained import Trained, read_trained
+from rnnjax.training.trained import Trained
 from tests.test_readme import blocks
 
 READERS = {
@@ -33,27 +37,13 @@ pytestmark = [pytest.mark.process, pytest.mark.usefixtures("unchecked")]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    config = Config(num_steps=2)
+def trained() -> Trained:
+    """What a checkpoint of step 2 would hold."""
+    config = Config()
     config.data.name, config.data.sequence = "garments", "columns"
     config.model.hidden_size = 8
-    workdir = tmp_path_factory.mktemp("run")
-    train(config, workdir)
-    return read_trained(workdir)
-
-
-@pytest.fixture(scope="module")
-def folder(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the model in every format, and the first test images."""
-    folder = tmp_path_factory.mktemp("exported")
-    for kind in FORMATS:
-        export(trained.workdir, None, folder / f"model.{kind}", None)
-    np.save(folder / "images.npy", first_images(trained).images)
-    return folder
-
-
-def first_images(trained: Trained) -> Split:
-    return Split(*(array[:100] for array in datasets.load(trained.config.data).test))
+    task = build_task(config)
+    return Trained(Path(), config, task, 2, task.create_state().params)
 
 
 def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -61,42 +51,60 @@ def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[s
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def export_command(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def export(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return run(["-m", "rnnjax.export", *arguments], root)
 
 
-def test_the_command_says_what_it_wrote(root: Path, tmp_path: Path, trained: Trained) -> None:
-    arguments = (f"--workdir={trained.workdir}", f"--out={tmp_path}/model", "--format=safetensors")
-    done = export_command(root, *arguments, "--step=2")
+def test_the_command_replaces_a_link_by_the_file(root: Path, tmp_path: Path) -> None:
+    config = Config(num_steps=2)
+    config.data.name, config.model.hidden_size = "garments", 8
+    train(config, tmp_path / "run")
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "model").symlink_to("precious")
+    arguments = (f"--workdir={tmp_path}/run", f"--out={tmp_path}/model", "--format=onnx")
+    done = export(root, *arguments, "--step=2")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"step      2  safetensors  0.0 MiB  {tmp_path}/model\n"
-    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+    assert done.stdout == f"step      2  onnx  0.0 MiB  {tmp_path}/model\n"
+    assert {file.name for file in tmp_path.iterdir()} == {"model", "precious", "run"}
+    assert (tmp_path / "precious").read_text() == "precious"
+    onnx.checker.check_model(onnx.load(tmp_path / "model"))
 
 
-@pytest.mark.parametrize(("kind", "tolerance"), [("stablehlo", 1e-6), ("onnx", 1e-5)])
+@pytest.mark.parametrize(
+    ("kind", "convert", "tolerance"), [("stablehlo", to_stablehlo, 1e-6), ("onnx", to_onnx, 1e-5)]
+)
 def test_the_readme_reads_them_without_rnnjax(
-    folder: Path, trained: Trained, kind: str, tolerance: float
+    tmp_path: Path,
+    trained: Trained,
+    kind: str,
+    convert: Callable[[Inference], bytes],
+    tolerance: float,
 ) -> None:
-    block = READERS[kind].replace(f"/tmp/lstm.{kind}", f"model.{kind}")
+    images = np.random.default_rng(0).integers(0, 256, (100, 28, 28), np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    (tmp_path / "model").write_bytes(convert(inference_of(trained)))
+    block = READERS[kind].replace(f"/tmp/lstm.{kind}", "model")
     block = block.replace("np.zeros((1, 28, 28), np.uint8)", "np.load('images.npy')")
     *lines, last = block.splitlines()
     printed = last.removeprefix("print(").removesuffix(")")
     script = ["import sys", "sys.modules['rnnjax'] = None", *lines, f"np.save('p', {printed})"]
-    done = run(["-c", "\n".join(script)], folder)
+    done = run(["-c", "\n".join(script)], tmp_path)
     assert done.returncode == 0, done.stderr
-    expected = evaluate_trained(trained, first_images(trained)).predictions.probabilities
-    np.testing.assert_allclose(np.load(folder / "p.npy"), expected, rtol=0, atol=tolerance)
+    split = Split(images, np.zeros(100, np.int32))
+    expected = evaluate_trained(trained, split).predictions.probabilities
+    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), expected, rtol=0, atol=tolerance)
 
 
-def test_weights_have_names_and_what_is_to_know(folder: Path, trained: Trained) -> None:
-    arrays = safetensors.numpy.load_file(folder / "model.safetensors")
+def test_weights_have_names_and_what_is_to_know(tmp_path: Path, trained: Trained) -> None:
+    (tmp_path / "model").write_bytes(to_safetensors(inference_of(trained)))
+    with safe_open(tmp_path / "model", "numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no dict
+        about = file.metadata()
     leaves = jax.tree_util.tree_leaves_with_path(trained.params)
     assert len(arrays) == len(leaves)
     for path, leaf in leaves:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         np.testing.assert_array_equal(arrays[name], leaf)
-    with safe_open(folder / "model.safetensors", "numpy") as file:
-        about = file.metadata()
     assert about["step"] == "2"
     assert stored_config.from_dict(json.loads(about["config"])) == trained.config
     assert json.loads(about["versions"])["jax"] == jax.__version__
@@ -115,19 +123,11 @@ def test_what_cannot_be_is_said_at_once(root: Path, tmp_path: Path) -> None:
         "model.onnx": "holds no run",
     }
     for name, words in cases.items():
-        done = export_command(root, f"--workdir={tmp_path}", f"--out={tmp_path / name}")
+        done = export(root, f"--workdir={tmp_path}", f"--out={tmp_path / name}")
         assert done.returncode == 2, name
         assert words in done.stderr, done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert {file.name for file in tmp_path.iterdir()} == {"folder.onnx", "fifo.onnx"}
-
-
-def test_a_link_is_replaced_not_followed(tmp_path: Path, trained: Trained) -> None:
-    (tmp_path / "precious").write_text("precious")
-    (tmp_path / "link.safetensors").symlink_to("precious")
-    export(trained.workdir, None, tmp_path / "link.safetensors", None)
-    assert not (tmp_path / "link.safetensors").is_symlink()
-    assert (tmp_path / "precious").read_text() == "precious"
 
 
 @pytest.mark.parametrize("kind", [kind for kind, package in FORMATS.items() if package != "jax"])

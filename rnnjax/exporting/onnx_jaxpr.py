@@ -7,7 +7,8 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from rnnjax.compat import called
 from rnnjax.exporting.onnx_graph import Graph, UnsupportedError, value_info
-from rnnjax.exporting.onnx_primitives import dims_of, translate_primitive
+from rnnjax.exporting.onnx_primitives import translate_primitive
+from rnnjax.exporting.onnx_shapes import dims_of
 
 
 def translate(graph: Graph, traced: ClosedJaxpr, arguments: Sequence[str]) -> list[str]:

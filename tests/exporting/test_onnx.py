@@ -16,7 +16,8 @@ from rnnjax.exporting.inference import OUTPUTS, Inference
 from rnnjax.exporting.onnx import to_onnx
 from rnnjax.exporting.onnx_graph import IR_VERSION, OPSET, Graph, UnsupportedError, value_info
 from rnnjax.exporting.onnx_jaxpr import translate
-from rnnjax.exporting.onnx_primitives import SAME, TRANSLATIONS, dims_of
+from rnnjax.exporting.onnx_primitives import SAME, TRANSLATIONS
+from rnnjax.exporting.onnx_shapes import dims_of
 from tests.cases import assert_close, jit_unoptimized, label
 from tests.exporting.models import FEATURES, LENGTHS, inference, sequences
 from tests.references import CASES
