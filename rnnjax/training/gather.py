@@ -23,8 +23,9 @@ from rnnjax.reporting.page.run_figures import (
 )
 from rnnjax.runs import workdir
 from rnnjax.runs.checkpoint import read_metadata
+from rnnjax.system.files import local_path
 from rnnjax.training import predictions
-from rnnjax.training.diagnostics import ClassifiedPrefixes, classify_prefixes, diagnose
+from rnnjax.training.diagnostics import classify_prefixes, diagnose
 from rnnjax.training.evaluation import evaluate_trained
 from rnnjax.training.insight import NUM_DIAGNOSED, NUM_WORST
 from rnnjax.training.predictions import Predictions
@@ -42,22 +43,22 @@ def read_runs(folders: Sequence[Path]) -> list[Trained]:
       ConfigError: if a folder is none of a run, a run is there twice, or their data sets differ.
       RunError: if a checkpoint is damaged.
     """
-    runs = [read_trained(folder) for folder in folders]
+    folders = [local_path("RUN", folder) for folder in folders]
     folder_of: dict[str, Path] = {}
-    for run in runs:
-        identity = workdir.identity(run.workdir)
+    datasets: dict[str, Path] = {}
+    for folder in folders:  # all of them before the seconds that a checkpoint needs
+        with workdir.os_error_as_run_error(folder):
+            dataset = workdir.read_config(folder).data.name
+            identity = workdir.identity(folder)
         if identity in folder_of:
             raise ConfigError(
-                f"{folder_of[identity]} and {run.workdir} are the same run; name each once"
+                f"{folder_of[identity]} and {folder} are the same run; name each once"
             )
-        folder_of[identity] = run.workdir
-        first, name = runs[0], run.config.data.name
-        if name != first.config.data.name:
-            raise ConfigError(
-                f"{first.workdir} was trained on {first.config.data.name} and {run.workdir} on "
-                f"{name}; make a report of each"
-            )
-    return runs
+        folder_of[identity] = datasets[dataset] = folder
+    if len(datasets) > 1:
+        trained_on = " and ".join(f"{folder} on {name}" for name, folder in datasets.items())
+        raise ConfigError(f"the data sets differ, {trained_on}; make a report of each")
+    return [read_trained(folder) for folder in folders]
 
 
 def gather(trained: Trained, name: str, dataset: Dataset) -> RunFigures:
@@ -77,8 +78,8 @@ def gather(trained: Trained, name: str, dataset: Dataset) -> RunFigures:
     stored = trained.workdir / workdir.CHECKPOINTS / str(trained.step)
     metadata = read_metadata(stored)
     curves = read_curves(trained.workdir)
-    prefixes = _prefixes(trained, test)
-    by_part = prefixes.logits.argmax(-1) == test.labels[: len(prefixes.logits), None]
+    logits, last_hidden = _prefixes(trained, test)
+    by_part = logits.argmax(-1) == test.labels[: len(logits), None]
     return RunFigures(
         name=name,
         dataset=dataset.name,
@@ -98,7 +99,7 @@ def gather(trained: Trained, name: str, dataset: Dataset) -> RunFigures:
         mistakes=_mistakes(of_test, test, dataset.class_names),
         accuracy_by_part=by_part.mean(0),
         num_part_images=len(by_part),
-        trajectories=_trajectories(prefixes, test, dataset.class_names),
+        trajectories=_trajectories(last_hidden, test, dataset.class_names),
         inside=_inside(trained, dataset.train),
     )
 
@@ -120,8 +121,10 @@ def project(
     return points, np.pad(shares[:2], (0, missing))
 
 
-def _prefixes(trained: Trained, test: Split) -> ClassifiedPrefixes:
-    """Returns what a model makes of parts of the first test images."""
+def _prefixes(
+    trained: Trained, test: Split
+) -> tuple[Float[np.ndarray, "M R K"], Float[np.ndarray, "M R H"]]:
+    """Returns logits and hidden states of a model after parts of the first test images."""
     task = trained.task
     options = {"model": task.model, "to_sequences": task.to_sequences}
     function = jax.jit(functools.partial(classify_prefixes, **options))
@@ -131,7 +134,8 @@ def _prefixes(trained: Trained, test: Split) -> ClassifiedPrefixes:
         jax.device_get(function(trained.params, test.images[start : start + IMAGES_AT_ONCE]))
         for start in range(0, number, IMAGES_AT_ONCE)
     ]
-    return ClassifiedPrefixes(*(np.concatenate(leaves) for leaves in zip(*batches, strict=True)))
+    logits, last_hidden = zip(*batches, strict=True)
+    return np.concatenate(logits), np.concatenate(last_hidden)
 
 
 def _class_table(of_test: Predictions, names: tuple[str, ...]) -> ClassTable:
@@ -154,13 +158,11 @@ def _mistakes(of_test: Predictions, test: Split, names: tuple[str, ...]) -> list
 
 
 def _trajectories(
-    prefixes: ClassifiedPrefixes, test: Split, names: tuple[str, ...]
+    states: Float[np.ndarray, "M R H"], test: Split, names: tuple[str, ...]
 ) -> Trajectories:
     """Returns the ways of the hidden states of the first image of each class."""
-    classes, first = np.unique(test.labels[: len(prefixes.logits)], return_index=True)
-    return Trajectories(
-        *project(np.asarray(prefixes.last_hidden)[first]), [names[k] for k in classes]
-    )
+    classes, first = np.unique(test.labels[: len(states)], return_index=True)
+    return Trajectories(*project(states[first]), [names[k] for k in classes])
 
 
 def _inside(trained: Trained, train: Split) -> Inside:

@@ -1,6 +1,7 @@
 """The charts of a page, of plain figures; each to be drawn inside of `style.drawing`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,16 +13,17 @@ from numpy.typing import ArrayLike
 
 from rnnjax.reporting.page import style
 from rnnjax.reporting.page.run_figures import Calibration, ClassTable, RunFigures, Trajectories
-from rnnjax.reporting.page.style import INK, PAPER, SERIES
+from rnnjax.reporting.page.style import GREY, INK, PAPER, SERIES
 
-BLUE, ORANGE, GREY = (SERIES[name][0] for name in ("blue", "orange", "grey"))
-SPLIT_LINES = {  # test is what counts, and training is noisy
+BLUE, ORANGE = (SERIES[name][0] for name in ("blue", "orange"))
+SPLIT_LINES: dict[str, dict[str, Any]] = {  # test is what counts, and training is noisy
     "train": {"linestyle": "-", "linewidth": 0.9, "alpha": 0.55},
     "validation": {"linestyle": "--", "marker": "."},
     "test": {"linestyle": "-", "marker": "."},
 }
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g} %")
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+MUCH = 10  # times as much, and a logarithm shows it better
 DARK_SHARE = 0.6  # of a cell of a table, above which paper is read better on it than ink
 
 
@@ -48,7 +50,11 @@ def step_times(runs: Sequence[RunFigures]) -> Figure:
     for n, run in enumerate(runs):
         if speeds := run.curves.get("train", {}).get("steps_per_second"):
             axes.plot(speeds.steps, 1000 / speeds.values, color=style.colour(n), marker=".")
-    axes.set_ylim(bottom=0)
+    low, high = axes.dataLim.intervaly
+    if high > MUCH * low:  # the first figures of a short training, say, have its compilation
+        _logarithmic(axes)
+    else:
+        axes.set_ylim(bottom=0)
     _with_runs(axes, runs, [], [])
     return _figure(axes)
 
@@ -118,7 +124,7 @@ def trajectories(paths: Trajectories) -> Figure:
     axes = _axes(*labels, height=style.HEIGHT * 1.2)
     handles = []
     for n, points in enumerate(paths.points):
-        look = {"color": style.colour(n), "marker": style.marker(n)}
+        look: dict[str, Any] = {"color": style.colour(n), "marker": style.marker(n)}
         axes.plot(*points.T, color=style.colour(n), linewidth=1.1, marker=".", markersize=2)
         axes.plot(*points[:1].T, **look, markerfacecolor=PAPER, markersize=5)
         (end,) = axes.plot(*points[-1:].T, **look, markersize=7)
@@ -141,8 +147,9 @@ def gates(
             axes.plot(*_from_one(closed[layer][gate]), color=hue)
             axes.plot(*_from_one(opened[layer][gate]), color=hue, linestyle="--")
         axes.set_ylabel(f"{layer}\nshare of the gate" if len(closed) > 1 else "share of the gate")
-        axes.set_ylim(bottom=0)
         _percent(axes)
+    highest = max(0.02, panels[-1].dataLim.intervaly[1]) * 1.05
+    panels[-1].set_ylim(-0.02 * highest, highest)  # so that a line at 0 is seen
     panels[-1].set_xlabel("step of the sequence")
     handles = [Line2D([], [], color=INK, linestyle=line) for line in ("-", "--")]
     handles += [Line2D([], [], color=style.colour(n)) for n in range(len(names))]
@@ -153,15 +160,13 @@ def gates(
 def gradient_norms(norms: Mapping[str, np.ndarray]) -> Figure:
     """Returns the norms of the loss's gradient by the carry over time, of each layer."""
     axes = _axes("step of the sequence", "norm of the gradient")
-    if any((values > 0).any() for values in norms.values()):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(PLAIN)
-        axes.yaxis.set_minor_formatter(NullFormatter())
     handles = []
     for n, values in enumerate(norms.values()):
         positive = np.where(values > 0, values, np.nan)  # a logarithm has no 0
         handles += axes.plot(*_from_one(positive), color=style.colour(n), marker=".", markersize=2)
+        axes.set_xlim(0, len(values) + 1)
+    if any((values > 0).any() for values in norms.values()):
+        _logarithmic(axes)
     if len(norms) > 1:
         style.legend_below(axes, handles, [*norms])
     return _figure(axes)
@@ -183,6 +188,16 @@ def _from_one(values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Returns values over their numbers, as people count."""
     values = np.asarray(values)
     return 1 + np.arange(len(values)), values
+
+
+def _logarithmic(axes: Axes) -> None:
+    """Has the logarithm of what is drawn go up, with ticks that can be read over any range."""
+    low, high = axes.dataLim.intervaly
+    subs = (1, 2, 5) if high < 1_000 * low else (1,)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
+    axes.yaxis.set_major_formatter(PLAIN)
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _percent(axes: Axes) -> None:

@@ -16,7 +16,7 @@ TAGS = ("loss", "accuracy", "steps_per_second")
 
 class Curves(NamedTuple):
     by_split: Mapping[str, Mapping[str, Curve]]  # then by tag; only what there is
-    unreadable: Sequence[str]  # a line for each file that is damaged or cannot be opened
+    unreadable: Sequence[str]  # a line for whatever is damaged, missing or cannot be opened
 
 
 def read_curves(workdir: Path) -> Curves:
@@ -25,22 +25,24 @@ def read_curves(workdir: Path) -> Curves:
     What a resumed run has written twice counts once, as it was written last. What cannot be read is
     told, and costs no more than itself.
     """
-    by_split, unreadable = {}, []
+    by_split: dict[str, dict[str, Curve]] = {}
+    unreadable: list[str] = []
     for split in SPLITS:
         values: dict[str, dict[int, float]] = {}
+        problems = []
         for path in sorted((workdir / split).glob(f"{PREFIX}*")):
             try:
                 if not _read_file(path, values):
-                    unreadable.append(f"{split}/{path.name} is damaged; what is whole was read")
+                    problems.append(f"{split}/{path.name} is damaged; what is whole was read")
             except OSError as error:
-                unreadable.append(f"{split}/{path.name} could not be read: {error}")
-        if values:
-            by_split[split] = {
-                tag: Curve(np.array(sorted(of_tag)), np.array([of_tag[n] for n in sorted(of_tag)]))
-                for tag, of_tag in values.items()
-            }
-        elif split != "validation" and not unreadable:
-            unreadable.append(f"{split}/ has no event files, and so no curves")
+                problems.append(f"{split}/{path.name} could not be read: {error}")
+        if not values and not problems and split != "validation":  # which a run may do without
+            problems.append(f"{split}/ has no curves")
+        unreadable += problems
+        by_split[split] = {
+            tag: Curve(np.array(sorted(of_tag)), np.array([of_tag[n] for n in sorted(of_tag)]))
+            for tag, of_tag in values.items()
+        }
     return Curves(by_split, unreadable)
 
 

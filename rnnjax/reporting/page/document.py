@@ -6,7 +6,7 @@ from html import escape
 from importlib import resources
 
 from rnnjax import __version__
-from rnnjax.reporting.page import sections, style
+from rnnjax.reporting.page import one_run, style, together
 from rnnjax.reporting.page.folder import MARK, PAGE
 from rnnjax.reporting.page.markup import Gallery, folded
 from rnnjax.reporting.page.run_figures import RunFigures
@@ -19,10 +19,10 @@ def build(runs: Sequence[RunFigures]) -> dict[str, bytes]:
     gallery = Gallery()
     with style.drawing():
         content = [
-            sections.overview(runs),
-            sections.settings(runs),
-            sections.curves(runs, gallery),
-            *(sections.of_run(run, n, gallery) for n, run in enumerate(runs, 1)),
+            together.overview(runs),
+            together.settings(runs),
+            together.curves(runs, gallery),
+            *(one_run.section_of(run, n, gallery) for n, run in enumerate(runs, 1)),
         ]
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     body = "\n".join(content)
@@ -56,7 +56,7 @@ def build(runs: Sequence[RunFigures]) -> dict[str, bytes]:
 
 
 def _css() -> str:
-    rules = resources.files(__package__).joinpath("page.css").read_text()
+    rules = resources.files("rnnjax.reporting.page").joinpath("page.css").read_text()
     on_white, on_black = (style.css_variables(theme) for theme in (0, 1))
     dark = f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {on_black} }} }}"
     return f":root {{ {on_white} }}\n{dark}\n{rules}"
