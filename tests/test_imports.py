@@ -24,9 +24,9 @@ ALLOWED = {
     "data": "system stored_config config errors compat",
     "runs": "system stored_config config errors compat",
     "reporting": "system stored_config config errors compat",
-    "training": "runs reporting data classifier system stored_config config errors compat",
+    "training": "runs reporting data classifier cells system stored_config config errors compat",
     "main": "training system config errors rnnjax",
-    "evaluate": "training data system config errors rnnjax",
+    "evaluate": "training reporting data system config errors rnnjax",
     "report": "training reporting data system config errors rnnjax",
     "__main__": "system cells errors rnnjax",  # of any room
     # The public names, imported when they are first used.

@@ -4,7 +4,7 @@ import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,6 +39,10 @@ class Report:
     def line(self, text: str) -> None:
         """Prints a line above the bar."""
         self._display.line(text)
+
+    def waiting(self, what: str) -> AbstractContextManager[None]:
+        """Shows what a block is busy with, and for how many seconds."""
+        return self._display.waiting(what)
 
     def advance(self, steps: int) -> None:
         """Moves the bar by so many steps."""
