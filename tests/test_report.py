@@ -65,7 +65,8 @@ def browser() -> Iterator[Browser]:
 def test_a_page_says_what_training_has_found(made: Made) -> None:
     assert made.done.returncode == 0, made.done.stderr
     assert not made.done.stderr
-    first, last = made.done.stdout.splitlines()
+    lines = made.done.stdout.splitlines()
+    first, last = (line for line in lines if not re.search(r" \d+ s$", line))  # but for waiting
     assert first == f"{made.workdir.name}: step 2, test accuracy {made.result.test_accuracy:.4f}"
     pictures = [*made.page.parent.glob("*.png")]
     assert last == f"{made.page}, and {len(pictures)} figures as PNG files beside it"
@@ -153,7 +154,7 @@ def test_an_unfinished_run_says_so(made: Made, tmp_path: Path) -> None:
     file.write_bytes(b"damaged" + file.read_bytes()[7:])
     report([workdir], tmp_path / "page")
     page = (tmp_path / "page" / PAGE).read_text()
-    assert "Unfinished: step 1 of 2." in page
+    assert "At step 1 of 2." in page
     assert f"run: train/{file.name} is damaged; what is whole was read." in page
     assert "run: test/ has no curves." in page
 
@@ -188,6 +189,8 @@ def test_what_is_no_run(made: Made, tmp_path: Path) -> None:
 
 
 def test_an_error_is_a_line(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
     done = run_report(root, tmp_path, "--out", tmp_path)
     assert done.returncode == 2
-    assert done.stderr == f"rnnjax: {tmp_path} holds no run: there is no config.json\n"
+    words = "holds other files and no earlier report; name a new folder"
+    assert done.stderr == f"rnnjax: --out={tmp_path} {words}\n"

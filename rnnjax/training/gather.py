@@ -1,4 +1,4 @@
-"""All that a report tells of a run: its newest checkpoint on the test images, and its curves."""
+"""All that a report tells of a run: a checkpoint of it on the test images, and its curves."""
 
 import functools
 from collections.abc import Sequence
@@ -36,8 +36,12 @@ FEWEST_IMAGES = 200  # of these
 IMAGES_AT_ONCE = 50  # each of which is as many sequences as it has parts
 
 
-def read_runs(folders: Sequence[Path]) -> list[Trained]:
-    """Reads the newest checkpoints of runs that go into one report.
+def read_runs(folders: Sequence[Path], step: int | None = None) -> list[Trained]:
+    """Reads the checkpoints of runs that go into one report.
+
+    Args:
+      folders: of the runs.
+      step: of each checkpoint; None: the newest.
 
     Raises:
       ConfigError: if a folder is none of a run, a run is there twice, or their data sets differ.
@@ -58,7 +62,7 @@ def read_runs(folders: Sequence[Path]) -> list[Trained]:
     if len(datasets) > 1:
         trained_on = " and ".join(f"{folder} on {name}" for name, folder in datasets.items())
         raise ConfigError(f"the data sets differ, {trained_on}; make a report of each")
-    return [read_trained(folder) for folder in folders]
+    return [read_trained(folder, step) for folder in folders]
 
 
 def gather(trained: Trained, name: str, dataset: Dataset) -> RunFigures:

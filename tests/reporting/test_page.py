@@ -118,7 +118,7 @@ def test_what_a_page_says(files: dict[str, bytes]) -> None:
     page = files[PAGE].decode()
     for words in (
         "20 of 40",
-        "Unfinished: step 20 of 40.",
+        "At step 20 of 40.",
         "_: train/ has no curves.",
         "no gates that could be looked into",
         "Of 8 layers, the first 6.",

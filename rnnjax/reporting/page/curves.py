@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from rnnjax.reporting.page.run_figures import Curve
 from rnnjax.reporting.resumed_events import PREFIX, read_events
+from rnnjax.system.messages import printable
 
 SPLITS = ("train", "validation", "test")
 TAGS = ("loss", "accuracy", "steps_per_second")
@@ -35,7 +36,7 @@ def read_curves(workdir: Path) -> Curves:
                 if not _read_file(path, values):
                     problems.append(f"{split}/{path.name} is damaged; what is whole was read")
             except OSError as error:
-                problems.append(f"{split}/{path.name} could not be read: {error}")
+                problems.append(f"{split}/{path.name} could not be read: {printable(str(error))}")
         if not values and not problems and split != "validation":  # which a run may do without
             problems.append(f"{split}/ has no curves")
         unreadable += problems

@@ -17,7 +17,7 @@ def section_of(run: RunFigures, n: int, gallery: Gallery) -> str:
     if cores := run.numerics.get("cores"):
         devices += f" ({cores} cores)"
     versions = ", ".join(f"{key} {run.numerics[key]}" for key in VERSIONS if key in run.numerics)
-    state = "" if run.step == run.num_steps else f"Unfinished: step {run.step} of {run.num_steps}. "
+    state = "" if run.step == run.num_steps else f"At step {run.step:,} of {run.num_steps:,}. "
     facts = (
         f"{state}A model of {run.num_parameters:,} parameters ({run.model}), trained for "
         f"{run.step:,} steps in {run.seconds:.0f} s on {devices}; {versions}."
