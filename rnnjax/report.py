@@ -72,7 +72,7 @@ def report(folders: Sequence[Path], out: Path, step: int | None = None) -> None:
             figures.append(gather(run, name, dataset))
         say(f"{name}: step {run.step}, test accuracy {figures[-1].accuracy:.4f}")
     with waiting("drawing"):
-        contents = document.build(figures)
+        contents = document.build(figures, f"rnnjax {__version__}")
     write_folder(out, contents)
     say(f"{out / PAGE}, and {len(contents) - 1} figures as PNG files beside it")
 

@@ -31,8 +31,8 @@ from rnnjax.training.insight import NUM_DIAGNOSED, NUM_WORST
 from rnnjax.training.predictions import Predictions
 from rnnjax.training.trained import Trained, read_trained
 
-PREFIX_STEPS = 1_000 * 28  # of sequences whose accuracy by part is told, but for the least
-FEWEST_IMAGES = 200  # of these
+PREFIX_STEPS = 28_000  # of the sequences whose accuracy by part is told: 1,000 images in rows
+FEWEST_IMAGES = 200  # of these, in longer sequences, which take more time
 IMAGES_AT_ONCE = 50  # each of which is as many sequences as it has parts
 
 

@@ -90,7 +90,7 @@ class Outline(HTMLParser):
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    return document.build([made_up(HOSTILE), made_up("_", is_bare=True)])
+    return document.build([made_up(HOSTILE), made_up("_", is_bare=True)], "rnnjax <0.1>")
 
 
 def test_a_page_stands_alone(files: dict[str, bytes]) -> None:
@@ -124,6 +124,7 @@ def test_what_a_page_says(files: dict[str, bytes]) -> None:
         "Of 8 layers, the first 6.",
         "The settings that differ between the runs: none.",
         "all test images right",
+        "<p>rnnjax &lt;0.1&gt;</p>",
     ):
         assert words in page, words
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from html import escape
 from importlib import resources
 
-from rnnjax import __version__
 from rnnjax.reporting.page import one_run, style, together
 from rnnjax.reporting.page.folder import MARK, PAGE
 from rnnjax.reporting.page.markup import Gallery, folded
@@ -14,8 +13,13 @@ from rnnjax.reporting.page.run_figures import RunFigures
 HEADINGS = re.compile(r'<section id="([^"]+)"><h2>(.*?)</h2>')
 
 
-def build(runs: Sequence[RunFigures]) -> dict[str, bytes]:
-    """Returns the files of a page about runs on one data set, by name."""
+def build(runs: Sequence[RunFigures], maker: str) -> dict[str, bytes]:
+    """Returns the files of a page about runs on one data set, by name.
+
+    Args:
+      runs: their figures.
+      maker: the program and its version.
+    """
     gallery = Gallery()
     with style.drawing():
         content = [
@@ -48,7 +52,7 @@ def build(runs: Sequence[RunFigures]) -> dict[str, bytes]:
 <main>
 {body}
 </main>
-<footer>{files}<p>rnnjax {__version__}</p></footer>
+<footer>{files}<p>{escape(maker)}</p></footer>
 </body>
 </html>
 """

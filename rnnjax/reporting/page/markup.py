@@ -66,7 +66,7 @@ def table(
     """Returns a table.
 
     Args:
-      caption: what it is.
+      caption: what it is, unless a heading says so.
       headings: of the columns; the first column has the headings of the rows.
       rows: of cells.
       kind: `wide`, if each row is to become a list on a phone, or `compact`.
@@ -83,8 +83,9 @@ def table(
             )
             + "</tr>"
         )
+    top = f"<caption>{escape(caption)}</caption>" if caption else ""
     return (
-        f'<table class="{kind}"><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f'<table class="{kind}">{top}<thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>"
     )
 

@@ -1,7 +1,7 @@
 """What a page tells of a run, as plain figures."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -60,7 +60,7 @@ class Inside(NamedTuple):
 class RunFigures(NamedTuple):
     name: str
     dataset: str
-    settings: Mapping[str, object]  # by dotted name
+    settings: Mapping[str, Any]  # by dotted name
     step: int  # taken before the checkpoint that all figures but the curves are of
     seconds: float  # spent up to there
     numerics: Mapping[str, str]  # devices and versions of the training
@@ -80,7 +80,7 @@ class RunFigures(NamedTuple):
     @property
     def num_steps(self) -> int:
         """Of the whole run."""
-        return int(str(self.settings["num_steps"]))
+        return self.settings["num_steps"]
 
     @property
     def milliseconds(self) -> float | None:

@@ -55,7 +55,7 @@ def overview(runs: Sequence[RunFigures]) -> str:
     reading = (
         "Accuracy is the share of all test images that are told right, loss their mean "
         "cross-entropy in nats; the calibration error is how far probabilities are from how often "
-        "they come true. Time is that of the whole run, of a step the median."
+        "they come true. Time is that of the run up to there, and the median of its steps."
     )
     return section(
         "overview", "Overview", table("", headings, rows, "wide numbers"), paragraph(reading)
