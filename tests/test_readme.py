@@ -25,6 +25,7 @@ OUTPUT = {
     "python -m rnnjax.main": "test accuracy",
     "python -m rnnjax.evaluate": "test accuracy",
     "python -m rnnjax.export": "MiB",
+    "python -m rnnjax.report /tmp/run": "figures as PNG files",
     "tensorboard": "last_hidden_state",
 }
 
