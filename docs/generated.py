@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnjax.__main__ import COMMANDS
-from rnnjax.config import Config, fields, in_words
+from rnnjax.config import Config, fields, limits
 from rnnjax.runs.workdir import FREE_ON_RESUME
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ def settings() -> str:
         if choices := field.metadata.get("choices"):
             meaning += f": {', '.join(f'`{choice}`' for choice in choices)}"
         elif type(default) in (int, float):
-            meaning += f" ({in_words(field.metadata['bounds'])})"
+            meaning += f" ({limits(field.metadata['bounds'])})"
         resume = "yes" if name in FREE_ON_RESUME else ""
         shown = str(default).strip()
         rows.append(f"| `{name}` | {f'`{shown}`' if shown else ''} | {meaning} | {resume} |")

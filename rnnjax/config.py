@@ -202,9 +202,7 @@ def validate(config: object) -> None:
             )
         bounds = field.metadata.get("bounds")
         if bounds and isinstance(value, int | float) and not _within(value, **bounds):
-            raise ConfigError(
-                f"config.{name}={value!r} is out of range: must be {in_words(bounds)}"
-            )
+            raise ConfigError(f"config.{name}={value!r} is out of range: must be {limits(bounds)}")
     if config.optimizer.warmup_steps > config.num_steps:
         raise ConfigError(
             f"config.optimizer.warmup_steps={config.optimizer.warmup_steps} is more than "
@@ -236,8 +234,8 @@ def _within(value: float, at_least: float, above: float, at_most: float, below: 
     return math.isfinite(value) and at_least <= value <= at_most and above < value < below
 
 
-def in_words(bounds: dict[str, float]) -> str:
-    """Returns what an option's bounds say, such as `above 0 and at most 1`."""
+def limits(bounds: dict[str, float]) -> str:
+    """Returns bounds of an option in words, such as `above 0 and at most 1`."""
     stated = [f"{k.replace('_', ' ')} {v:.10g}" for k, v in bounds.items() if math.isfinite(v)]
     return " and ".join(stated) or "finite"
 

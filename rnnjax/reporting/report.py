@@ -55,6 +55,7 @@ class Report:
     def start(
         self,
         settings: Mapping[str, object],
+        compared: Mapping[str, object],
         class_names: Sequence[str],
         images: np.ndarray,
         labels: np.ndarray,
@@ -63,6 +64,7 @@ class Report:
 
         Args:
           settings: by name.
+          compared: those of them that runs are compared by.
           class_names: of the labels.
           images: `[N, 28, 28]`, uint8.
           labels: `[N]`.
@@ -70,7 +72,7 @@ class Report:
         texts = {"settings": _table(settings), "command": f"`{shlex.join(sys.argv)}`"}
         texts["versions"] = _table({name: version(name) for name in LIBRARIES})
         summaries.write_start(
-            self._writers, self._name, settings, self._dataset, class_names, images, labels, texts
+            self._writers, self._name, compared, self._dataset, class_names, images, labels, texts
         )
 
     def end(self, step: int, figures: Mapping[str, float]) -> None:

@@ -86,7 +86,8 @@ def _start(
     profiler = Profiler(workdir / "train", config.profile_steps)
     insight = open_insight(task, dataset, feed.evaluated)
     if restored.step == 0:
-        report.start(stored_config.changed_first(config), dataset.class_names, *dataset.train)
+        settings = stored_config.to_dict(config), stored_config.compared(config)
+        report.start(*settings, dataset.class_names, *dataset.train)
         insight.show_parameters(report, 0, devices.replicate(state.params))
     _, dropout_key = train_state.keys(config.seed)
     return Run(
