@@ -26,7 +26,8 @@ ALLOWED = {
     "reporting": "system stored_config config errors compat",
     "training": "runs reporting data classifier system stored_config config errors compat",
     "main": "training system config errors rnnjax",
-    "evaluate": "training data system config errors rnnjax",
+    "evaluate": "training reporting data system config errors rnnjax",
+    "predict": "training reporting data system config errors rnnjax",
     "__main__": "system cells errors rnnjax",  # of any room
     # The public names, imported when they are first used.
     "rnnjax": "cells recurrent interop config training",
@@ -101,7 +102,7 @@ def test_a_training_loop_of_ones_own_needs_jax_and_flax_only(root: Path, name: s
 
 @pytest.mark.process
 def test_the_package_and_its_commands_load_nothing_heavy_before_they_are_asked(root: Path) -> None:
-    code = "import rnnjax, rnnjax.__main__, rnnjax.main, rnnjax.evaluate, rnnjax.config"
+    code = "import rnnjax, rnnjax.__main__, rnnjax.main, rnnjax.evaluate, rnnjax.predict, rnnjax.config"
     assert not loaded(root, code) & {"jax", "flax", "numpy", *HEAVY}
 
 

@@ -10,6 +10,7 @@ from rnnjax.data import drawn_garments, fashion_mnist
 from rnnjax.errors import ConfigError
 
 NUM_CLASSES, IMAGE_SHAPE = 10, (28, 28)  # of every data set here
+CLASS_NAMES = drawn_garments.CLASS_NAMES  # the same
 GARMENTS_TRAIN, GARMENTS_TEST = 20_000, 2_000
 
 
