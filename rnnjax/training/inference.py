@@ -128,7 +128,7 @@ def picture(answers: Sequence[Answer]) -> figures.Picture:
     for example, probabilities, _ in answers:
         name, k = example.name, int(probabilities.argmax())
         short = name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}"
-        captions.append((short, example.note, f"{CLASS_NAMES[k]} {probabilities[k]:.0%}"))
+        captions.append((short, f"{CLASS_NAMES[k]} {probabilities[k]:.0%}", example.note))
     images = np.stack([answer.example.image for answer in answers])
     return figures.grid(images, captions, columns=min(5, len(images)))
 
