@@ -55,7 +55,8 @@ def main():
         answer, carry = apply(params, answers[-1], carry)
         answers.append(answer)
     free = jnp.concatenate(answers, axis=1)
-    print("truth", truth[0, SEEN::5].round(2), "free ", free[0, ::5].round(2), sep="\n")
+    for name, values in (("truth", truth[0, SEEN::5]), ("free-running", free[0, ::5])):
+        print(f"{name:12}", *(f"{value:5.2f}" for value in values))
     return jnp.sqrt(jnp.mean((free - truth[:, SEEN:]) ** 2)).item()
 
 

@@ -132,6 +132,10 @@ class Config:
         at_least=1,
     )
     eval_every_steps: int = option(100, "steps between evaluations on all test images", at_least=1)
+    profile_steps: str = option(
+        "",
+        "steps to trace for TensorBoard's profile plugin and Perfetto, such as 10-20; empty: none",
+    )
     on_nan: str = option(
         "halt",
         "what a loss or gradient that is not finite does: end the run, or leave out that step",
@@ -204,12 +208,22 @@ def validate(config: object) -> None:
             f"config.optimizer.warmup_steps={config.optimizer.warmup_steps} is more than "
             f"config.num_steps={config.num_steps}"
         )
+    _check_profile_steps(config)
     for name, _, value in fields(config):
         if name in WHOLE_DISPATCHES and value % config.steps_per_dispatch:
             raise ConfigError(
                 f"config.{name}={value} is not divisible by "
                 f"config.steps_per_dispatch={config.steps_per_dispatch}"
             )
+
+
+def _check_profile_steps(config: Config) -> None:
+    ends = re.fullmatch(r"(\d{1,10})-(\d{1,10})", config.profile_steps or "1-1", re.ASCII)
+    if not (ends and 1 <= int(ends[1]) <= int(ends[2]) <= config.num_steps):
+        raise ConfigError(
+            f"config.profile_steps={config.profile_steps!r} must be FIRST-LAST, of the steps "
+            f"1 to {config.num_steps}"
+        )
 
 
 def _is_text(value: str) -> bool:

@@ -3,6 +3,7 @@
 python -m rnnjax.main --workdir=DIR --config=FILE [--config.FIELD=VALUE ...]
 """
 
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from rnnjax.system.arguments import (
     split_cell_options,
 )
 from rnnjax.system.messages import output_error_as_run_error, say
+from rnnjax.system.waiting import waiting
 
 _WORKDIR = flags.DEFINE_string("workdir", "", "folder of checkpoints, summaries and results")
 _DEBUG = flags.DEFINE_bool("debug", False, "show the traceback of an error")
@@ -120,9 +122,10 @@ def main(argv: Sequence[str]) -> None:
     exit_process: Callable[[int], NoReturn] = sys.exit
     try:
         command_line.begin_work(debug=_DEBUG.value)
-        # These import JAX and TensorFlow: not before --help has answered.
-        from rnnjax.system import devices, distributed, process
-        from rnnjax.training.train import train
+        with waiting("loading libraries") if not _DISTRIBUTED.value else contextlib.nullcontext():
+            # These import JAX and TensorFlow: not before --help has answered.
+            from rnnjax.system import devices, distributed, process
+            from rnnjax.training.train import train
 
         exit_process = distributed.exit_process
         process.tune()

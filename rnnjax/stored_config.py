@@ -22,10 +22,22 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def changed_first(config: Config) -> dict[str, object]:
-    """Returns what `to_dict` does, the settings first that are not the default."""
+# What runs are compared by, changed or not.
+USUAL = (
+    "model.cell",
+    "model.hidden_size",
+    "model.num_layers",
+    "optimizer.learning_rate",
+    "num_steps",
+    "seed",
+)
+
+
+def compared(config: Config) -> dict[str, object]:
+    """Returns the settings that are not the default, and then the usual ones."""
     settings, defaults = to_dict(config), to_dict(Config())
-    return dict(sorted(settings.items(), key=lambda item: item[1] == defaults[item[0]]))
+    changed = [name for name, value in settings.items() if value != defaults[name]]
+    return {name: settings[name] for name in dict.fromkeys((*changed, *USUAL))}
 
 
 def from_dict(stored: Mapping[str, object]) -> Config:

@@ -12,6 +12,7 @@ os.environ.update(
     KERAS_BACKEND="jax",
 )
 
+import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ jaxtyping.install_import_hook(
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )
 
-from rnnjax.config import DataConfig  # noqa: E402
+from rnnjax.config import Config, DataConfig  # noqa: E402
 from rnnjax.data import datasets, fashion_mnist  # noqa: E402
 
 
@@ -36,21 +37,41 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a folder of this run of the tests, for all its workers."""
+    base = tmp_path_factory.getbasetemp()
+    # Under xdist each worker has a folder of its own inside the run's.
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A TFDS folder with the real Fashion-MNIST, prepared once for all workers."""
     if not fashion_mnist.DEBIAN_DIR.is_dir():
         pytest.fail("the tests need the real data: apt-get install dataset-fashion-mnist")
-    base = tmp_path_factory.getbasetemp()
-    # Under xdist each worker has a folder of its own inside the run's.
-    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    return str(shared / "tensorflow_datasets")
+    return str(shared_folder(tmp_path_factory) / "tensorflow_datasets")
 
 
 @pytest.fixture(scope="session")
 def real(data_dir: str) -> datasets.Dataset:
     """The real Fashion-MNIST."""
     return datasets.load(DataConfig(data_dir=data_dir))
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workdir of a short run on drawn garments, trained once for all workers; only to read."""
+    from rnnjax.training.train import train
+
+    workdir = shared_folder(tmp_path_factory) / "finished_run"
+    with open(f"{workdir}.lock", "w") as lock:  # held while one of the workers trains
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (workdir / "result.json").exists():
+            config = Config(num_steps=12, log_every_steps=2, eval_every_steps=4)
+            config.data = DataConfig("garments", validation_size=500)
+            config.model.hidden_size = 8
+            train(config, workdir)
+    return workdir
 
 
 @pytest.fixture

@@ -64,6 +64,11 @@ def test_every_field_is_read(tmp_path: Path, data_dir: str) -> None:
     [
         ("num_steps", 0, "config.num_steps=0 is out of range: must be at least 1"),
         ("seed", -1, "config.seed=-1 is out of range"),
+        ("profile_steps", "20-10", "'20-10' must be FIRST-LAST, of the steps 1 to 2000"),
+        ("profile_steps", "0-10", "config.profile_steps='0-10' must be"),
+        ("profile_steps", "10-2001", "config.profile_steps='10-2001' must be"),
+        ("profile_steps", "10", "config.profile_steps='10' must be"),
+        ("profile_steps", "٣-٤", "must be FIRST-LAST"),
         ("batch_size", 1.5, "config.batch_size must be of type int, got 1.5"),
         ("batch_size", True, "config.batch_size must be of type int, got True"),
         ("model.hidden_size", 0, "config.model.hidden_size=0"),

@@ -24,7 +24,7 @@ ALLOWED = {
     "data": "system stored_config config errors compat",
     "runs": "system stored_config config errors compat",
     "reporting": "system stored_config config errors compat",
-    "training": "runs reporting data classifier system stored_config config errors compat",
+    "training": "runs reporting data classifier cells system stored_config config errors compat",
     "main": "training system config errors rnnjax",
     "evaluate": "training reporting data system config errors rnnjax",
     "predict": "training reporting data system config errors rnnjax",

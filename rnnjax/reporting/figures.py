@@ -60,17 +60,16 @@ def confusion(table: Int[np.ndarray, "K K"], class_names: Sequence[str]) -> Pict
     draw = ImageDraw.Draw(sheet)
     draw.text((4, 1), "truth in rows, guess in columns", INK, _font(TEXT))
     top = LINE + margin
+    sheet.paste(_tiles(shares, CELL, CELL), (margin, top))
     for k, name in enumerate(class_names):
         start = margin + k * CELL
         draw.text((4, top + k * CELL + CELL // 2 - 8), name, INK, _font(TEXT))
         upright = _upright(name)
         sheet.paste(upright, (start + CELL // 2 - 8, top - upright.height - 4))
         for row in range(len(table)):
-            corner = (start, top + row * CELL)
-            draw.rectangle((*corner, corner[0] + CELL, corner[1] + CELL), _blue(shares[row, k]))
             ink = PAPER if shares[row, k] > 0.6 else INK
             text = str(table[row, k])
-            place = (start + (CELL - _width(text, SMALL)) // 2, corner[1] + CELL // 2 - 7)
+            place = (start + (CELL - _width(text, SMALL)) // 2, top + row * CELL + CELL // 2 - 7)
             draw.text(place, text, ink, _font(SMALL))
     return np.asarray(sheet)
 
@@ -83,18 +82,14 @@ def belief(
     side, top = len(image) * unit, max(_width(name, TEXT) for name in names) + 10
     left = image.shape[1] * unit + 12
     sheet = Image.new("RGB", (left + CELL * len(names) + 6, top + side + 6), PAPER)
-    draw = ImageDraw.Draw(sheet)
     enlarged = Image.fromarray(image).resize(
         (image.shape[1] * unit, side), Image.Resampling.NEAREST
     )
     sheet.paste(enlarged, (6, top))
+    sheet.paste(_tiles(probabilities, unit, CELL), (left, top))
     for k, name in enumerate(names):
         upright = _upright(name)
         sheet.paste(upright, (left + k * CELL + CELL // 2 - 8, top - upright.height - 4))
-        for row, probability in enumerate(probabilities[:, k]):
-            corner = (left + k * CELL, top + row * unit)
-            box = (*corner, corner[0] + CELL - 1, corner[1] + unit - 1)
-            draw.rectangle(box, _blue(probability))
     return np.asarray(sheet)
 
 
@@ -125,9 +120,7 @@ def over_time(
     for n, name in enumerate(names):
         y = 2 * LINE + n * CELL
         draw.text((4, y + CELL // 2 - 8), name, INK, _font(TEXT))
-        for t, share in enumerate(shares[n]):
-            x = margin + t * unit
-            draw.rectangle((x, y, x + unit - 1, y + CELL - 4), _blue(share))
+        sheet.paste(_tiles(shares[n : n + 1], CELL - 3, unit), (margin, y))
     end = 2 * LINE + len(names) * CELL
     draw.text((margin, end), "first step", INK, _font(SMALL))
     last = f"step {values.shape[1]}"
@@ -142,16 +135,19 @@ def png(picture: Picture) -> bytes:
     return file.getvalue()
 
 
-def _blue(share: float) -> tuple[int, int, int]:
-    share = np.nan_to_num(share)  # of what is not finite
-    r, g, b = (np.interp(share, [0, 0.5, 1], BLUES[:, channel]) for channel in range(3))
-    return int(r), int(g), int(b)
+def _tiles(shares: Float[np.ndarray, "Y X"], height: int, width: int) -> Image.Image:
+    """Returns shares as rectangles of blue, the darker the larger; what is not finite is 0."""
+    shares = np.nan_to_num(shares)
+    colours = np.stack([np.interp(shares, [0, 0.5, 1], channel) for channel in BLUES.T], axis=-1)
+    return Image.fromarray(colours.astype(np.uint8).repeat(height, 0).repeat(width, 1))
 
 
+@functools.lru_cache(maxsize=1024)
 def _width(text: str, size: int) -> int:
     return int(np.ceil(_font(size).getlength(text)))
 
 
+@functools.lru_cache(maxsize=1024)
 def _upright(text: str) -> Image.Image:
     """Returns a text that is read from below."""
     label = Image.new("RGB", (_width(text, TEXT), LINE), PAPER)

@@ -4,7 +4,7 @@ import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,6 +40,10 @@ class Report:
         """Prints a line above the bar."""
         self._display.line(text)
 
+    def waiting(self, what: str) -> AbstractContextManager[None]:
+        """Shows what a block is busy with, and for how many seconds."""
+        return self._display.waiting(what)
+
     def advance(self, steps: int) -> None:
         """Moves the bar by so many steps."""
         self._display.advance(steps)
@@ -51,6 +55,7 @@ class Report:
     def start(
         self,
         settings: Mapping[str, object],
+        compared: Mapping[str, object],
         class_names: Sequence[str],
         images: np.ndarray,
         labels: np.ndarray,
@@ -59,6 +64,7 @@ class Report:
 
         Args:
           settings: by name.
+          compared: those of them that runs are compared by.
           class_names: of the labels.
           images: `[N, 28, 28]`, uint8.
           labels: `[N]`.
@@ -66,7 +72,7 @@ class Report:
         texts = {"settings": _table(settings), "command": f"`{shlex.join(sys.argv)}`"}
         texts["versions"] = _table({name: version(name) for name in LIBRARIES})
         summaries.write_start(
-            self._writers, self._name, settings, self._dataset, class_names, images, labels, texts
+            self._writers, self._name, compared, self._dataset, class_names, images, labels, texts
         )
 
     def end(self, step: int, figures: Mapping[str, float]) -> None:

@@ -3,13 +3,21 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from tqdm import tqdm
 
 from rnnjax.system import distributed
 from rnnjax.system.messages import printable
+from rnnjax.system.waiting import waiting
+
+
+def waiting_on_primary(
+    what: str, show: Callable[[str], None] | None = None
+) -> contextlib.AbstractContextManager[None]:
+    """Shows, in the primary process, what a block is busy with, as `waiting` describes it."""
+    return waiting(what, show) if distributed.is_primary() else contextlib.nullcontext()
 
 
 class Display:
@@ -39,6 +47,10 @@ class Display:
             distributed.print_on_primary(text)
         else:
             self._bar.write(printable(text), file=sys.stdout)
+
+    def waiting(self, what: str) -> contextlib.AbstractContextManager[None]:
+        """Shows before the bar what takes its time, and for how many seconds."""
+        return waiting_on_primary(what, self._bar.set_description_str)
 
     def __enter__(self) -> "Display":
         return self

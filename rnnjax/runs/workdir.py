@@ -33,6 +33,7 @@ FREE_ON_RESUME = (
     "eval_batch_size",
     "log_every_steps",
     "eval_every_steps",
+    "profile_steps",
     "on_nan",
     "max_skipped_steps",
     "strict",

@@ -20,7 +20,7 @@ from rnnjax.training.diagnostics import beliefs, diagnose
 from rnnjax.training.predictions import Predictions
 from rnnjax.training.task import Task
 
-NUM_DIAGNOSED = 64  # training images that are looked into, the first ones
+NUM_DIAGNOSED = 32  # training images that are looked into, the first ones
 NUM_BELIEFS = 3  # test images, the first ones
 NUM_WORST = 20  # mistakes that are shown
 

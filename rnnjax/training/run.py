@@ -5,15 +5,15 @@ that goes on from a step whose evaluation is due makes that evaluation again and
 again: so nothing has to say whether it was interrupted, or whether all of it was reported.
 """
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from rnnjax.config import Config
 from rnnjax.reporting.report import Report
@@ -30,16 +30,9 @@ from rnnjax.training.evaluation import Evaluation, evaluate
 from rnnjax.training.feed import Feed
 from rnnjax.training.insight import Insight
 from rnnjax.training.on_nan import check_finite, check_skipped
+from rnnjax.training.profiling import Profiler
 from rnnjax.training.state import TrainState
-from rnnjax.training.task import EvalStep, Task, TrainSteps
-
-
-class Programs(NamedTuple):
-    """What runs on the devices."""
-
-    train_steps: TrainSteps
-    eval_step: EvalStep
-    dropout_key: PRNGKeyArray  # replicated
+from rnnjax.training.task import Programs, Task
 
 
 @dataclasses.dataclass
@@ -58,6 +51,7 @@ class Run:
     checkpoints: Checkpoints
     report: Report
     insight: Insight
+    profiler: Profiler
     stop: StopRequest
     check_held: Callable[[], None] | None  # that the workdir is; only in the primary process
     first_step: int  # steps taken before
@@ -103,16 +97,23 @@ class Run:
           RunError: if a save has failed meanwhile.
         """
         batch, split = next(self.feed.batches), self.feed.split
-        state, last_hidden = self.programs.train_steps(
-            state, batch, self.programs.dropout_key, split
-        )
         is_first = step == self.first_step
-        step += self.config.steps_per_dispatch
+        dispatched = range(step + 1, step + self.config.steps_per_dispatch + 1)
+        self.profiler.before(state.step, dispatched)
+        waiting = self.report.waiting("compiling") if is_first else contextlib.nullcontext()
+        with waiting, jax.profiler.StepTraceAnnotation("train", step_num=dispatched[0]):
+            state, last_hidden = self.programs.train_steps(
+                state, batch, self.programs.dropout_key, split
+            )
+            if is_first:
+                jax.block_until_ready(state.step)
+        step = dispatched[-1]
+        with self._stopwatch.paused():
+            self.profiler.after(state.step, step, self.report.line)
         self.evaluations = {}
         self.report.advance(self.config.steps_per_dispatch)
         self.checkpoints.check()
         if is_first:
-            jax.block_until_ready(state.step)
             seconds = time.monotonic() - self.started
             self.report.line(f"step {step} was done {seconds:.1f} s after the start")
             if step == self.config.steps_per_dispatch:
@@ -156,7 +157,7 @@ class Run:
           NonFiniteError: if a loss is not finite.
         """
         jax.block_until_ready(state.step)  # steps under way are training time
-        with self._stopwatch.paused():
+        with self._stopwatch.paused(), self.report.waiting("evaluating"):
             if last_hidden is not None:  # else what is shown of the training is there already
                 self.report.last_hidden(step, "train", np.concatenate(jax.device_get(last_hidden)))
                 self.insight.show_parameters(self.report, step, state.params)

@@ -13,6 +13,7 @@ from rnnjax import stored_config
 from rnnjax.config import Config
 from rnnjax.data import datasets
 from rnnjax.reporting.report import open_report
+from rnnjax.reporting.terminal import waiting_on_primary
 from rnnjax.runs import resume
 from rnnjax.runs import workdir as workdirs
 from rnnjax.runs.checkpoints import Checkpoints
@@ -22,8 +23,9 @@ from rnnjax.training import state as train_state
 from rnnjax.training.due import due
 from rnnjax.training.feed import open_feed
 from rnnjax.training.insight import open_insight
-from rnnjax.training.run import Programs, Run
-from rnnjax.training.task import Task, compile_eval_step, compile_train_steps
+from rnnjax.training.profiling import Profiler
+from rnnjax.training.run import Run
+from rnnjax.training.task import Programs, Task, compile_eval_step, compile_train_steps
 
 
 @contextlib.contextmanager
@@ -51,7 +53,8 @@ def _start(
 ) -> Run:
     """Returns a run, whose parts are closed with the stack."""
     stop = stack.enter_context(StopRequest(agree=devices.MaxOverProcesses()))
-    with ThreadPoolExecutor() as background:  # reading and compiling each take seconds
+    # Reading and compiling each take seconds.
+    with waiting_on_primary("loading data"), ThreadPoolExecutor() as background:
         loading = background.submit(datasets.load, config.data)
         state = task.create_state()
         dataset = loading.result()
@@ -67,7 +70,8 @@ def _start(
             Checkpoints(workdir / workdirs.CHECKPOINTS, num_newest=config.checkpoint.keep)
         )
     )
-    restored = resume.restore(config, workdir, state, checkpoints)
+    with waiting_on_primary("reading checkpoints"):
+        restored = resume.restore(config, workdir, state, checkpoints)
     feed = open_feed(config, dataset, restored.step)
     report = stack.enter_context(
         open_report(
@@ -79,9 +83,11 @@ def _start(
             evaluates_first=due(restored.step, config).evaluate,
         )
     )
+    profiler = Profiler(workdir / "train", config.profile_steps)
     insight = open_insight(task, dataset, feed.evaluated)
     if restored.step == 0:
-        report.start(stored_config.changed_first(config), dataset.class_names, *dataset.train)
+        settings = stored_config.to_dict(config), stored_config.compared(config)
+        report.start(*settings, dataset.class_names, *dataset.train)
         insight.show_parameters(report, 0, devices.replicate(state.params))
     _, dropout_key = train_state.keys(config.seed)
     return Run(
@@ -95,6 +101,7 @@ def _start(
         checkpoints=checkpoints,
         report=report,
         insight=insight,
+        profiler=stack.enter_context(contextlib.closing(profiler)),
         stop=stop,
         check_held=check_held,
         first_step=restored.step,

@@ -86,6 +86,14 @@ TrainSteps = Callable[[TrainState, Batch | Rows, PRNGKeyArray, Split | None], St
 EvalStep = Callable[[Params, Collection, Batch], Evaluated]
 
 
+class Programs(NamedTuple):
+    """What runs on the devices."""
+
+    train_steps: TrainSteps
+    eval_step: EvalStep
+    dropout_key: PRNGKeyArray  # replicated
+
+
 def compile_train_steps(task: Task) -> TrainSteps:
     """Returns `step.train_steps` for all devices; the state given to it is overwritten."""
     one_step = functools.partial(task.train_step, axis_name=devices.AXIS)

@@ -1,6 +1,7 @@
 """Whole runs, in this process and as commands: result, resume, TensorBoard files, NaN."""
 
 import gc
+import gzip
 import json
 import shutil
 import subprocess
@@ -64,13 +65,22 @@ def events(folder: Path) -> dict[str, list[tuple[int, tf.Tensor]]]:
     return actual
 
 
+def traced_steps(folder: Path) -> list[int]:
+    """Returns the training steps in the one trace that Perfetto opens."""
+    (file,) = folder.glob("*/perfetto_trace.json.gz")
+    trace = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
+    return sorted(int(e["args"]["step_num"]) for e in trace if e.get("name") == "train")
+
+
 def test_a_run_leaves_its_result_and_summaries(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = small(seed=3)
     config.data.validation_size = 1_000
+    config.profile_steps = "2-3"
     result = train(config, str(tmp_path))
 
+    assert traced_steps(tmp_path / "train" / "plugins" / "profile") == [2, 3]
     assert read_result(tmp_path, workdir.identity(tmp_path)) == result
     assert (result.steps, result.dataset, result.seed) == (12, "garments", 3)
     assert json.loads((tmp_path / "config.json").read_text())["model.hidden_size"] == 8

@@ -1,0 +1,53 @@
+"""Says what a program is busy with while nothing else is printed."""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+FRAMES = "|/-\\"
+FRAME_SECONDS = 0.1
+LINE_SECONDS = 8.0  # without a terminal
+
+
+@contextlib.contextmanager
+def waiting(what: str, show: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Shows, beside the block's work, what it is busy with and for how many seconds.
+
+    On a terminal this is a spinner, which is gone in the end. Elsewhere it is a line each 8
+    seconds, and so none for what takes less.
+
+    Args:
+      what: such as "loading data".
+      show: shows a text on a terminal, and "" in the end; None: alone in the last line.
+    """
+    done = threading.Event()
+    thread = threading.Thread(target=_show, args=(what, show or _last_line, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _show(what: str, show: Callable[[str], None], done: threading.Event) -> None:
+    start, count, on_terminal = time.monotonic(), 0, sys.stdout.isatty()
+    # The text stays in the buffer, so that the next line of the work itself raises the same error.
+    with contextlib.suppress(OSError):
+        while not done.wait(FRAME_SECONDS if on_terminal else LINE_SECONDS):
+            text = f"{what} {time.monotonic() - start:.0f} s"
+            if on_terminal:
+                show(f"{FRAMES[count % len(FRAMES)]} {text}")
+            else:
+                print(text, flush=True)
+            count += 1
+        if on_terminal and count:
+            show("")
+
+
+def _last_line(text: str) -> None:
+    """Replaces the line that the cursor is in."""
+    sys.stdout.write(f"\r\x1b[K{text}")
+    sys.stdout.flush()
