@@ -10,6 +10,7 @@ on black.
 import argparse
 import json
 import logging
+import os
 from pathlib import Path
 
 from rnnjax import __version__
@@ -64,7 +65,7 @@ def predict(arguments: argparse.Namespace) -> None:
     for name, file in (("--out", arguments.out), ("--json", arguments.json)):
         if file is not None:
             check_output(name, file)  # before the seconds that all else needs
-            if any(file.absolute() == image.absolute() for image in arguments.images):
+            if os.path.realpath(file) in map(os.path.realpath, arguments.images):
                 raise ConfigError(f"{name}={file} would replace that picture; name another file")
     pictures = read_pictures(arguments.images)
 

@@ -13,8 +13,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from rnnjax.data.datasets import IMAGE_SHAPE
 from rnnjax.errors import DataError
 from rnnjax.system.files import open_file
+from rnnjax.system.messages import printable
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # of what else Pillow reads, some starts programs
+DRAFT = (8 * IMAGE_SHAPE[1], 8 * IMAGE_SHAPE[0])  # a JPEG is decoded no smaller, nor much larger
 HALF = 127  # above it a pixel is light, or can be seen
 
 
@@ -40,7 +42,7 @@ def read_pictures(paths: Sequence[Path]) -> list[Picture]:
         try:
             pictures.append(_read(path))
         except DataError as error:
-            wrong.append(f"{path} {error}")
+            wrong.append(f"{printable(str(path))} {error}")
     if wrong:
         raise DataError("; ".join(wrong))
     return pictures
@@ -63,6 +65,7 @@ def _decode(file: Any) -> Picture:  # Pillow wants an IO[bytes], which no file o
                 # A camera's JPEG may have a thumbnail behind its picture, which is no animation.
                 if picture.format != "MPO" and getattr(picture, "is_animated", False):
                     raise DataError("is animated; save the picture that you mean")
+                picture.draft(None, DRAFT)
                 return _as_in_the_data(ImageOps.exif_transpose(picture))
         except DataError:
             raise
