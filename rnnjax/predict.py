@@ -71,32 +71,32 @@ def predict(arguments: argparse.Namespace) -> None:
 
     from rnnjax.data import datasets
     from rnnjax.system import devices
-    from rnnjax.training import inference
+    from rnnjax.training import answers
     from rnnjax.training.trained import read_trained
 
     devices.start()
     trained = read_trained(arguments.workdir, arguments.step)
-    examples = inference.of_files(arguments.images, pictures)
+    examples = answers.of_files(arguments.images, pictures)
     if arguments.index or arguments.wrong:
         test = datasets.load(trained.config.data).test
         for row in arguments.index:
             if not 0 <= row < len(test.labels):
                 raise ConfigError(f"--index={row} must be from 0 to {len(test.labels) - 1}")
-        examples += inference.of_test_split(test, arguments.index)
+        examples += answers.of_test_split(test, arguments.index)
         if arguments.wrong:
-            rows = inference.worst_mistakes(trained, test, arguments.wrong)
-            examples += inference.of_test_split(test, rows)
+            rows = answers.worst_mistakes(trained, test, arguments.wrong)
+            examples += answers.of_test_split(test, rows)
     say(f"step {trained.step:6d}  ({trained.config.data.name})")
     if not examples:
         say("no test image is mistaken")
         return
-    answers = inference.answer(trained, examples, with_beliefs=arguments.rows)
-    for answer in answers:
-        say(inference.text(answer, trained.config.data.sequence))
+    answered = answers.ask(trained, examples, with_beliefs=arguments.rows)
+    for answer in answered:
+        say(answers.text(answer, trained.config.data.sequence))
     if arguments.out is not None:
-        write_output(arguments.out, png(inference.picture(answers)))
+        write_output(arguments.out, png(answers.picture(answered)))
     if arguments.json is not None:
-        content = json.dumps(inference.as_json(answers), indent=2)
+        content = json.dumps(answers.as_json(answered), indent=2)
         write_output(arguments.json, content.encode() + b"\n")
 
 

@@ -15,7 +15,7 @@ from rnnjax.data.datasets import CLASS_NAMES, Split
 from rnnjax.runs import workdir as workdirs
 from rnnjax.training import predictions
 from rnnjax.training.evaluation import evaluate_trained
-from rnnjax.training.inference import Answer, answer, of_test_split, picture, text
+from rnnjax.training.answers import Answer, ask, of_test_split, picture, text
 from rnnjax.training.predictions import Predictions
 from rnnjax.training.task import build_task
 from rnnjax.training.train import train
@@ -93,7 +93,7 @@ def test_parts_are_what_the_model_reads(test_split: Split, sequence: str) -> Non
     config.data.sequence = sequence
     task = build_task(config)
     trained = Trained(Path(), config, task, 0, task.create_state().params)
-    (of_first,) = answer(trained, of_test_split(test_split, [0]), with_beliefs=True)
+    (of_first,) = ask(trained, of_test_split(test_split, [0]), with_beliefs=True)
     assert of_first.belief is not None
     parts, probabilities = of_first.belief
     image = test_split.images[0]

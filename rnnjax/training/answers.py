@@ -67,7 +67,7 @@ def worst_mistakes(trained: Trained, test: Split, number: int) -> Int[np.ndarray
     return predictions.worst(evaluate_trained(trained, test).predictions, number)
 
 
-def answer(trained: Trained, examples: Sequence[Example], *, with_beliefs: bool) -> list[Answer]:
+def ask(trained: Trained, examples: Sequence[Example], *, with_beliefs: bool) -> list[Answer]:
     """Asks a model about images.
 
     Args:
@@ -85,12 +85,11 @@ def _beliefs(trained: Trained, images: UInt8[np.ndarray, "N 28 28"]) -> list[Bel
     to_sequences = trained.task.to_sequences
     sequences = np.asarray(to_sequences(images))
     parts = np.rint(sequences * 255).astype(np.uint8).reshape(*images.shape[:2], -1)
-    ask = functools.partial(
-        diagnostics.beliefs, model=trained.task.model, to_sequences=to_sequences
-    )
-    compiled = jax.jit(ask)  # for one image, which is many sequences already
+    options = {"model": trained.task.model, "to_sequences": to_sequences}
+    # Compiled for one image, which is many sequences already.
+    beliefs_of = jax.jit(functools.partial(diagnostics.beliefs, **options))
     return [
-        Belief(of_image, np.asarray(compiled(trained.params, image[None]))[0])
+        Belief(of_image, np.asarray(beliefs_of(trained.params, image[None]))[0])
         for of_image, image in zip(parts, images, strict=True)
     ]
 
