@@ -14,8 +14,8 @@ from rnnjax.data import datasets
 from rnnjax.data.datasets import CLASS_NAMES, Split
 from rnnjax.runs import workdir as workdirs
 from rnnjax.training import predictions
-from rnnjax.training.evaluation import evaluate_trained
 from rnnjax.training.answers import Answer, ask, of_test_split, picture, text
+from rnnjax.training.evaluation import evaluate_trained
 from rnnjax.training.predictions import Predictions
 from rnnjax.training.task import build_task
 from rnnjax.training.train import train
