@@ -11,6 +11,10 @@ from typing import Any
 
 import jax
 import jaxlib
+from jax.extend.core import ClosedJaxpr
+
+# Primitives whose equations call a function with their operands, as if it stood in their place.
+CALLS = {"jit", "pjit", "closed_call", "remat", "checkpoint", "custom_jvp_call", "custom_vjp_call"}
 
 
 def observes_calls() -> bool:
@@ -64,6 +68,18 @@ def varying_axes(tree: Any) -> frozenset[str]:
     """
     leaves = jax.tree.leaves(tree)
     return frozenset[str]().union(*(jax.typeof(leaf).manual_axis_type.varying for leaf in leaves))
+
+
+def called(eqn: Any) -> ClosedJaxpr | None:
+    """Returns the function that an equation of a jaxpr calls; None if it is no call.
+
+    JAX 0.10 to 0.12 have it under one of two names, and of some calls without constants. Without
+    it, a graph would show a call in the place of what is in it, and no model could be translated.
+    """
+    if eqn.primitive.name not in CALLS:
+        return None
+    inner = eqn.params.get("jaxpr") or eqn.params["call_jaxpr"]
+    return inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
 
 
 def xla_knows(flag: str) -> bool:

@@ -23,7 +23,10 @@ import pytest
 # Before rnnjax is imported: beartype checks each call of a function against its annotations, also
 # while JAX traces it. An int may stand for a float, as static checkers allow.
 jaxtyping.install_import_hook(
-    [f"rnnjax.{room}" for room in ("cells", "data", "interop", "recurrent", "training")],
+    [
+        f"rnnjax.{room}"
+        for room in ("cells", "data", "exporting", "interop", "recurrent", "training")
+    ],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )
 

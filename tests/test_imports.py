@@ -25,8 +25,12 @@ ALLOWED = {
     "runs": "system stored_config config errors compat",
     "reporting": "system stored_config config errors compat",
     "training": "runs reporting data classifier cells system stored_config config errors compat",
+    "exporting": "training data classifier interop cells system stored_config errors compat rnnjax",
     "main": "training system config errors rnnjax",
     "evaluate": "training reporting data system config errors rnnjax",
+    "predict": "training reporting data system config errors rnnjax",
+    "export": "exporting training system errors rnnjax",
+    "report": "training reporting data system config errors rnnjax",
     "__main__": "system cells errors rnnjax",  # of any room
     # The public names, imported when they are first used.
     "rnnjax": "cells recurrent interop config training",
@@ -101,7 +105,8 @@ def test_a_training_loop_of_ones_own_needs_jax_and_flax_only(root: Path, name: s
 
 @pytest.mark.process
 def test_the_package_and_its_commands_load_nothing_heavy_before_they_are_asked(root: Path) -> None:
-    code = "import rnnjax, rnnjax.__main__, rnnjax.main, rnnjax.evaluate, rnnjax.config"
+    names = ("__main__", "main", "evaluate", "predict", "export", "report", "config")
+    code = "; ".join(("import rnnjax", *(f"import rnnjax.{name}" for name in names)))
     assert not loaded(root, code) & {"jax", "flax", "numpy", *HEAVY}
 
 

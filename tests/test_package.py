@@ -75,7 +75,7 @@ def test_the_console_command_is_the_same(root: Path) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("module", ["rnnjax", "rnnjax.main", "rnnjax.evaluate"])
+@pytest.mark.parametrize("module", ["rnnjax", "rnnjax.main", "rnnjax.evaluate", "rnnjax.export"])
 def test_each_says_its_version(root: Path, module: str) -> None:
     arguments = [sys.executable, "-m", module, "--version"]
     done = subprocess.run(arguments, cwd=root, capture_output=True, text=True, check=True)

@@ -9,7 +9,9 @@ from rnnjax.config import DataConfig
 from rnnjax.data import drawn_garments, fashion_mnist
 from rnnjax.errors import ConfigError
 
-NUM_CLASSES, IMAGE_SHAPE = 10, (28, 28)  # of every data set here
+# Of every data set here.
+CLASS_NAMES: tuple[str, ...] = drawn_garments.CLASS_NAMES
+NUM_CLASSES, IMAGE_SHAPE = len(CLASS_NAMES), (28, 28)
 GARMENTS_TRAIN, GARMENTS_TEST = 20_000, 2_000
 
 
@@ -40,7 +42,7 @@ def load(config: DataConfig) -> Dataset:
     for kind in ("GPU", "TPU"):  # the accelerator is JAX's alone; TensorFlow would take all of it
         tf.config.set_visible_devices([], kind)
     if config.name == "garments":
-        class_names = drawn_garments.CLASS_NAMES
+        class_names = CLASS_NAMES
         train = Split(*drawn_garments.draw(GARMENTS_TRAIN, seed=0))
         test = Split(*drawn_garments.draw(GARMENTS_TEST, seed=1))
     else:

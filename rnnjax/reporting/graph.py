@@ -15,8 +15,8 @@ from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
 
-# Calls whose inside is drawn in the place of the call.
-INLINED = {"jit", "pjit", "closed_call", "remat", "checkpoint", "custom_jvp_call"}
+from rnnjax.compat import called
+
 # Equations that only say the same in another shape or type: their edges go through.
 SILENT = {"convert_element_type", "stop_gradient", "copy", "squeeze"}
 UNNAMED = re.compile(r"[A-Z]\w*_\d+(\.\w+)?|.*\(.*\)|")  # such as `Stack_0.step`, `jvp()`
@@ -81,8 +81,8 @@ class _Graph:
                 results = [""] * len(eqn.outvars)
             elif name == "scan":
                 results = self._draw_scan(eqn, operands, _joined(place, "scan"))
-            elif name in INLINED:
-                results = self.draw(_inner(eqn), operands, place)
+            elif (inner := called(eqn)) is not None:
+                results = self.draw(inner, operands, place)
             else:
                 avals = [variable.aval for variable in eqn.outvars]
                 node = self.add(_joined(place, name), name, operands, *avals)
@@ -124,12 +124,6 @@ class _Graph:
 
 def _node_of(edge: str) -> str:
     return edge.partition(":")[0]
-
-
-def _inner(eqn: Any) -> ClosedJaxpr:
-    """Returns what is called by an equation."""
-    inner = eqn.params.get("jaxpr") or eqn.params["call_jaxpr"]
-    return inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
 
 
 def _scopes(eqn: Any) -> list[str]:

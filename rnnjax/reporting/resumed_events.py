@@ -52,7 +52,7 @@ def merge_events(folder: Path, steps: Container[int], dropped_tags: tuple[str, .
     seen, damaged = set(), set()
     with files.create(draft) as merged:
         for path in paths:
-            for event in _events(path):
+            for event in read_events(path):
                 if event is None:
                     damaged.add(path)
                     continue
@@ -105,7 +105,7 @@ def _open(path: Path) -> BufferedIOBase:
     return file
 
 
-def _events(path: Path) -> Iterator[tf.compat.v1.Event | None]:
+def read_events(path: Path) -> Iterator[tf.compat.v1.Event | None]:
     """Yields a file's events up to its end, whole or unfinished; None for what is damaged.
 
     No more than an event of it is in memory: a sparse file may be larger than all disks.

@@ -183,10 +183,10 @@ def read_config(workdir: Path) -> Config:
       OSError: if they cannot be read.
     """
     if not workdir.is_dir():
-        raise ConfigError(f"--workdir={workdir} is no folder")
+        raise ConfigError(f"{workdir} is no folder")
     check_kinds(workdir)
     if not (workdir / CONFIG).is_file():
-        raise ConfigError(f"--workdir={workdir} holds no run: there is no {CONFIG}")
+        raise ConfigError(f"{workdir} holds no run: there is no {CONFIG}")
     return stored_config.from_dict(_stored_settings(workdir))
 
 

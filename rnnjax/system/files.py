@@ -155,8 +155,9 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
 def check_output(name: str, path: Path) -> None:
     """Raises a ConfigError, naming the argument, if a file that people asked for cannot be made."""
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if path.exists() and not path.is_file():
+            kind = KINDS.get(stat.S_IFMT(path.stat().st_mode), "no file")
+            raise FileExistsError(errno.EEXIST, f"it is {kind}")
         with tempfile.TemporaryFile(dir=path.absolute().parent):
             return
     except OSError as error:

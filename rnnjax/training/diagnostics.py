@@ -36,6 +36,13 @@ class Diagnosis(NamedTuple):
     gradients: Params  # of the mean loss
 
 
+class ClassifiedPrefixes(NamedTuple):
+    """What a model makes of the first parts of sequences."""
+
+    logits: Float[Array, "B R K"]
+    last_hidden: Float[Array, "B R H"]  # the outputs that the readout saw
+
+
 def diagnose(
     params: Params, batch: Batch, *, model: Classifier, to_sequences: ToSequences
 ) -> Diagnosis:
@@ -73,10 +80,10 @@ def diagnose(
     )
 
 
-def beliefs(
+def classify_prefixes(
     params: Params, images: Images, *, model: Classifier, to_sequences: ToSequences
-) -> Float[Array, "B R K"]:
-    """Returns the probabilities of the classes had each sequence ended after each of R parts of it.
+) -> ClassifiedPrefixes:
+    """Classifies each sequence as if it had ended after each of R parts of it.
 
     The parts are rows, or as many steps as a row has pixels; of bidirectional models, each is what
     they say of the sequence so far.
@@ -94,8 +101,19 @@ def beliefs(
         jnp.repeat(inputs, num_parts, axis=0),
         jnp.tile(lengths, len(inputs)),
     )
-    logits = typing.cast(Classified, classified).logits
-    return jax.nn.softmax(logits).reshape(len(inputs), num_parts, -1)
+    leaves = (
+        leaf.reshape(len(inputs), num_parts, -1) for leaf in typing.cast(Classified, classified)
+    )
+    return ClassifiedPrefixes(*leaves)
+
+
+def beliefs(
+    params: Params, images: Images, *, model: Classifier, to_sequences: ToSequences
+) -> Float[Array, "B R K"]:
+    """Returns the probabilities of the classes after each part, as `classify_prefixes` has them."""
+    return jax.nn.softmax(
+        classify_prefixes(params, images, model=model, to_sequences=to_sequences).logits
+    )
 
 
 def _watch(

@@ -29,6 +29,19 @@ class ClassFigures(NamedTuple):
     recall: Float[np.ndarray, " K"]  # share of its images that are guessed: its accuracy
     num_images: Int[np.ndarray, " K"]
 
+    @property
+    def f1(self) -> Float[np.ndarray, " K"]:
+        """The harmonic mean of precision and recall."""
+        return _ratio(2 * self.precision * self.recall, self.precision + self.recall)
+
+
+class Reliability(NamedTuple):
+    """Of the images in each of `CALIBRATION_BINS` bins of the probability of their guess."""
+
+    confidence: Float[np.ndarray, " C"]  # mean probability of the guess, in [0, 1]; 0 without any
+    accuracy: Float[np.ndarray, " C"]  # share of right guesses, in [0, 1]; 0 without any
+    num_images: Int[np.ndarray, " C"]
+
 
 class PRCurves(NamedTuple):
     """Of each class against all others, at `PR_THRESHOLDS` probabilities from 0 to 1."""
@@ -55,18 +68,29 @@ def class_figures(predictions: Predictions) -> ClassFigures:
     return ClassFigures(_ratio(right, table.sum(0)), _ratio(right, num_images), num_images)
 
 
+def reliability(predictions: Predictions) -> Reliability:
+    """Returns how often guesses are right, by how probable they are said to be."""
+    confidence = np.nan_to_num(predictions.probabilities).max(1).astype(np.float64)
+    right = predictions.guesses == predictions.labels
+    # A bin is closed above, (0, 1/15], as the papers have it.
+    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
+    num_images = np.bincount(bins, minlength=CALIBRATION_BINS)
+    return Reliability(
+        _ratio(np.bincount(bins, confidence, CALIBRATION_BINS), num_images),
+        _ratio(np.bincount(bins, right, CALIBRATION_BINS), num_images),
+        num_images,
+    )
+
+
 def calibration_error(predictions: Predictions) -> float:
     """Returns the expected calibration error, in [0, 1]: how far confidence is from accuracy.
 
     Images are binned by the probability of their guess; each bin counts as it has images
     (Naeini et al., 2015; Guo et al., 2017).
     """
-    confidence = np.nan_to_num(predictions.probabilities).max(1).astype(np.float64)
-    right = predictions.guesses == predictions.labels
-    # A bin is closed above, (0, 1/15], as the papers have it.
-    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, right - confidence, CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / max(len(right), 1))
+    confidence, accuracy, num_images = reliability(predictions)
+    gaps = np.abs(accuracy - confidence) * num_images
+    return float(gaps.sum() / max(num_images.sum(), 1))
 
 
 def pr_curves(predictions: Predictions) -> PRCurves:

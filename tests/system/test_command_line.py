@@ -54,4 +54,4 @@ def test_evaluate_of_what_is_no_workdir(root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = shell(root, f"{sys.executable} -m rnnjax.evaluate --workdir={tmp_path}/file")
     assert done.returncode == 2
-    assert done.stderr == f"rnnjax: --workdir={tmp_path}/file is no folder\n"
+    assert done.stderr == f"rnnjax: {tmp_path}/file is no folder\n"

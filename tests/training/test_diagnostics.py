@@ -11,7 +11,14 @@ from rnnjax.cells import CELLS
 from rnnjax.classifier import classify
 from rnnjax.config import Config
 from rnnjax.data.batches import Batch
-from rnnjax.training.diagnostics import CLOSED, OPEN, Diagnosis, beliefs, diagnose
+from rnnjax.training.diagnostics import (
+    CLOSED,
+    OPEN,
+    Diagnosis,
+    beliefs,
+    classify_prefixes,
+    diagnose,
+)
 from rnnjax.training.task import build_task
 
 SIZE, UNITS = 6, 5
@@ -105,9 +112,11 @@ def test_beliefs_are_those_of_the_rows_so_far(bidirectional: bool) -> None:
     task = build_task(config)
     params, images = task.create_state().params, batch().images[:2]
     actual = beliefs(params, images, model=task.model, to_sequences=task.to_sequences)
+    prefixes = classify_prefixes(params, images, model=task.model, to_sequences=task.to_sequences)
     for row in (1, 13, 28):
-        logits = classify(task.model, params, task.to_sequences(images)[:, :row]).logits
+        logits, hidden = classify(task.model, params, task.to_sequences(images)[:, :row])
         np.testing.assert_allclose(actual[:, row - 1], jax.nn.softmax(logits), atol=1e-6)
+        np.testing.assert_allclose(prefixes.last_hidden[:, row - 1], hidden, atol=1e-6)
 
 
 # No gates, or gates in a loop of the cell's own.

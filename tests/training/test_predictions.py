@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn import metrics
+from sklearn.calibration import calibration_curve
 
 from rnnjax.training.predictions import (
     PR_THRESHOLDS,
@@ -11,6 +12,7 @@ from rnnjax.training.predictions import (
     class_figures,
     confusion,
     pr_curves,
+    reliability,
     worst,
 )
 
@@ -30,9 +32,10 @@ def test_confusion_and_class_figures(predictions: Predictions) -> None:
     labels, guesses = predictions.labels, predictions.guesses
     np.testing.assert_array_equal(confusion(predictions), metrics.confusion_matrix(labels, guesses))
     actual = class_figures(predictions)
-    precision, recall, _, num_images = metrics.precision_recall_fscore_support(labels, guesses)
+    precision, recall, f1, num_images = metrics.precision_recall_fscore_support(labels, guesses)
     np.testing.assert_allclose(actual.precision, precision)
     np.testing.assert_allclose(actual.recall, recall)
+    np.testing.assert_allclose(actual.f1, f1)
     np.testing.assert_array_equal(actual.num_images, num_images)
 
 
@@ -70,6 +73,17 @@ def test_calibration_error(predictions: Predictions) -> None:
     assert calibration_error(predictions) == pytest.approx(expected, abs=1e-12)
     certain = Predictions(np.eye(5, dtype=np.float32)[predictions.labels], predictions.labels)
     assert calibration_error(certain) == 0
+
+
+def test_reliability(predictions: Predictions) -> None:
+    right = predictions.guesses == predictions.labels
+    confidence = predictions.probabilities.max(1)
+    accuracy, mean = calibration_curve(right, confidence, n_bins=15)
+    actual = reliability(predictions)
+    filled = actual.num_images > 0
+    np.testing.assert_allclose(actual.accuracy[filled], accuracy)
+    np.testing.assert_allclose(actual.confidence[filled], mean, rtol=1e-6)
+    assert actual.num_images.sum() == len(right)
 
 
 def test_the_worst_mistakes_come_first(predictions: Predictions) -> None:

@@ -1,0 +1,85 @@
+"""Writes the model of a run as a file that other programs run.
+
+python -m rnnjax.export --workdir DIR [--step N] --out FILE [--format stablehlo|onnx|safetensors]
+"""
+
+import argparse
+import importlib.util
+import logging
+from pathlib import Path
+
+from rnnjax import __version__
+from rnnjax.errors import ConfigError
+from rnnjax.system import command_line
+from rnnjax.system.files import check_output, write_output
+from rnnjax.system.messages import say
+
+# By format, the package that writes it. Without --format, the ending of FILE says which.
+FORMATS = {"stablehlo": "jax", "onnx": "onnx", "safetensors": "safetensors"}
+
+
+def main() -> None:
+    command_line.prepare()
+    with command_line.errors_as_lines(is_listing=True):
+        arguments = parse_arguments()
+    with command_line.errors_as_lines(debug=arguments.debug):
+        command_line.begin_work(debug=arguments.debug)
+        export(arguments.workdir, arguments.step, arguments.out, arguments.format)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = command_line.Parser(prog="python -m rnnjax.export", description=__doc__)
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of a run")
+    parser.add_argument("--step", type=int, help="one of its checkpoints; without it, the newest")
+    parser.add_argument("--out", type=Path, required=True, help="the file to write")
+    parser.add_argument(
+        "--format", choices=FORMATS, help="of the file; without it, as the file's name ends"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--version", action="version", version=f"rnnjax {__version__}")
+    return parser.parse_args()
+
+
+def export(workdir: Path, step: int | None, out: Path, kind: str | None) -> None:
+    """Writes the model of a checkpoint of the run in a workdir.
+
+    Args:
+      workdir: of the run.
+      step: of the checkpoint; None: the newest.
+      out: the file; what is there is replaced.
+      kind: one of `FORMATS`; None: as the file's name ends.
+    """
+    kind = out.suffix.removeprefix(".") if kind is None else kind
+    if kind not in FORMATS:
+        endings = ", ".join(f".{name}" for name in FORMATS)
+        raise ConfigError(f"--out={out} ends in none of {endings}; --format says what it is to be")
+    if importlib.util.find_spec(FORMATS[kind]) is None:
+        raise ConfigError(f"--format={kind} needs more: pip install 'rnnjax[export]'")
+    check_output("--out", out)  # before the seconds that all else needs
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    from rnnjax.exporting.inference import Inference, inference_of
+    from rnnjax.system import devices
+    from rnnjax.training.trained import read_trained
+
+    def convert(inference: Inference) -> bytes:
+        if kind == "stablehlo":
+            from rnnjax.exporting.stablehlo import to_stablehlo
+
+            return to_stablehlo(inference)
+        if kind == "onnx":
+            from rnnjax.exporting.onnx import to_onnx
+
+            return to_onnx(inference)
+        from rnnjax.exporting.safetensors import to_safetensors
+
+        return to_safetensors(inference)
+
+    devices.start()
+    trained = read_trained(workdir, step)
+    content = convert(inference_of(trained))
+    write_output(out, content)
+    say(f"step {trained.step:6d}  {kind}  {len(content) / 2**20:.1f} MiB  {out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What every format is made of: a trained classifier, and what its users must know of it."""
+
+import json
+import typing
+from importlib import metadata
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from rnnjax import __version__, stored_config
+from rnnjax.classifier import Classified, Classifier, Params
+from rnnjax.data.datasets import CLASS_NAMES, IMAGE_SHAPE
+from rnnjax.data.sequences import ToSequences
+from rnnjax.system.numerics import LIBRARIES
+from rnnjax.training.trained import Trained
+
+# Of the programs and models, as their users give and get them.
+INPUTS, OUTPUTS = ("sequences", "lengths"), ("logits", "probabilities")
+
+
+class Inference(NamedTuple):
+    """A trained classifier, without what only training needs."""
+
+    model: Classifier
+    params: Params
+    to_sequences: ToSequences
+    pixel_order: Int[np.ndarray, "T F"]  # the pixel of an image, row by row, that each input is
+    about: dict[str, str]  # what goes into a file beside the model, JSON where it is no text
+
+    def classify(
+        self, sequences: Float[Array, "B T F"], lengths: Int[Array, " B"]
+    ) -> dict[str, Float[Array, "B K"]]:
+        """Returns the logits and the probabilities of the classes, by name.
+
+        Args:
+          sequences: `[B, T, F]`, pixels from 0 to 1 as `pixel_order` says.
+          lengths: `[B]`, the steps of each sequence that count.
+        """
+        outputs = self.model.apply({"params": self.params}, sequences, lengths)
+        logits = typing.cast(Classified, outputs).logits
+        return dict(zip(OUTPUTS, (logits, jax.nn.softmax(logits)), strict=True))
+
+
+def inference_of(trained: Trained) -> Inference:
+    """Returns what the formats need of a checkpoint's model."""
+    order = pixel_order(trained.task.to_sequences)
+    about = {
+        "producer": f"rnnjax {__version__}",
+        "step": str(trained.step),
+        "classes": json.dumps(CLASS_NAMES),
+        "inputs": "sequences[b, t, f] = image[b].flatten()[pixel_order[t][f]] / 255, bright on "
+        "dark; lengths[b] = steps that count",
+        "pixel_order": json.dumps(order.tolist(), separators=(",", ":")),
+        "config": json.dumps(stored_config.to_dict(trained.config)),
+        "versions": json.dumps({name: metadata.version(name) for name in LIBRARIES}),
+    }
+    # Without the gradient there is nothing to compute again, and T need not be known.
+    model = trained.task.model.clone(remat=False)
+    return Inference(model, trained.params, trained.task.to_sequences, order, about)
+
+
+def pixel_order(to_sequences: ToSequences) -> Int[np.ndarray, "T F"]:
+    """Returns the pixel of an image, row by row, that each input of its sequence is."""
+    numbers = np.arange(np.prod(IMAGE_SHAPE)).reshape(IMAGE_SHAPE)
+    images = np.stack(np.divmod(numbers, 256)).astype(np.uint8)  # the high byte and the low one
+    high, low = np.asarray(jnp.rint(to_sequences(images) * 255), int)
+    return 256 * high + low

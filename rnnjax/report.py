@@ -1,0 +1,88 @@
+"""Makes a page about runs: curves, mistakes, what it needs to see, a look inside.
+
+python -m rnnjax.report RUN [RUN ...] --out DIR [--step N]
+"""
+
+import argparse
+import importlib.util
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from rnnjax import __version__
+from rnnjax.errors import ConfigError
+from rnnjax.system import command_line
+from rnnjax.system.messages import printable, say
+
+
+def main() -> None:
+    command_line.prepare()
+    with command_line.errors_as_lines(is_listing=True):
+        arguments = parse_arguments()
+    with command_line.errors_as_lines(debug=arguments.debug):
+        command_line.begin_work(debug=arguments.debug)
+        report(arguments.runs, arguments.out, arguments.step)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = command_line.Parser(prog="python -m rnnjax.report", description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the page")
+    parser.add_argument(
+        "--step", type=int, help="the checkpoint of each run; without it, the newest"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--version", action="version", version=f"rnnjax {__version__}")
+    return parser.parse_args()
+
+
+def report(folders: Sequence[Path], out: Path, step: int | None = None) -> None:
+    """Makes a page about runs on one data set.
+
+    Args:
+      folders: their workdirs, to which nothing is written.
+      out: the folder of the page.
+      step: of the checkpoint of each run; None: the newest.
+
+    Raises:
+      ConfigError: if one of them is no run or is there twice, the data sets differ, `out` cannot be
+        written or is something else's, or Matplotlib is missing.
+    """
+    from rnnjax.reporting.page.folder import PAGE, check_folder, write_folder
+    from rnnjax.system.files import local_path
+
+    out = local_path("--out", out)
+    check_folder(out)  # before the seconds that all else needs
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ConfigError("a report needs Matplotlib: pip install -e '.[report]'")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    from rnnjax.data import datasets
+    from rnnjax.reporting.page import document
+    from rnnjax.system import devices
+    from rnnjax.system.waiting import waiting
+    from rnnjax.training.gather import gather, read_runs
+
+    devices.start()
+    runs = read_runs(folders, step)
+    with waiting("loading data"):
+        dataset = datasets.load(runs[0].config.data)
+    figures = []
+    for run, name in zip(runs, names(folders), strict=True):
+        with waiting(f"looking at {name}"):
+            figures.append(gather(run, name, dataset))
+        say(f"{name}: step {run.step}, test accuracy {figures[-1].accuracy:.4f}")
+    with waiting("drawing"):
+        contents = document.build(figures, f"rnnjax {__version__}")
+    write_folder(out, contents)
+    say(f"{out / PAGE}, and {len(contents) - 1} figures as PNG files beside it")
+
+
+def names(folders: Sequence[Path]) -> list[str]:
+    """Returns what the runs are called: as their folders, or by the paths where these are alike."""
+    short = [folder.absolute().name for folder in folders]
+    chosen = short if len({*short}) == len(short) else map(str, folders)
+    return [printable(name) for name in chosen]
+
+
+if __name__ == "__main__":
+    main()
