@@ -26,7 +26,7 @@ class Tagger(nn.Module):
 
 def write(file):
     rng = np.random.default_rng(0)
-    for series in range(600):
+    for series in range(400):
         spikes = rng.random(rng.integers(5, 40)) < 0.1  # [T]
         tags = (np.cumsum(spikes) > 0) & (np.cumsum(spikes[::-1])[::-1] > 0)
         lines = np.c_[np.full(len(spikes), series), rng.normal(2 * spikes, 0.3), tags]
@@ -45,7 +45,7 @@ def main():
     with tempfile.TemporaryFile("w+") as file:
         write(file)
         file.seek(0)
-        train, new = zip(*(jnp.split(array, [500]) for array in read(file)), strict=True)
+        train, new = zip(*(jnp.split(array, [300]) for array in read(file)), strict=True)
     model, optimizer = Tagger(), optax.adam(1e-2)
 
     def loss(params, readings, tags, lengths):
