@@ -46,13 +46,17 @@ def trained() -> Trained:
     return Trained(Path(), config, task, 2, task.create_state().params)
 
 
-def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def run(
+    arguments: Sequence[str], folder: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    command, environment = [sys.executable, *arguments], {**os.environ, **environment}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
-def export(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(["-m", "rnnjax.export", *arguments], root)
+def export(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run(["-m", "rnnjax.export", *arguments], root, **environment)
 
 
 def test_the_command_replaces_a_link_by_the_file(root: Path, tmp_path: Path) -> None:
@@ -118,7 +122,7 @@ def test_what_cannot_be_is_said_at_once(root: Path, tmp_path: Path) -> None:
         "folder.onnx": "cannot be written: it is a folder",
         "fifo.onnx": "cannot be written: it is a FIFO",
         "missing/model.onnx": "cannot be written: No such file",
-        "model.h5": "ends in none of .stablehlo, .onnx, .safetensors",
+        "model.h5": "ends in none of .stablehlo, .onnx, .safetensors, .html",
         "model": "ends in none of",
         "model.onnx": "holds no run",
     }
@@ -130,9 +134,21 @@ def test_what_cannot_be_is_said_at_once(root: Path, tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {"folder.onnx", "fifo.onnx"}
 
 
-@pytest.mark.parametrize("kind", [kind for kind, package in FORMATS.items() if package != "jax"])
-def test_a_missing_package_is_named(root: Path, tmp_path: Path, kind: str) -> None:
-    code = f"import sys; sys.modules[{FORMATS[kind]!r}] = None; import rnnjax.export as e; e.main()"
-    done = run(["-c", code, "--workdir=.", f"--out={tmp_path}/model.{kind}"], root)
+PACKAGES = [(kind, package) for kind, of_kind in FORMATS.items() for package in of_kind.packages]
+
+
+@pytest.mark.parametrize(("kind", "package"), PACKAGES)
+def test_a_missing_package_is_named(root: Path, tmp_path: Path, kind: str, package: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; import rnnjax.export as e; e.main()"
+    done = run(["-c", code, "--workdir=.", f"--format={kind}", f"--out={tmp_path}/model"], root)
     assert done.returncode == 2
     assert "pip install 'rnnjax[export]'" in done.stderr
+
+
+def test_a_page_without_a_network(root: Path, tmp_path: Path) -> None:
+    elsewhere = {"XDG_CACHE_HOME": str(tmp_path), "NPM_CONFIG_REGISTRY": "http://localhost:1"}
+    done = export(root, "--workdir=.", f"--out={tmp_path}/page.html", **elsewhere)
+    assert done.returncode == 2
+    assert "npm could not fetch: go online once, or put its npm package" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
