@@ -202,7 +202,7 @@ def validate(config: object) -> None:
             )
         bounds = field.metadata.get("bounds")
         if bounds and isinstance(value, int | float) and not _within(value, **bounds):
-            raise ConfigError(f"config.{name}={value!r} is out of range: must be {_range(bounds)}")
+            raise ConfigError(f"config.{name}={value!r} is out of range: must be {limits(bounds)}")
     if config.optimizer.warmup_steps > config.num_steps:
         raise ConfigError(
             f"config.optimizer.warmup_steps={config.optimizer.warmup_steps} is more than "
@@ -234,8 +234,9 @@ def _within(value: float, at_least: float, above: float, at_most: float, below: 
     return math.isfinite(value) and at_least <= value <= at_most and above < value < below
 
 
-def _range(bounds: dict[str, float]) -> str:
-    stated = [f"{k.replace('_', ' ')} {v:g}" for k, v in bounds.items() if math.isfinite(v)]
+def limits(bounds: dict[str, float]) -> str:
+    """Returns bounds of an option in words, such as `above 0 and at most 1`."""
+    stated = [f"{k.replace('_', ' ')} {v:.10g}" for k, v in bounds.items() if math.isfinite(v)]
     return " and ".join(stated) or "finite"
 
 

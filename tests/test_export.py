@@ -23,7 +23,6 @@ from rnnjax.exporting.safetensors import to_safetensors
 from rnnjax.exporting.stablehlo import to_stablehlo
 from rnnjax.training.evaluation import evaluate_trained
 from rnnjax.training.task import build_task
-from rnnjax.training.train import train
 from rnnjax.training.trained import Trained
 from tests.test_readme import blocks
 
@@ -59,17 +58,15 @@ def export(root: Path, *arguments: str, **environment: str) -> subprocess.Comple
     return run(["-m", "rnnjax.export", *arguments], root, **environment)
 
 
-def test_the_command_replaces_a_link_by_the_file(root: Path, tmp_path: Path) -> None:
-    config = Config(num_steps=2)
-    config.data.name, config.model.hidden_size = "garments", 8
-    train(config, tmp_path / "run")
+def test_the_command_replaces_a_link_by_the_file(
+    root: Path, tmp_path: Path, finished_run: Path
+) -> None:
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "model").symlink_to("precious")
-    arguments = (f"--workdir={tmp_path}/run", f"--out={tmp_path}/model", "--format=onnx")
-    done = export(root, *arguments, "--step=2")
+    done = export(root, f"--workdir={finished_run}", f"--out={tmp_path}/model", "--format=onnx")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"step      2  onnx  0.0 MiB  {tmp_path}/model\n"
-    assert {file.name for file in tmp_path.iterdir()} == {"model", "precious", "run"}
+    assert done.stdout == f"step     12  onnx  0.0 MiB  {tmp_path}/model\n"
+    assert {file.name for file in tmp_path.iterdir()} == {"model", "precious"}
     assert (tmp_path / "precious").read_text() == "precious"
     onnx.checker.check_model(onnx.load(tmp_path / "model"))
 

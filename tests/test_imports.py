@@ -29,6 +29,7 @@ ALLOWED = {
     " rnnjax",
     "main": "training system config errors rnnjax",
     "evaluate": "training reporting data system config errors rnnjax",
+    "predict": "training reporting data system config errors rnnjax",
     "export": "exporting training data system errors rnnjax",
     "report": "training reporting data system config errors rnnjax",
     "__main__": "system cells errors rnnjax",  # of any room
@@ -105,7 +106,7 @@ def test_a_training_loop_of_ones_own_needs_jax_and_flax_only(root: Path, name: s
 
 @pytest.mark.process
 def test_the_package_and_its_commands_load_nothing_heavy_before_they_are_asked(root: Path) -> None:
-    names = ("__main__", "main", "evaluate", "export", "report", "config")
+    names = ("__main__", "main", "evaluate", "predict", "export", "report", "config")
     code = "; ".join(("import rnnjax", *(f"import rnnjax.{name}" for name in names)))
     assert not loaded(root, code) & {"jax", "flax", "numpy", *HEAVY}
 

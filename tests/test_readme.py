@@ -24,6 +24,7 @@ TINY = "--config.num_steps={steps} --config.model.hidden_size=8 --config.batch_s
 OUTPUT = {
     "python -m rnnjax.main": "test accuracy",
     "python -m rnnjax.evaluate": "test accuracy",
+    "python -m rnnjax.predict": "test image",
     "python -m rnnjax.export": "MiB",
     "python -m rnnjax.report /tmp/run": "figures as PNG files",
     "tensorboard": "last_hidden_state",

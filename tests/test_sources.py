@@ -24,7 +24,7 @@ def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def test_no_file_is_long_without_a_reason(root: Path) -> None:
     long = {}
-    for folder in ("rnnjax", "tests", "benchmarks", "experiments"):
+    for folder in ("rnnjax", "tests", "benchmarks", "experiments", "examples"):
         for file in (root / folder).rglob("*.py"):
             source = file.read_text()
             count = len(source.splitlines())

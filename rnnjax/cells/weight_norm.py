@@ -46,7 +46,7 @@ class WeightNormLSTMCell(ProjectedLSTM):
       W_x, W_h, W_p = V / |V| * s        each column of each has its own scale s
       and with W = [W_x; W_h] and W_p all of `LSTMCell`
 
-    In the paper's letters, w = g v / |v|. It sets g and b from a first batch; TF draws g as it
+    In the paper's letters, `w = g v / |v|`. It sets g and b from a first batch; TF draws g as it
     draws the weights, although a length of about 0 hardly passes a signal on; here scales start
     at 1. Parameters: kernel `[F + P, 4H]` (V_x above V_h), scales `[2, 4H]` (of x, of h), bias
     `[4H]`; peepholes `[3, H]` (i, f, o); projection `[H, P]` and projection_scale `[P]`.

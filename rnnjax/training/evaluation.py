@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from rnnjax.classifier import Params
 from rnnjax.data.batches import Batch, eval_batches
@@ -86,3 +86,11 @@ def evaluate_trained(trained: Trained, split: Split) -> Evaluation:
     )
     assert evaluation is not None  # nothing stops it
     return evaluation
+
+
+def predict_trained(
+    trained: Trained, images: UInt8[np.ndarray, "N 28 28"]
+) -> Float[np.ndarray, "N K"]:
+    """Returns the probabilities of the classes, by the program that evaluates, with its bits."""
+    unlabelled = Split(images, np.zeros(len(images), np.int32))
+    return evaluate_trained(trained, unlabelled).predictions.probabilities

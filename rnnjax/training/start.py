@@ -65,11 +65,9 @@ def _start(
         check_held = stack.enter_context(workdirs.held(workdir))
 
     distributed.broadcast_from_primary(hold)
-    checkpoints = stack.enter_context(
-        contextlib.closing(
-            Checkpoints(workdir / workdirs.CHECKPOINTS, num_newest=config.checkpoint.keep)
-        )
-    )
+    folder = workdir / workdirs.CHECKPOINTS
+    checkpoints = Checkpoints(folder, num_newest=config.checkpoint.keep)
+    stack.enter_context(contextlib.closing(checkpoints))
     with waiting_on_primary("reading checkpoints"):
         restored = resume.restore(config, workdir, state, checkpoints)
     feed = open_feed(config, dataset, restored.step)

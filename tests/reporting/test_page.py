@@ -14,7 +14,7 @@ from PIL import Image
 from rnnjax import stored_config
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError
-from rnnjax.reporting.page import charts, document, style
+from rnnjax.reporting.page import charts, document, style, together
 from rnnjax.reporting.page.folder import MARK, PAGE, check_folder, write_folder
 from rnnjax.reporting.page.run_figures import (
     Calibration,
@@ -127,6 +127,16 @@ def test_what_a_page_says(files: dict[str, bytes]) -> None:
         "<p>rnnjax &lt;0.1&gt;</p>",
     ):
         assert words in page, words
+
+
+def test_the_settings_of_many_runs() -> None:
+    runs = [made_up(f"run_{n}") for n in range(7)]
+    runs = [run._replace(settings={**run.settings, "seed": n}) for n, run in enumerate(runs)]
+    few, many = together.settings(runs[:3]), together.settings(runs)
+    assert '<th scope="row">seed</th><td data-label="run_0">0</td>' in few
+    assert '<th scope="row">run_6</th><td data-label="seed">6</td>' in many
+    for part in (few, many):
+        assert '<th scope="row">num_steps</th><td data-label="value">40</td>' in part
 
 
 def test_a_drawing_is_the_same_again() -> None:

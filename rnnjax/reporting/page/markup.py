@@ -1,6 +1,7 @@
 """Pieces of a page: tables, and figures with how to read them; all text is escaped here."""
 
 import base64
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -71,7 +72,7 @@ def table(
       rows: of cells.
       kind: `wide`, if each row is to become a list on a phone, or `compact`.
     """
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+    head = "".join(f'<th scope="col">{_breakable(heading)}</th>' for heading in headings)
     body = []
     for first, *cells in rows:
         columns = zip(headings[1:], cells, strict=True)
@@ -88,6 +89,11 @@ def table(
         f'<table class="{kind}">{top}<thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>"
     )
+
+
+def _breakable(name: str) -> str:
+    """Returns a name, such as `data.validation_size`, that lines may end within."""
+    return re.sub(r"([._])", r"\1<wbr>", escape(name))
 
 
 def paragraph(text: str, kind: str = "") -> str:

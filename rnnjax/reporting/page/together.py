@@ -15,6 +15,7 @@ from rnnjax.reporting.page.markup import (
 )
 from rnnjax.reporting.page.run_figures import RunFigures
 
+MOST_COLUMNS = 5  # of runs in the table of settings; of more, each has a row
 LEARNING = (
     (
         "loss",
@@ -76,17 +77,18 @@ def settings(runs: Sequence[RunFigures]) -> str:
             for other in others
         )
     ]
-    headings = ("setting", *(run.name for run in runs))
-    rows = {name: (name, *(_setting(run, name) for run in runs)) for name in names}
+    is_turned = len(runs) > MOST_COLUMNS
+    rows = [("run" if is_turned else "setting", *(run.name for run in runs))]
+    rows += [(name, *(_setting(run, name) for run in runs)) for name in different]
+    if is_turned:
+        rows = [*zip(*rows, strict=True)]
     first = "The settings that differ between the runs" if runs[1:] else "Other than the default"
-    rest = [rows[name] for name in names if name not in different]
+    rest = [(name, _setting(runs[0], name)) for name in names if name not in different]
     return section(
         "settings",
         "Settings",
-        table(first, headings, [rows[name] for name in different])
-        if different
-        else paragraph(f"{first}: none."),
-        folded(f"The other {len(rest)} settings", table("", headings, rest)),
+        table(first, rows[0], rows[1:]) if different else paragraph(f"{first}: none."),
+        folded(f"The other {len(rest)} settings", table("", ("setting", "value"), rest)),
     )
 
 

@@ -1,0 +1,104 @@
+"""Picture files of one's own, made into images as those of the data sets: grey, bright on black."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from rnnjax.data.datasets import IMAGE_SHAPE
+from rnnjax.errors import DataError
+from rnnjax.system.files import open_file
+from rnnjax.system.messages import printable
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # of what else Pillow reads, some starts programs
+DRAFT = (8 * IMAGE_SHAPE[1], 8 * IMAGE_SHAPE[0])  # a JPEG is decoded no smaller, nor much larger
+HALF = 127  # above it a pixel is light, or can be seen
+
+
+class Picture(NamedTuple):
+    """What was read from a file."""
+
+    image: UInt8[np.ndarray, "28 28"]
+    is_inverted: bool  # whether it was dark on light
+
+
+def read_pictures(paths: Sequence[Path]) -> list[Picture]:
+    """Reads picture files; those of 28x28 grey pixels, bright on dark, as they are.
+
+    Others become grey and as large as fits, in the middle. Where the border is light, a picture is
+    inverted: of the 10,000 test images of Fashion-MNIST none has such a border. What is transparent
+    becomes black; if the border is, a picture is inverted whose visible part is dark.
+
+    Raises:
+      DataError: naming each file that cannot be read, and why.
+    """
+    pictures, wrong = [], []
+    for path in paths:
+        try:
+            pictures.append(_read(path))
+        except DataError as error:
+            wrong.append(f"{printable(str(path))} {error}")
+    if wrong:
+        raise DataError("; ".join(wrong))
+    return pictures
+
+
+def _read(path: Path) -> Picture:
+    try:
+        with open_file(Path(os.path.realpath(path)), os.O_RDONLY) as file:
+            return _decode(file)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}") from error
+
+
+def _decode(file: Any) -> Picture:  # Pillow wants an IO[bytes], which no file of io declares to be
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about metadata, as a rule
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(file, formats=FORMATS) as picture:
+                # A camera's JPEG may have a thumbnail behind its picture, which is no animation.
+                if picture.format != "MPO" and getattr(picture, "is_animated", False):
+                    raise DataError("is animated; save the picture that you mean")
+                picture.draft(None, DRAFT)
+                return _as_in_the_data(ImageOps.exif_transpose(picture))
+        except DataError:
+            raise
+        except UnidentifiedImageError as error:
+            raise DataError("is no PNG, JPEG, GIF, BMP or WebP picture, or damaged") from error
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise DataError(
+                f"has more than {Image.MAX_IMAGE_PIXELS} pixels; make it smaller"
+            ) from error
+        except Exception as error:  # Pillow raises errors of many types at damaged files
+            raise DataError(f"is damaged: {error}") from error
+
+
+def _as_in_the_data(picture: Image.Image) -> Picture:
+    if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip to 8
+        values = np.asarray(picture).astype(np.uint32)
+        picture = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    picture = picture.convert("RGBA").convert("LA")
+    scale = min(np.divide(IMAGE_SHAPE[::-1], picture.size))
+    width, height = (max(1, round(extent * scale)) for extent in picture.size)
+    small = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS), np.float64)
+    grey, opacity = small[..., 0], small[..., 1]
+    is_inverted = _is_dark_on_light(grey, opacity > HALF)
+    bright = 255 - grey if is_inverted else grey
+    top, left = (IMAGE_SHAPE[0] - height) // 2, (IMAGE_SHAPE[1] - width) // 2
+    image = np.zeros(IMAGE_SHAPE, np.uint8)
+    image[top : top + height, left : left + width] = np.rint(bright * opacity / 255)
+    return Picture(image, is_inverted)
+
+
+def _is_dark_on_light(grey: Float[np.ndarray, "Y X"], is_visible: np.ndarray) -> bool:
+    is_border = np.ones(grey.shape, bool)
+    is_border[1:-1, 1:-1] = False
+    if is_visible[is_border].mean() > 0.5:
+        return bool(np.median(grey[is_border & is_visible]) > HALF)
+    return bool(is_visible.any() and np.median(grey[is_visible]) <= HALF)

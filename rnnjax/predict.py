@@ -1,0 +1,104 @@
+"""Asks a trained model what it takes pictures for: files of one's own, or test images.
+
+python -m rnnjax.predict --workdir DIR [--step N] [--index N] [--wrong N] [--rows] [--out FILE.png]
+[--json FILE] [IMAGE ...]
+
+A picture becomes grey, 28x28, and is inverted if its border is light: models know bright garments
+on black.
+"""
+
+import argparse
+import json
+import logging
+import os
+from pathlib import Path
+
+from rnnjax import __version__
+from rnnjax.errors import ConfigError
+from rnnjax.system import command_line
+from rnnjax.system.messages import say
+
+
+def main() -> None:
+    command_line.prepare()
+    with command_line.errors_as_lines(is_listing=True):
+        arguments = parse_arguments()
+    with command_line.errors_as_lines(debug=arguments.debug):
+        command_line.begin_work(debug=arguments.debug)
+        predict(arguments)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = command_line.Parser(
+        prog="python -m rnnjax.predict",
+        usage="%(prog)s --workdir DIR [options] [IMAGE ...]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("images", type=Path, nargs="*", metavar="IMAGE", help="PNG, JPEG, GIF, BMP or WebP file")
+    add("--workdir", type=Path, required=True, help="folder of a run")
+    add("--step", type=int, help="one of its checkpoints; without it, the newest")
+    counted = "a test image, counted from 0; again for another"
+    add("--index", type=int, action="append", default=[], metavar="N", help=counted)
+    add("--wrong", type=int, metavar="N", help="the N worst mistakes among the test images")
+    add("--rows", action="store_true", help="what the model believes after each row")
+    add("--out", type=Path, help="PNG file for the images with what they are taken for")
+    add("--json", type=Path, help="file for all probabilities")
+    add("--debug", action="store_true", help="show the traceback of an error")
+    add("--version", action="version", version=f"rnnjax {__version__}")
+    arguments = parser.parse_intermixed_args()
+    if arguments.wrong is not None and arguments.wrong < 1:
+        parser.error(f"--wrong={arguments.wrong} must be at least 1")
+    if not arguments.images and not arguments.index and arguments.wrong is None:
+        parser.error("nothing to look at: name picture files, or --index N, or --wrong N")
+    return arguments
+
+
+def predict(arguments: argparse.Namespace) -> None:
+    """Prints what a model takes each picture for, and writes the files that are asked for."""
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    from rnnjax.data.pictures import read_pictures
+    from rnnjax.reporting.figures import png
+    from rnnjax.system.files import check_output, write_output
+
+    for name, file in (("--out", arguments.out), ("--json", arguments.json)):
+        if file is not None:
+            check_output(name, file)  # before the seconds that all else needs
+            if os.path.realpath(file) in map(os.path.realpath, arguments.images):
+                raise ConfigError(f"{name}={file} would replace that picture; name another file")
+    pictures = read_pictures(arguments.images)
+
+    from rnnjax.data import datasets
+    from rnnjax.system import devices
+    from rnnjax.training import answers
+    from rnnjax.training.trained import read_trained
+
+    devices.start()
+    trained = read_trained(arguments.workdir, arguments.step)
+    examples = answers.of_files(arguments.images, pictures)
+    if arguments.index or arguments.wrong:
+        test = datasets.load(trained.config.data).test
+        for row in arguments.index:
+            if not 0 <= row < len(test.labels):
+                raise ConfigError(f"--index={row} must be from 0 to {len(test.labels) - 1}")
+        examples += answers.of_test_split(test, arguments.index)
+        if arguments.wrong:
+            rows = answers.worst_mistakes(trained, test, arguments.wrong)
+            examples += answers.of_test_split(test, rows)
+    say(f"step {trained.step:6d}  ({trained.config.data.name})")
+    if not examples:
+        say("no test image is mistaken")
+        return
+    answered = answers.ask(trained, examples, with_beliefs=arguments.rows)
+    for answer in answered:
+        say(answers.text(answer, trained.config.data.sequence))
+    if arguments.out is not None:
+        write_output(arguments.out, png(answers.picture(answered)))
+    if arguments.json is not None:
+        content = json.dumps(answers.as_json(answered), indent=2)
+        write_output(arguments.json, content.encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()
