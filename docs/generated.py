@@ -1,5 +1,6 @@
 """What pages show of the code itself, in Markdown: every setting, every command."""
 
+import functools
 import os
 import re
 import subprocess
@@ -48,6 +49,7 @@ def commands() -> str:
     return "\n\n".join(sections)
 
 
+@functools.cache
 def help_of(module: str) -> str:
     """Returns what a command prints with `--help`, but for the settings, which have a table."""
     printed = subprocess.run(
