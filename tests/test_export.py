@@ -23,7 +23,6 @@ from rnnjax.exporting.safetensors import to_safetensors
 from rnnjax.exporting.stablehlo import to_stablehlo
 from rnnjax.training.evaluation import evaluate_trained
 from rnnjax.training.task import build_task
-from rnnjax.training.train import train
 from rnnjax.training.trained import Trained
 from tests.test_readme import blocks
 
@@ -46,27 +45,25 @@ def trained() -> Trained:
     return Trained(Path(), config, task, 2, task.create_state().params)
 
 
-def run(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def run(
+    arguments: Sequence[str], folder: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    command, environment = [sys.executable, *arguments], {**os.environ, **environment}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
-def export(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(["-m", "rnnjax.export", *arguments], root)
+def export(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run(["-m", "rnnjax.export", *arguments], root, **environment)
 
 
-def test_the_command_replaces_a_link_by_the_file(root: Path, tmp_path: Path) -> None:
-    config = Config(num_steps=2)
-    config.data.name, config.model.hidden_size = "garments", 8
-    train(config, tmp_path / "run")
-    (tmp_path / "precious").write_text("precious")
-    (tmp_path / "model").symlink_to("precious")
-    arguments = (f"--workdir={tmp_path}/run", f"--out={tmp_path}/model", "--format=onnx")
-    done = export(root, *arguments, "--step=2")
+def test_the_command_says_what_it_wrote(root: Path, tmp_path: Path, finished_run: Path) -> None:
+    (tmp_path / "model").write_text("an earlier one")
+    done = export(root, f"--workdir={finished_run}", f"--out={tmp_path}/model", "--format=onnx")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"step      2  onnx  0.0 MiB  {tmp_path}/model\n"
-    assert {file.name for file in tmp_path.iterdir()} == {"model", "precious", "run"}
-    assert (tmp_path / "precious").read_text() == "precious"
+    assert done.stdout == f"step     12  onnx  0.0 MiB  {tmp_path}/model\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
     onnx.checker.check_model(onnx.load(tmp_path / "model"))
 
 
@@ -114,11 +111,14 @@ def test_weights_have_names_and_what_is_to_know(tmp_path: Path, trained: Trained
 def test_what_cannot_be_is_said_at_once(root: Path, tmp_path: Path) -> None:
     (tmp_path / "folder.onnx").mkdir()
     os.mkfifo(tmp_path / "fifo.onnx")
+    (tmp_path / "link.onnx").symlink_to("precious")
+    (tmp_path / "precious").write_text("precious")
     cases = {
         "folder.onnx": "cannot be written: it is a folder",
         "fifo.onnx": "cannot be written: it is a FIFO",
+        "link.onnx": "cannot be written: it is a link",
         "missing/model.onnx": "cannot be written: No such file",
-        "model.h5": "ends in none of .stablehlo, .onnx, .safetensors",
+        "model.h5": "ends in none of .stablehlo, .onnx, .safetensors, .html",
         "model": "ends in none of",
         "model.onnx": "holds no run",
     }
@@ -127,12 +127,26 @@ def test_what_cannot_be_is_said_at_once(root: Path, tmp_path: Path) -> None:
         assert done.returncode == 2, name
         assert words in done.stderr, done.stderr
         assert len(done.stderr.splitlines()) == 1
-    assert {file.name for file in tmp_path.iterdir()} == {"folder.onnx", "fifo.onnx"}
+    assert (tmp_path / "link.onnx").is_symlink()
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert len(list(tmp_path.iterdir())) == 4
 
 
-@pytest.mark.parametrize("kind", [kind for kind, package in FORMATS.items() if package != "jax"])
-def test_a_missing_package_is_named(root: Path, tmp_path: Path, kind: str) -> None:
-    code = f"import sys; sys.modules[{FORMATS[kind]!r}] = None; import rnnjax.export as e; e.main()"
-    done = run(["-c", code, "--workdir=.", f"--out={tmp_path}/model.{kind}"], root)
+PACKAGES = [(kind, package) for kind, of_kind in FORMATS.items() for package in of_kind.packages]
+
+
+@pytest.mark.parametrize(("kind", "package"), PACKAGES)
+def test_a_missing_package_is_named(root: Path, tmp_path: Path, kind: str, package: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; import rnnjax.export as e; e.main()"
+    done = run(["-c", code, "--workdir=.", f"--format={kind}", f"--out={tmp_path}/model"], root)
     assert done.returncode == 2
     assert "pip install 'rnnjax[export]'" in done.stderr
+
+
+def test_a_page_without_a_network(root: Path, tmp_path: Path) -> None:
+    elsewhere = {"XDG_CACHE_HOME": str(tmp_path), "NPM_CONFIG_REGISTRY": "http://localhost:1"}
+    done = export(root, "--workdir=.", f"--out={tmp_path}/page.html", **elsewhere)
+    assert done.returncode == 2
+    assert "npm could not fetch: go online once, or put its npm package" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

@@ -25,11 +25,12 @@ ALLOWED = {
     "runs": "system stored_config config errors compat",
     "reporting": "system stored_config config errors compat",
     "training": "runs reporting data classifier cells system stored_config config errors compat",
-    "exporting": "training data classifier interop cells system stored_config errors compat rnnjax",
+    "exporting": "training data classifier interop cells system stored_config config errors compat"
+    " rnnjax",
     "main": "training system config errors rnnjax",
     "evaluate": "training reporting data system config errors rnnjax",
     "predict": "training reporting data system config errors rnnjax",
-    "export": "exporting training system errors rnnjax",
+    "export": "exporting training data system errors rnnjax",
     "report": "training reporting data system config errors rnnjax",
     "__main__": "system cells errors rnnjax",  # of any room
     # The public names, imported when they are first used.

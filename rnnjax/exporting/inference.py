@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from rnnjax import __version__, stored_config
 from rnnjax.classifier import Classified, Classifier, Params
+from rnnjax.config import Config
 from rnnjax.data.datasets import CLASS_NAMES, IMAGE_SHAPE
 from rnnjax.data.sequences import ToSequences
 from rnnjax.system.numerics import LIBRARIES
@@ -24,6 +25,7 @@ INPUTS, OUTPUTS = ("sequences", "lengths"), ("logits", "probabilities")
 class Inference(NamedTuple):
     """A trained classifier, without what only training needs."""
 
+    config: Config
     model: Classifier
     params: Params
     to_sequences: ToSequences
@@ -59,7 +61,7 @@ def inference_of(trained: Trained) -> Inference:
     }
     # Without the gradient there is nothing to compute again, and T need not be known.
     model = trained.task.model.clone(remat=False)
-    return Inference(model, trained.params, trained.task.to_sequences, order, about)
+    return Inference(trained.config, model, trained.params, trained.task.to_sequences, order, about)
 
 
 def pixel_order(to_sequences: ToSequences) -> Int[np.ndarray, "T F"]:

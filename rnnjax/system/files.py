@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnjax.config import URL
-from rnnjax.errors import ConfigError
+from rnnjax.errors import ConfigError, RunError
 
 KINDS = {
     stat.S_IFREG: "a file",
@@ -153,11 +153,15 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
 
 
 def check_output(name: str, path: Path) -> None:
-    """Raises a ConfigError, naming the argument, if a file that people asked for cannot be made."""
+    """Raises a ConfigError, naming the argument, if a file that people asked for cannot be made.
+
+    Nor must there be a link or a device, such as /dev/stdout, which the file would replace.
+    """
     try:
-        if path.exists() and not path.is_file():
-            kind = KINDS.get(stat.S_IFMT(path.stat().st_mode), "no file")
-            raise FileExistsError(errno.EEXIST, f"it is {kind}")
+        with contextlib.suppress(FileNotFoundError):
+            kind = stat.S_IFMT(path.lstat().st_mode)
+            if kind != stat.S_IFREG:
+                raise FileExistsError(errno.EEXIST, f"it is {KINDS.get(kind, 'no file')}")
         with tempfile.TemporaryFile(dir=path.absolute().parent):
             return
     except OSError as error:
@@ -165,10 +169,21 @@ def check_output(name: str, path: Path) -> None:
 
 
 def write_output(path: Path, content: bytes) -> None:
-    """Writes a file that people asked for, whole or not at all; what is there is replaced."""
+    """Writes a file that people asked for, whole or not at all; what is there is replaced.
+
+    Raises:
+      RunError: if it cannot be written; what is there is as it was.
+    """
     draft = path.with_name(f".{path.name}.tmp")
-    draft.write_bytes(content)
-    draft.replace(path)
+    try:
+        remove(draft)
+        with create(draft) as file:
+            file.write(content)
+        draft.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            remove(draft)
+        raise RunError(f"{path} could not be written: {error.strerror}") from error
 
 
 def remove(path: Path) -> None:

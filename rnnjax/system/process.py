@@ -84,10 +84,8 @@ def enable_compilation_cache() -> None:
 
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    home = home if Path(home).is_absolute() else "~/.cache"  # as the XDG specification demands
     try:
-        folder = Path(home).expanduser() / "rnnjax" / processor()
+        folder = cache_folder() / processor()
         for path in (*reversed(folder.parents), folder):
             path.mkdir(exist_ok=True, mode=0o700)
         if not _is_private(folder):
@@ -99,6 +97,17 @@ def enable_compilation_cache() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder.resolve()))
         if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
             jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_COMPILE_SECONDS)
+
+
+def cache_folder() -> Path:
+    """Returns the folder of what can be made or fetched again, which there may not be yet.
+
+    Raises:
+      RuntimeError: if the user has no home.
+    """
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    home = home if Path(home).is_absolute() else "~/.cache"  # as the XDG specification demands
+    return Path(home).expanduser() / "rnnjax"
 
 
 def _is_private(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnjax.errors import ConfigError
+from rnnjax.errors import ConfigError, RunError
 from rnnjax.system import files
 from rnnjax.system.files import UntrustedFileError
 
@@ -126,3 +126,23 @@ def test_a_link_to_a_folder_leads_there(tmp_path: Path) -> None:
     assert files.local_path("--workdir", tmp_path / "link") == tmp_path.resolve() / "folder"
     (tmp_path / "nowhere").symlink_to("missing")
     assert files.local_path("--workdir", tmp_path / "nowhere") == tmp_path / "nowhere"
+
+
+def test_an_output_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 252)  # its draft's name is too long
+    path.write_bytes(SECRET)
+    with pytest.raises(RunError, match="could not be written: File name too long"):
+        files.write_output(path, b"new")
+    assert path.read_bytes() == SECRET
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+def test_an_output_replaces_whatever_has_the_name_of_its_draft(
+    tmp_path: Path, outside: Path, plant: Callable[[Path, Path], object]
+) -> None:
+    plant(tmp_path / ".file.tmp", outside)
+    files.write_output(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert not os.path.lexists(tmp_path / ".file.tmp")
+    assert outside.read_bytes() == SECRET
