@@ -33,13 +33,14 @@ def main():
         numbers, *columns = np.loadtxt(file, delimiter=",", unpack=True)
     lengths = np.unique(numbers, return_counts=True)[1]
     padded = np.zeros((2, len(lengths), lengths.max()), np.float32)  # readings, tags: [B, T]
-    padded[:, np.arange(lengths.max()) < lengths[:, None]] = columns
-    train, new = zip(*(jnp.split(array, [300]) for array in (*padded, lengths)), strict=True)
+    counts = np.arange(lengths.max()) < lengths[:, None]
+    padded[:, counts] = columns
+    train, new = zip(*(jnp.split(a, [300]) for a in (*padded, counts, lengths)), strict=True)
     model, optimizer = Tagger(), optax.adam(1e-2)
 
-    def loss(params, x, tags, lengths):
-        logits, counts = model.apply(params, x, lengths), jnp.arange(x.shape[1]) < lengths[:, None]
-        accuracy = jnp.mean(jnp.greater(logits, 0) == tags, where=counts)
+    def loss(params, readings, tags, counts, lengths):
+        logits = jnp.asarray(model.apply(params, readings, lengths))
+        accuracy = jnp.mean((logits > 0) == tags, where=counts)
         return optax.sigmoid_binary_cross_entropy(logits, tags).mean(where=counts), accuracy
 
     def train_step(carry, _):
@@ -48,11 +49,10 @@ def main():
         updates, state = optimizer.update(gradients, state)
         return (optax.apply_updates(params, updates), state), accuracy
 
-    params = model.init(jax.random.key(0), new[0], new[2])
+    params = model.init(jax.random.key(0), new[0], new[3])
     carry = params, optimizer.init(params)
-    for step in range(0, 120, 20):
-        carry, accuracies = jax.lax.scan(train_step, carry, length=20)
-        print(f"step {step}  accuracy {accuracies[0]:.3f}")
+    carry, accuracies = jax.lax.scan(train_step, carry, length=120)
+    print("\n".join(f"step {t:3d}  accuracy {accuracies[t]:.3f}" for t in range(0, 120, 20)))
     return loss(carry[0], *new)[1].item()
 
 
