@@ -40,3 +40,9 @@ def to_sequences(images: Images, kind: str, permutation_seed: int) -> Float32[Ar
     if kind == "permuted_pixels":
         return pixels[:, permutation(permutation_seed, 0, pixels.shape[1])]
     raise ValueError(f"unknown kind of sequence: {kind!r}")
+
+
+def parts(images: UInt8[np.ndarray, "B 28 28"], to_sequences: ToSequences) -> UInt8[Array, "B R X"]:
+    """Returns images as they are read: R steps, or as many steps at a time as a row has pixels."""
+    values = jnp.rint(to_sequences(images) * 255).astype(jnp.uint8)
+    return values.reshape(len(images), images.shape[1], -1)

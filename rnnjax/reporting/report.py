@@ -174,7 +174,7 @@ class Report:
         probabilities: np.ndarray,
         names: Sequence[str],
     ) -> None:
-        """Shows images `[N, T, X]`, uint8, with the probabilities of classes `[N, T, K]` by row."""
+        """Shows images as read, `[N, T, X]`, uint8, with probabilities of classes, `[N, T, K]`."""
         pictures = {
             f"belief/{n}": figures.belief(image, of_image, names)
             for n, (image, of_image) in enumerate(zip(images, probabilities, strict=True))

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, UInt8
 
 from rnnjax.data.datasets import CLASS_NAMES, Split
 from rnnjax.data.pictures import Picture
+from rnnjax.data.sequences import parts
 from rnnjax.reporting import figures
 from rnnjax.system.messages import printable
 from rnnjax.training import diagnostics, predictions
@@ -83,14 +84,12 @@ def ask(trained: Trained, examples: Sequence[Example], *, with_beliefs: bool) ->
 
 def _beliefs(trained: Trained, images: UInt8[np.ndarray, "N 28 28"]) -> list[Belief]:
     to_sequences = trained.task.to_sequences
-    sequences = np.asarray(to_sequences(images))
-    parts = np.rint(sequences * 255).astype(np.uint8).reshape(*images.shape[:2], -1)
     options = {"model": trained.task.model, "to_sequences": to_sequences}
     # Compiled for one image, which is many sequences already.
     beliefs_of = jax.jit(functools.partial(diagnostics.beliefs, **options))
     return [
         Belief(of_image, np.asarray(beliefs_of(trained.params, image[None]))[0])
-        for of_image, image in zip(parts, images, strict=True)
+        for of_image, image in zip(np.asarray(parts(images, to_sequences)), images, strict=True)
     ]
 
 

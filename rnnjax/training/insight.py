@@ -11,6 +11,7 @@ from tensorflow.core.framework.graph_pb2 import GraphDef
 from rnnjax.classifier import Params, classify
 from rnnjax.data.batches import Batch
 from rnnjax.data.datasets import Dataset, Split
+from rnnjax.data.sequences import parts
 from rnnjax.reporting.graph import graph_of
 from rnnjax.reporting.report import Report
 from rnnjax.system import devices, distributed
@@ -63,7 +64,8 @@ class Insight(NamedTuple):
         if distributed.is_primary():
             images = self.splits["test"].images[:NUM_BELIEFS]
             probabilities = self.beliefs(devices.unreplicate(params), images)
-            report.beliefs(step, "test", images, jax.device_get(probabilities), self.class_names)
+            as_read = jax.device_get(parts(images, self.task.to_sequences))
+            report.beliefs(step, "test", as_read, jax.device_get(probabilities), self.class_names)
 
     def show_classes(self, report: Report, step: int, split: str, of_split: Predictions) -> None:
         """Shows how well each class is told from the others, and the worst mistakes."""
