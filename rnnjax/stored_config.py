@@ -22,22 +22,13 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-# What runs are compared by, changed or not.
-USUAL = (
-    "model.cell",
-    "model.hidden_size",
-    "model.num_layers",
-    "optimizer.learning_rate",
-    "num_steps",
-    "seed",
-)
+USUAL = {"model.cell", "model.hidden_size", "optimizer.learning_rate"}
 
 
-def compared(config: Config) -> dict[str, object]:
-    """Returns the settings that are not the default, and then the usual ones."""
+def compared(config: Config) -> set[str]:
+    """Returns the names of the settings that are not the default, and of the usual ones."""
     settings, defaults = to_dict(config), to_dict(Config())
-    changed = [name for name, value in settings.items() if value != defaults[name]]
-    return {name: settings[name] for name in dict.fromkeys((*changed, *USUAL))}
+    return USUAL | {name for name, value in settings.items() if value != defaults[name]}
 
 
 def from_dict(stored: Mapping[str, object]) -> Config:

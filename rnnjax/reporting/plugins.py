@@ -1,6 +1,6 @@
 """What TensorBoard's plugins beyond scalars, images and histograms read, as they want it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,20 +75,29 @@ def write_layout(writer: MetricWriter, charts: Mapping[str, Sequence[str]]) -> N
 
 
 def write_session(
-    writer: MetricWriter, name: str, settings: Mapping[str, Any], figures: Sequence[str]
+    writer: MetricWriter,
+    run: str,
+    settings: Mapping[str, Any],
+    compared: Container[str],
+    figures: Sequence[str],
 ) -> None:
     """Writes the beginning of a run for the plugin HParams.
 
     Args:
       writer: of the split whose folder is the session's.
-      name: of the run.
-      settings: by name, in the order in which they are shown; bools, numbers and texts.
+      run: its name.
+      settings: by name; bools, numbers and texts.
+      compared: the names of those that are shown first.
       figures: names of those that `write_session_end` writes.
     """
-    names = [hparams.HParam(setting) for setting in settings]
-    metrics = [hparams.Metric(f"{FINAL}{figure}", display_name=figure) for figure in figures]
-    _write_proto(writer, 0, hparams.hparams_config_pb(names, metrics, time_created_secs=0))
-    _write_proto(writer, 0, hparams.hparams_pb(settings, name, start_time_secs=0))
+    protos: Any = api_pb2  # whose classes are made when it is imported
+    # By `differs` they are sorted; of several runs, those of one hold for all.
+    infos = [protos.HParamInfo(name=name, differs=name in compared) for name in settings]
+    metrics = [
+        hparams.Metric(f"{FINAL}{figure}", display_name=figure).as_proto() for figure in figures
+    ]
+    _write_proto(writer, 0, sessions.experiment_pb(infos, metrics, time_created_secs=0))
+    _write_proto(writer, 0, hparams.hparams_pb(settings, run, start_time_secs=0))
 
 
 def write_session_end(writer: MetricWriter, step: int, figures: Mapping[str, float]) -> None:

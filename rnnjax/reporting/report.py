@@ -3,7 +3,7 @@
 import math
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -55,7 +55,7 @@ class Report:
     def start(
         self,
         settings: Mapping[str, object],
-        compared: Mapping[str, object],
+        compared: Container[str],
         class_names: Sequence[str],
         images: np.ndarray,
         labels: np.ndarray,
@@ -64,16 +64,15 @@ class Report:
 
         Args:
           settings: by name.
-          compared: those of them that runs are compared by.
+          compared: the names of those that are shown first where runs are side by side.
           class_names: of the labels.
           images: `[N, 28, 28]`, uint8.
           labels: `[N]`.
         """
         texts = {"settings": _table(settings), "command": f"`{shlex.join(sys.argv)}`"}
         texts["versions"] = _table({name: version(name) for name in LIBRARIES})
-        summaries.write_start(
-            self._writers, self._name, compared, self._dataset, class_names, images, labels, texts
-        )
+        summaries.write_start(self._writers, self._dataset, class_names, images, labels, texts)
+        summaries.write_session(self._writers, self._name, settings, compared)
 
     def end(self, step: int, figures: Mapping[str, float]) -> None:
         """Shows what the run has come to, by the names in `summaries.FINAL_FIGURES`."""

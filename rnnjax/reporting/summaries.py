@@ -1,7 +1,7 @@
 """What TensorBoard shows of a run, one folder for each split: scalars, histograms, images, text."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +83,6 @@ def _open_writer(folder: Path, pool: Pool) -> MetricWriter:
 @writer_error_as_os_error()
 def write_start(
     writers: Mapping[str, MetricWriter],
-    name: str,
-    hparams: Mapping[str, object],
     dataset: str,
     class_names: Sequence[str],
     images: np.ndarray,
@@ -95,24 +93,32 @@ def write_start(
 
     Args:
       writers: by split; there is one of `train`.
-      name: of the run.
-      hparams: the settings, by name, in the order in which they are shown.
       dataset: the name of the data set.
       class_names: of its labels.
       images: `[N, 28, 28]`, uint8, of which the first are shown.
       labels: of theirs, `[N]`.
       texts: more, by tag; in Markdown.
     """
-    plain = (bool, int, float, str)
     for writer in writers.values():
         writer.write_texts(0, {"dataset": f"{dataset}: {', '.join(class_names)}"})
     writers["train"].write_texts(0, texts)
     plugins.write_layout(writers["train"], CHARTS)
-    settings = {k: v if isinstance(v, plain) else repr(v) for k, v in hparams.items()}
-    plugins.write_session(writers["train"], name, settings, FINAL_FIGURES)
     captions = [[class_names[int(label)]] for label in labels[:NUM_IMAGES]]
     picture = figures.grid(images[:NUM_IMAGES], captions)
     writers["train"].write_images(0, {f"images/{dataset}": picture[None]})
+
+
+@writer_error_as_os_error()
+def write_session(
+    writers: Mapping[str, MetricWriter],
+    name: str,
+    settings: Mapping[str, object],
+    compared: Container[str],
+) -> None:
+    """Writes the name and the settings of a run, by which runs are compared."""
+    plain = (bool, int, float, str)
+    values = {k: v if isinstance(v, plain) else repr(v) for k, v in settings.items()}
+    plugins.write_session(writers["train"], name, values, compared, FINAL_FIGURES)
 
 
 @writer_error_as_os_error()

@@ -22,7 +22,9 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser import WIDE, chromium, visit
 
 STARTUP_SECONDS = 60
-HEIGHT = 900  # of its pictures, which are `WIDE`
+expect.set_options(timeout=30_000)  # milliseconds, on a machine that has more to do
+HEIGHT = 900
+VIEWPORTS = {"hparams": {"width": 1900, "height": HEIGHT}}  # those that are not `WIDE`
 
 
 @contextlib.contextmanager
@@ -113,8 +115,9 @@ def histograms(page: Page) -> None:
     for category in ("last_hidden_state", "gradients", "parameters"):
         _open_category(tab, category)
     for gate in ("forget", "input", "output"):
-        card = tab.locator("tf-histogram-loader", has_text=f"parameters/layer_0/kernel/{gate}")
+        card = tab.locator("tf-histogram-loader", has_text=f"parameters/layer_0/bias/{gate}").first
         expect(card.locator("path").nth(1)).to_be_attached()  # one for each evaluation
+        card.scroll_into_view_if_needed()
 
 
 def pr_curves(page: Page) -> None:
@@ -128,8 +131,9 @@ def hparams(page: Page) -> None:
     """Runs side by side, by the names of their folders, with what they came to."""
     tab = page.locator("tf-hparams-dashboard")
     cells = tab.locator("vaadin-grid-cell-content")
-    for heading in ("test_accuracy", "num_parameters"):
+    for heading in ("model.hidden_size", "test_accuracy", "num_parameters"):
         expect(cells.get_by_text(heading, exact=True)).to_be_visible()
+    expect(cells.filter(has_text="epsilon")).to_have_count(0)  # what was not changed comes later
     expect(cells.filter(has_text=re.compile(r"^\s*0\.\d+\s*$")).first).to_be_visible()
 
 
@@ -184,7 +188,7 @@ def main() -> None:
     runs, folder = map(Path, sys.argv[1:])
     with served(runs) as address, chromium() as browser:
         for name, check in TABS.items():
-            viewport = {"width": WIDE, "height": HEIGHT}
+            viewport = VIEWPORTS.get(name, {"width": WIDE, "height": HEIGHT})
             with visit(browser, url(address, name), viewport=viewport) as (page, complaints):
                 check(page)
                 print(name, *complaints, sep="\n  ")
