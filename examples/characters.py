@@ -1,9 +1,6 @@
 """A character model: a GRU learns the Zen of Python by heart.
 
-python examples/characters.py
-
-The carry goes from chunk to chunk of the text, gradients do not: truncated backpropagation. Expect
-0.05 bits a character (all the same would be 5.5) and the text, within 20 seconds on a CPU.
+`python examples/characters.py`: expect 0.03 nats a character (all the same: 3.8), in 20 seconds.
 """
 
 import codecs
@@ -31,35 +28,33 @@ class NextCharacter(nn.Module):
 def main():
     codes = jnp.array([[ALPHABET.index(character) for character in TEXT]])  # [1, T]
     chunks = [codes[:, t : t + CHUNK + 1] for t in range(0, len(TEXT) - 1, CHUNK)]
-    optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, NUM_EPOCHS * len(chunks)))
-    model = NextCharacter()
+    schedule = optax.cosine_decay_schedule(1e-2, NUM_EPOCHS * len(chunks))
+    model, optimizer = NextCharacter(), optax.adam(schedule)
 
     def loss(params, chunk, carry=None):
         logits, carry = model.apply(params, chunk[:, :-1], carry)
-        nats = optax.softmax_cross_entropy_with_integer_labels(logits, chunk[:, 1:])
-        return nats.mean() / jnp.log(2), carry
+        return optax.softmax_cross_entropy_with_integer_labels(logits, chunk[:, 1:]).mean(), carry
 
     @jax.jit
     def train_step(params, state, chunk, carry):
-        (bits, carry), gradients = jax.value_and_grad(loss, has_aux=True)(params, chunk, carry)
+        (nats, carry), gradients = jax.value_and_grad(loss, has_aux=True)(params, chunk, carry)
         updates, state = optimizer.update(gradients, state)
-        return optax.apply_updates(params, updates), state, carry, bits
+        return optax.apply_updates(params, updates), state, carry, nats
 
     params, apply = model.init(jax.random.key(0), codes), jax.jit(model.apply)
     state = optimizer.init(params)
     for epoch in range(NUM_EPOCHS):
-        carry, bits = None, 0.0
-        for chunk in chunks:
-            params, state, carry, bits = train_step(params, state, chunk, carry)
-        print(f"epoch {epoch}  last chunk: {bits:.3f} bits a character")
-    sample, (logits, carry) = "The", apply(params, codes[:, :3])
+        carry, nats = None, 0.0
+        for chunk in chunks:  # the carry goes on, gradients do not: truncated backpropagation
+            params, state, carry, nats = train_step(params, state, chunk, carry)
+        print(f"epoch {epoch}  last chunk: {nats:.3f} nats a character")
+    logits, carry = apply(params, codes[:, :3])  # "The"
     for key in jax.random.split(jax.random.key(0), 200):
         code = jax.random.categorical(key, logits[:, -1:])
-        sample += ALPHABET[code.item()]
         logits, carry = apply(params, code, carry)
-    print(sample)
+        print(ALPHABET[code.item()], end="")
     return loss(params, codes)[0].item()
 
 
 if __name__ == "__main__":
-    print(f"{main():.3f} bits a character")
+    print(f"\n{main():.3f} nats a character")

@@ -1,9 +1,6 @@
 """Regression: a GRU learns the next value of noisy sines, then continues sines on its own.
 
-python examples/sine.py
-
-Running free, each of its answers is its next input. Expect an error of about 0.2 over 50 such
-steps (always zero would have 0.71) within 20 seconds on a CPU.
+`python examples/sine.py`: expect an error of 0.2 (always zero would have 0.71), in 20 seconds.
 """
 
 import flax.linen as nn
@@ -51,12 +48,11 @@ def main():
             print(f"step {step}  squared error {error:.4f}, of it noise {NOISE**2:.4f}")
     answers, carry = apply(params, truth[:, :SEEN])
     answers = [answers[:, -1:]]
-    while len(answers) < FREE:
+    while len(answers) < FREE:  # each answer is the next input
         answer, carry = apply(params, answers[-1], carry)
         answers.append(answer)
     free = jnp.concatenate(answers, axis=1)
-    for name, values in (("truth", truth[0, SEEN::5]), ("free-running", free[0, ::5])):
-        print(f"{name:12}", *(f"{value:5.2f}" for value in values))
+    print(f"truth         {truth[0, SEEN::9]}\nfree-running  {free[0, ::9]}")
     return jnp.sqrt(jnp.mean((free - truth[:, SEEN:]) ** 2)).item()
 
 
