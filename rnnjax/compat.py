@@ -7,7 +7,7 @@ with an underscore, or asks for a version.
 import mmap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jaxlib
@@ -80,6 +80,32 @@ def called(eqn: Any) -> ClosedJaxpr | None:
         return None
     inner = eqn.params.get("jaxpr") or eqn.params["call_jaxpr"]
     return inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
+
+
+class Scan(NamedTuple):
+    """An equation of a jaxpr that is a loop over time."""
+
+    body: ClosedJaxpr
+    num_consts: int  # the first operands, the same at each step
+    num_carry: int  # those after them; the rest are walked over
+    reverse: bool  # from the last step to the first
+
+
+def scan_of(eqn: Any) -> Scan | None:
+    """Returns the loop that an equation of a jaxpr is; None if it is none.
+
+    JAX 0.10 counts the operands, JAX 0.12 has them in an undocumented tree. Without it, a run would
+    end when its model's graph is drawn, and no cell but ONNX's own could be translated.
+    """
+    if eqn.primitive.name != "scan":
+        return None
+    params = eqn.params
+    if "num_consts" in params:
+        counts = params["num_consts"], params["num_carry"]
+    else:
+        consts, carry, _ = params["ft_in"].unpack()
+        counts = len(consts), len(carry)
+    return Scan(params["jaxpr"], *counts, params["reverse"])
 
 
 def xla_knows(flag: str) -> bool:

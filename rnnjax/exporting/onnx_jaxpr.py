@@ -5,7 +5,7 @@ from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Literal
 
-from rnnjax.compat import called
+from rnnjax.compat import Scan, called, scan_of
 from rnnjax.exporting.onnx_graph import Graph, UnsupportedError, value_info
 from rnnjax.exporting.onnx_primitives import translate_primitive
 from rnnjax.exporting.onnx_shapes import dims_of
@@ -35,8 +35,8 @@ def translate(graph: Graph, traced: ClosedJaxpr, arguments: Sequence[str]) -> li
 
     for eqn in _needed(jaxpr):
         operands = [read(variable) for variable in eqn.invars]
-        if eqn.primitive.name == "scan":
-            results = _translate_scan(graph, eqn, operands)
+        if (scan := scan_of(eqn)) is not None:
+            results = _translate_scan(graph, scan, operands)
         elif (inner := called(eqn)) is not None:
             results = translate(graph, inner, operands)
         else:
@@ -56,15 +56,14 @@ def _needed(jaxpr: Any) -> list[Any]:
     return equations[::-1]
 
 
-def _translate_scan(graph: Graph, eqn: Any, operands: Sequence[str]) -> Sequence[str]:
-    params, body = eqn.params, Graph(graph)
-    num_consts, num_carry = params["num_consts"], params["num_carry"]
-    variables = params["jaxpr"].jaxpr.invars[num_consts:]
+def _translate_scan(graph: Graph, scan: Scan, operands: Sequence[str]) -> Sequence[str]:
+    body, (traced, num_consts, num_carry, reverse) = Graph(graph), scan
+    variables = traced.jaxpr.invars[num_consts:]
     num_steps = len(variables) - num_carry  # arrays that are walked over
     if not num_steps:
         raise UnsupportedError("JAX's primitive 'scan' over nothing")
     inputs = [body.name("carry" if n < num_carry else "step") for n in range(len(variables))]
-    results = translate(body, params["jaxpr"], [*operands[:num_consts], *inputs])
+    results = translate(body, traced, [*operands[:num_consts], *inputs])
     # A result must be made in the body, and be no other's.
     outputs = [body.add("Identity", result) for result in results]
 
@@ -74,7 +73,7 @@ def _translate_scan(graph: Graph, eqn: Any, operands: Sequence[str]) -> Sequence
         return [value_info(*triple) for triple in triples]
 
     directions: dict[str, list[int]] = {}
-    if params["reverse"]:
+    if reverse:
         directions["scan_input_directions"] = [1] * num_steps
         if num_outputs := len(outputs) - num_carry:
             directions["scan_output_directions"] = [1] * num_outputs
@@ -85,7 +84,7 @@ def _translate_scan(graph: Graph, eqn: Any, operands: Sequence[str]) -> Sequence
         body=body.finish(
             body.name("body"),
             infos(inputs, variables),
-            infos(outputs, params["jaxpr"].jaxpr.outvars),
+            infos(outputs, traced.jaxpr.outvars),
         ),
         num_scan_inputs=num_steps,
         **directions,

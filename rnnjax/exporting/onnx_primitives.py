@@ -180,4 +180,5 @@ TRANSLATIONS: dict[str, Callable[..., str | Sequence[str]]] = {
     "squeeze": onnx_shapes.squeeze,
     "stack": onnx_shapes.stack,
     "transpose": onnx_shapes.transpose,
+    "unstack": onnx_shapes.unstack,  # of JAX 0.12
 }

@@ -64,6 +64,12 @@ def split(graph: Graph, eqn: Any, x: str) -> Sequence[str]:
     return graph.add_many("Split", results, x, graph.ints(*sizes), axis=eqn.params["axis"])
 
 
+def unstack(graph: Graph, eqn: Any, x: str) -> list[str]:
+    axis, results = eqn.params["axis"], graph.names("Split", len(eqn.outvars))
+    graph.add_many("Split", results, x, graph.ints(*[1] * len(results)), axis=axis)
+    return [graph.add("Squeeze", result, graph.ints(axis)) for result in results]
+
+
 def slice(graph: Graph, eqn: Any, x: str) -> str:
     starts, limits = (dims_of(eqn.params[f"{end}_indices"]) for end in ("start", "limit"))
     strides = eqn.params["strides"] or [1] * len(starts)

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from rnnjax.errors import ConfigError
+from rnnjax.errors import ConfigError, RunError
 from rnnjax.system.files import write_output
 from rnnjax.system.process import cache_folder
 from rnnjax.system.waiting import waiting
@@ -71,7 +71,7 @@ def _fetch(archive: Path) -> bytes:
             f"--format=web needs {PACKAGE} {VERSION}, which npm could not fetch: go online once, "
             f"or put its npm package {archive.name} into {archive.parent}"
         )
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RunError):
         archive.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_output(archive, content)
     return content

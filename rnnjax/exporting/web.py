@@ -20,7 +20,7 @@ PARTS = {
     "rows": ("row by row", "row"),
     "columns": ("column by column", "column"),
     "pixels": ("pixel by pixel", "row"),
-    "permuted_pixels": ("pixel by pixel, in a random order", "28 pixels"),
+    "permuted_pixels": ("pixel by pixel, in a random order", "part"),
 }
 
 

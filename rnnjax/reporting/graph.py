@@ -15,7 +15,7 @@ from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
 
-from rnnjax.compat import called
+from rnnjax.compat import Scan, called, scan_of
 
 # Equations that only say the same in another shape or type: their edges go through.
 SILENT = {"convert_element_type", "stop_gradient", "copy", "squeeze"}
@@ -79,8 +79,8 @@ class _Graph:
                 results = operands[:1]
             elif not any(operands):  # a constant
                 results = [""] * len(eqn.outvars)
-            elif name == "scan":
-                results = self._draw_scan(eqn, operands, _joined(place, "scan"))
+            elif (scan := scan_of(eqn)) is not None:
+                results = self._draw_scan(scan, eqn.outvars, operands, _joined(place, "scan"))
             elif (inner := called(eqn)) is not None:
                 results = self.draw(inner, operands, place)
             else:
@@ -90,10 +90,11 @@ class _Graph:
             known.update(zip(eqn.outvars, results, strict=True))
         return [read(variable) for variable in jaxpr.outvars]
 
-    def _draw_scan(self, eqn: Any, operands: Sequence[str], scope: str) -> list[str]:
+    def _draw_scan(
+        self, scan: Scan, outvars: Sequence[Any], operands: Sequence[str], scope: str
+    ) -> list[str]:
         """Adds a loop: what it carries goes round, from the end of the body to its beginning."""
-        params, body = eqn.params, eqn.params["jaxpr"]
-        num_consts, num_carry = params["num_consts"], params["num_carry"]
+        body, num_consts, num_carry, _ = scan
         consts, rest = operands[:num_consts], operands[num_consts:]
         variables = body.jaxpr.invars[num_consts:]
         carried, steps = [], []
@@ -107,7 +108,7 @@ class _Graph:
             if result:
                 self._nodes[node].input.append(result)
         stacked = []
-        for result, variable in zip(results[num_carry:], eqn.outvars[num_carry:], strict=True):
+        for result, variable in zip(results[num_carry:], outvars[num_carry:], strict=True):
             stacked.append(self.add(f"{scope}/all_steps", "Stack", [result], variable.aval))
         return [*results[:num_carry], *stacked]
 

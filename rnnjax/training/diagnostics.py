@@ -55,6 +55,7 @@ def diagnose(
       to_sequences: from images `[B, 28, 28]`, uint8, to sequences `[B, T, F]`.
     """
     inputs = to_sequences(batch.images)
+    model = model.clone(remat=False)  # whose chunks would be an axis of what is sown
 
     def run(params: Params, perturbations: Any) -> tuple[Float[Array, ""], Any]:
         with nn.intercept_methods(_watch):

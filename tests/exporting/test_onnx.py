@@ -149,6 +149,7 @@ def shaped(x: jax.Array, y: jax.Array) -> dict[str, Any]:
         "squeeze": x.sum(1, keepdims=True).squeeze(1),
         "stack": jnp.stack([x, x + 1], axis=2),
         "transpose": x.transpose(2, 0, 1),
+        "unstack": [*(kernel[0] * x.sum())],
     }
 
 
