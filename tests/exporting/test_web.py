@@ -144,9 +144,12 @@ def test_everything_is_seen(page: Page, width: int, color_scheme: Any) -> None:
     page.click(f"#examples button >> nth={CLASS_NAMES.index('Bag')}")
     page.wait_for_function(SURE)
     assert sideways(page) == 0
+    boxes: dict[str, Any] = {}
     for part in ("#picture", "#belief", "#classes", "#scrub", "#clear", "#open", "#examples"):
-        box = page.locator(part).bounding_box()
+        box = boxes[part] = page.locator(part).bounding_box()
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
+    for side in ("y", "height"):  # each belief stands beside its row
+        assert abs(boxes["#picture"][side] - boxes["#belief"][side]) < 2
     assert page.locator("#classes tr").count() == len(CLASS_NAMES)
