@@ -20,6 +20,7 @@ from rnnjax.recurrent import Bidirectional, Stack, StackedBidirectional, unroll
 from rnnjax.recurrent.implementations import Implementation
 
 Params = Mapping[str, Any]  # a tree of arrays, as flax makes it
+BACKWARDS = "_back"  # ends the names of the layers that read from the last step to the first
 
 
 class Classified(NamedTuple):
@@ -95,7 +96,9 @@ class Classifier(nn.Module):
             "implementation": self.implementation if train else "auto",
         }
         if self.bidirectional:
-            back = [self._layer(f"layer_{n}_back", space, train) for n in range(self.num_layers)]
+            back = [
+                self._layer(f"layer_{n}{BACKWARDS}", space, train) for n in range(self.num_layers)
+            ]
             pairs = [Bidirectional(*pair) for pair in zip(layers, back, strict=True)]
             outputs = StackedBidirectional(pairs)(inputs, **options).outputs
         else:

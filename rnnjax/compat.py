@@ -14,7 +14,7 @@ import jaxlib
 from jax.extend.core import ClosedJaxpr
 
 # Primitives whose equations call a function with their operands, as if it stood in their place.
-CALLS = {"jit", "pjit", "closed_call", "remat", "checkpoint", "custom_jvp_call", "custom_vjp_call"}
+CALLS = {"jit", "pjit", "closed_call", "remat2", "custom_jvp_call", "custom_vjp_call"}
 
 
 def observes_calls() -> bool:

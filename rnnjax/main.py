@@ -3,7 +3,6 @@
 python -m rnnjax.main --workdir=DIR --config=FILE [--config.FIELD=VALUE ...]
 """
 
-import contextlib
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -122,7 +121,7 @@ def main(argv: Sequence[str]) -> None:
     exit_process: Callable[[int], NoReturn] = sys.exit
     try:
         command_line.begin_work(debug=_DEBUG.value)
-        with waiting("loading libraries") if not _DISTRIBUTED.value else contextlib.nullcontext():
+        with waiting("loading libraries", lines=not _DISTRIBUTED.value):
             # These import JAX and TensorFlow: not before --help has answered.
             from rnnjax.system import devices, distributed, process
             from rnnjax.training.train import train

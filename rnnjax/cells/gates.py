@@ -9,7 +9,11 @@ PREFIX = "gate_"  # of the scope that holds a gate's operations, in programs and
 
 
 def gate(name: str, x: Float[Array, "*B H"]) -> Float[Array, "*B H"]:
-    """Returns the sigmoid of a gate's argument."""
+    """Returns the sigmoid of a gate's argument.
+
+    A run's summaries show how open it is, unless it is in a loop, or in a `jax.jit` or a
+    `jax.checkpoint`, of the cell's own. Gates of one name are shown together.
+    """
     with jax.named_scope(f"{PREFIX}{name}"):
         return jax.nn.sigmoid(x)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jax import export
 from onnx.helper import np_dtype_to_tensor_dtype
 
 from rnnjax.exporting.onnx_graph import Graph, UnsupportedError
@@ -11,7 +12,7 @@ from rnnjax.exporting.onnx_graph import Graph, UnsupportedError
 
 def dims_of(shape: Sequence[Any]) -> list[int | str]:
     """Returns a shape of JAX's; a symbol in it becomes its name."""
-    return [str(size) if hasattr(size, "_get_vars") else int(size) for size in shape]
+    return [str(size) if export.is_symbolic_dim(size) else int(size) for size in shape]
 
 
 def shape_of(variable: Any) -> list[int | str]:

@@ -18,9 +18,9 @@ from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
 from rnnjax.compat import Scan, called, scan_of
 
 # Equations that only say the same in another shape or type: their edges go through.
-SILENT = {"convert_element_type", "stop_gradient", "copy", "squeeze"}
-UNNAMED = re.compile(r"[A-Z]\w*_\d+(\.\w+)?|.*\(.*\)|")  # such as `Stack_0.step`, `jvp()`
-SILENT |= {"transpose", "reshape", "broadcast_in_dim"}
+SILENT = {"convert_element_type", "stop_gradient", "copy"}
+SILENT |= {"squeeze", "transpose", "reshape", "broadcast_in_dim"}
+UNNAMED = re.compile(r"[A-Z]\w*_\d+(\.\w+)?|.*[^\w.-].*|")  # such as `Stack_0.step`, `jvp()`
 
 
 def graph_of(
@@ -80,7 +80,7 @@ class _Graph:
             elif not any(operands):  # a constant
                 results = [""] * len(eqn.outvars)
             elif (scan := scan_of(eqn)) is not None:
-                results = self._draw_scan(scan, eqn.outvars, operands, _joined(place, "scan"))
+                results = self._draw_scan(scan, eqn.outvars, operands, f"{place}/scan".lstrip("/"))
             elif (inner := called(eqn)) is not None:
                 results = self.draw(inner, operands, place)
             else:
@@ -133,10 +133,10 @@ def _scopes(eqn: Any) -> list[str]:
     return [part for part in parts if not UNNAMED.fullmatch(part)]
 
 
-def _joined(*scopes: str) -> str:
-    """Returns the path of scopes, of which a second one in the first adds nothing."""
-    parts = [part for scope in scopes for part in scope.split("/") if part]
-    return "/".join(dict.fromkeys(parts))
+def _joined(scope: str, *parts: str) -> str:
+    """Returns the path of what is in a scope, whose own parts add nothing when they come again."""
+    known = scope.split("/") if scope else []
+    return "/".join((*known, *(part for part in dict.fromkeys(parts) if part not in known)))
 
 
 def _shape(aval: Any) -> TensorShapeProto:

@@ -133,6 +133,8 @@ class Report:
           step: the steps taken.
           norms: by layer, `[T]`.
         """
+        if not norms:  # nothing is known of the carries of such cells
+            return
         scalars = {}
         for layer, over_time in norms.items():
             middle = len(over_time) // 2

@@ -17,7 +17,9 @@ def waiting_on_primary(
     what: str, show: Callable[[str], None] | None = None
 ) -> contextlib.AbstractContextManager[None]:
     """Shows, in the primary process, what a block is busy with, as `waiting` describes it."""
-    return waiting(what, show) if distributed.is_primary() else contextlib.nullcontext()
+    if not distributed.is_primary():
+        return contextlib.nullcontext()
+    return waiting(what, show, lines=True)
 
 
 class Display:

@@ -12,18 +12,25 @@ LINE_SECONDS = 8.0  # without a terminal
 
 
 @contextlib.contextmanager
-def waiting(what: str, show: Callable[[str], None] | None = None) -> Iterator[None]:
+def waiting(
+    what: str, show: Callable[[str], None] | None = None, *, lines: bool = False
+) -> Iterator[None]:
     """Shows, beside the block's work, what it is busy with and for how many seconds.
 
-    On a terminal this is a spinner, which is gone in the end. Elsewhere it is a line each 8
-    seconds, and so none for what takes less.
+    On a terminal this is a spinner, which is gone in the end. The block prints nothing itself.
 
     Args:
       what: such as "loading data".
       show: shows a text on a terminal, and "" in the end; None: alone in the last line.
+      lines: whether there is a line each 8 seconds where there is no terminal; else nothing.
     """
+    on_terminal = sys.stdout.isatty()
+    if not on_terminal and not lines:
+        yield
+        return
     done = threading.Event()
-    thread = threading.Thread(target=_show, args=(what, show or _last_line, done), daemon=True)
+    arguments = (what, show or _last_line, done, on_terminal)
+    thread = threading.Thread(target=_show, args=arguments, daemon=True)
     thread.start()
     try:
         yield
@@ -32,8 +39,8 @@ def waiting(what: str, show: Callable[[str], None] | None = None) -> Iterator[No
         thread.join()
 
 
-def _show(what: str, show: Callable[[str], None], done: threading.Event) -> None:
-    start, count, on_terminal = time.monotonic(), 0, sys.stdout.isatty()
+def _show(what: str, show: Callable[[str], None], done: threading.Event, on_terminal: bool) -> None:
+    start, count = time.monotonic(), 0
     # The text stays in the buffer, so that the next line of the work itself raises the same error.
     with contextlib.suppress(OSError):
         while not done.wait(FRAME_SECONDS if on_terminal else LINE_SECONDS):

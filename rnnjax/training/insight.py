@@ -22,6 +22,7 @@ from rnnjax.training.predictions import Predictions
 from rnnjax.training.task import Task
 
 NUM_DIAGNOSED = 32  # training images that are looked into, the first ones
+NUM_WITH_REMAT = 4  # the same where memory is short, as what `remat` saves is needed for this
 NUM_BELIEFS = 3  # test images, the first ones
 NUM_WORST = 20  # mistakes that are shown
 
@@ -69,6 +70,8 @@ class Insight(NamedTuple):
 
     def show_classes(self, report: Report, step: int, split: str, of_split: Predictions) -> None:
         """Shows how well each class is told from the others, and the worst mistakes."""
+        if not distributed.is_primary():
+            return
         recall = predictions.class_figures(of_split).recall
         report.class_accuracies(step, split, dict(zip(self.class_names, recall, strict=True)))
         report.confusion(step, split, predictions.confusion(of_split), self.class_names)
@@ -96,7 +99,8 @@ def open_insight(task: Task, dataset: Dataset, splits: dict[str, Split]) -> Insi
       splits: those that are evaluated.
     """
     options = {"model": task.model, "to_sequences": task.to_sequences}
-    first = Batch(dataset.train.images[:NUM_DIAGNOSED], dataset.train.labels[:NUM_DIAGNOSED])
+    number = NUM_WITH_REMAT if task.model.remat else NUM_DIAGNOSED
+    first = Batch(dataset.train.images[:number], dataset.train.labels[:number])
     return Insight(
         task,
         jax.jit(functools.partial(diagnose, **options)),

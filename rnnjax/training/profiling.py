@@ -1,12 +1,13 @@
 """A trace of some training steps, which TensorBoard's profile plugin and Perfetto open."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
 
 from rnnjax.errors import RunError
+from rnnjax.reporting.terminal import waiting_on_primary
 from rnnjax.system import distributed, files
+from rnnjax.system.messages import warn
 
 PARTS = ("plugins", "profile")  # where the plugin looks for traces, below a folder of event files
 
@@ -20,55 +21,51 @@ class Profiler:
     Args:
       folder: of event files, below which the trace goes.
       steps: to be traced, as `config.profile_steps` names them: counted from 1; empty: none.
+      num_taken: the steps taken before.
     """
 
-    def __init__(self, folder: Path, steps: str) -> None:
+    def __init__(self, folder: Path, steps: str, num_taken: int) -> None:
         self._folder = folder
         self._steps = parse(steps) if distributed.is_primary() else range(0)
-        self._is_tracing = False
+        self._first: int | None = None  # step of a trace that is under way
+        if self._steps and self._steps.start <= num_taken:
+            warn(f"config.profile_steps={steps}: {num_taken} steps are taken; nothing is traced")
 
-    def before(self, state: jax.Array, steps: range) -> None:
-        """Begins the trace if the first step to be traced is among those of this dispatch.
+    def begins(self, steps: range) -> bool:
+        """Whether the trace begins with these steps, those of a dispatch."""
+        return bool(self._steps) and self._steps.start in steps
 
-        Args:
-          state: that is ready once the steps before it are done.
-          steps: of this dispatch.
+    def begin(self, first: int) -> None:
+        """Begins the trace, once the steps before its first one are done.
 
         Raises:
           RunError: if something else in this process is being traced.
           OSError: if the trace's folder cannot be made.
         """
-        if not self._steps or self._steps.start not in steps:
-            return
-        jax.block_until_ready(state)
         for depth in range(1, len(PARTS) + 1):
             files.make_folder(self._folder.joinpath(*PARTS[:depth]))  # which refuses links
         try:
             jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
         except RuntimeError as error:
             raise RunError(f"config.profile_steps: {error}") from error
-        self._is_tracing = True
+        self._first = first
 
-    def after(self, state: jax.Array, step: int, say: Callable[[str], None]) -> None:
-        """Ends the trace once its last step is taken.
+    def ends(self, step: int) -> bool:
+        """Whether the trace ends after so many steps."""
+        return self._first is not None and step >= self._steps.stop - 1
 
-        Args:
-          state: that is ready once the steps so far are done.
-          step: the steps taken.
-          say: prints where the trace is.
-        """
-        if not self._is_tracing or step < self._steps.stop - 1:
-            return
-        jax.block_until_ready(state)
+    def end(self, step: int) -> str:
+        """Ends the trace, once its steps are done; returns a line that says where it is."""
+        first = self._first
         self.close()
-        first, last = self._steps.start, self._steps.stop - 1
-        say(f"steps {first} to {last} are traced in {self._folder.joinpath(*PARTS)}")
+        return f"steps {first} to {step} are traced in {self._folder.joinpath(*PARTS)}"
 
     def close(self) -> None:
         """Ends a trace that is under way."""
-        if self._is_tracing:
-            self._is_tracing = False
-            jax.profiler.stop_trace()
+        if self._first is not None:
+            self._first = None
+            with waiting_on_primary("writing the trace"):
+                jax.profiler.stop_trace()
 
 
 def parse(text: str) -> range:

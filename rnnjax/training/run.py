@@ -99,7 +99,10 @@ class Run:
         batch, split = next(self.feed.batches), self.feed.split
         is_first = step == self.first_step
         dispatched = range(step + 1, step + self.config.steps_per_dispatch + 1)
-        self.profiler.before(state.step, dispatched)
+        if self.profiler.begins(dispatched):
+            jax.block_until_ready(state.step)  # steps under way are training time
+            with self._stopwatch.paused():
+                self.profiler.begin(dispatched[0])
         waiting = self.report.waiting("compiling") if is_first else contextlib.nullcontext()
         with waiting, jax.profiler.StepTraceAnnotation("train", step_num=dispatched[0]):
             state, last_hidden = self.programs.train_steps(
@@ -108,8 +111,10 @@ class Run:
             if is_first:
                 jax.block_until_ready(state.step)
         step = dispatched[-1]
-        with self._stopwatch.paused():
-            self.profiler.after(state.step, step, self.report.line)
+        if self.profiler.ends(step):
+            jax.block_until_ready(state.step)
+            with self._stopwatch.paused():
+                self.report.line(self.profiler.end(step))
         self.evaluations = {}
         self.report.advance(self.config.steps_per_dispatch)
         self.checkpoints.check()

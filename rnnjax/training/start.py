@@ -68,8 +68,7 @@ def _start(
     folder = workdir / workdirs.CHECKPOINTS
     checkpoints = Checkpoints(folder, num_newest=config.checkpoint.keep)
     stack.enter_context(contextlib.closing(checkpoints))
-    with waiting_on_primary("reading checkpoints"):
-        restored = resume.restore(config, workdir, state, checkpoints)
+    restored = resume.restore(config, workdir, state, checkpoints)
     feed = open_feed(config, dataset, restored.step)
     report = stack.enter_context(
         open_report(
@@ -81,7 +80,7 @@ def _start(
             evaluates_first=due(restored.step, config).evaluate,
         )
     )
-    profiler = Profiler(workdir / "train", config.profile_steps)
+    profiler = Profiler(workdir / "train", config.profile_steps, restored.step)
     insight = open_insight(task, dataset, feed.evaluated)
     if restored.step == 0:
         settings = stored_config.to_dict(config), stored_config.compared(config)

@@ -58,6 +58,15 @@ def test_the_body_of_an_lstms_loop() -> None:
     assert [shape(split, n) for n in range(4)] == [[3, 4]] * 4
 
 
+def test_a_loop_in_a_loop_is_a_box_of_its_own() -> None:
+    """With remat, the steps of a chunk; their results go round in the loop over chunks too."""
+    names = {*nodes_of(task_of("lstm", remat=True))}
+    inner = "layer_0/scan/body/scan"
+    assert {"layer_0/scan/carry", f"{inner}/carry", f"{inner}/body/dot_general"} <= names
+    assert any(name.startswith(f"{inner}/body/gate_forget/") for name in names)
+    assert "layer_0/scan/body/scan/carry" in nodes_of(task_of("grid_lstm"))
+
+
 @pytest.mark.parametrize("cell", sorted(CELLS))
 def test_every_edge_has_a_node_and_every_parameter_is_drawn(cell: str) -> None:
     task = task_of(cell, num_layers=2, bidirectional=True)

@@ -13,7 +13,7 @@ import sys, time
 from rnnjax.system import waiting
 waiting.LINE_SECONDS = 0.2
 try:
-    with waiting.waiting("loading data"):
+    with waiting.waiting("loading data", lines={lines}):
         time.sleep({seconds})
         {then}
 finally:
@@ -21,8 +21,8 @@ finally:
 """
 
 
-def program(seconds: float, then: str = "") -> list[str]:
-    return [sys.executable, "-c", CODE.format(seconds=seconds, then=then)]
+def program(seconds: float, then: str = "", *, lines: bool = True) -> list[str]:
+    return [sys.executable, "-c", CODE.format(seconds=seconds, then=then, lines=lines)]
 
 
 def on_terminal(command: list[str], root: Path) -> str:
@@ -70,6 +70,13 @@ def test_elsewhere_there_are_whole_lines(root: Path) -> None:
     assert "loading data 1 s" in lines
     assert lines[-1] == "ready"
     assert not done.stderr
+
+
+@pytest.mark.process
+def test_elsewhere_there_is_nothing_of_a_command_whose_output_others_read(root: Path) -> None:
+    command = program(0.5, lines=False)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "ready\n"
 
 
 @pytest.mark.process

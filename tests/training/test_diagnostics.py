@@ -1,13 +1,15 @@
 """A look inside of a model, against an LSTM written and differentiated by hand in float64."""
 
+from collections import namedtuple
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.cells import CELLS
+from rnnjax.cells import CELLS, BasicRNNCell, Cell, gates
 from rnnjax.classifier import classify
 from rnnjax.config import Config
 from rnnjax.data.batches import Batch
@@ -117,6 +119,55 @@ def test_beliefs_are_those_of_the_rows_so_far(bidirectional: bool) -> None:
         logits, hidden = classify(task.model, params, task.to_sequences(images)[:, :row])
         np.testing.assert_allclose(actual[:, row - 1], jax.nn.softmax(logits), atol=1e-6)
         np.testing.assert_allclose(prefixes.last_hidden[:, row - 1], hidden, atol=1e-6)
+
+
+def test_norms_far_below_the_root_of_what_a_float_can_be() -> None:
+    """Which is where gradients vanish: over 784 steps, at the beginning of the training."""
+    config = Config()
+    config.model.cell, config.model.hidden_size, config.data.sequence = "rnn", 32, "pixels"
+    _, actual = look(config)
+    norms = actual.gradient_norms["layer_0"]
+    assert 0 < norms.min() < 1e-22
+    assert norms.argmin() < norms.argmax()
+
+
+def test_layers_that_go_backwards_are_read_in_their_own_order() -> None:
+    config = Config()
+    config.model.cell, config.model.hidden_size, config.model.bidirectional = "rnn", 8, True
+    _, actual = look(config)
+    for norms in actual.gradient_norms.values():  # each ends beside the loss
+        assert norms[0] < norms[-1] / 100
+
+
+class TwoCells(Cell):
+    """A cell of one's own that calls another one, and counts its steps."""
+
+    carry_type = namedtuple("Carry", ["hidden", "steps"])
+
+    @nn.compact
+    def __call__(self, carry: Any, inputs: Any) -> Any:
+        inner, hidden = BasicRNNCell(self.features, name="inner")(carry.hidden, inputs)
+        hidden = gates.gate("own", hidden) + gates.gate("own", -hidden)
+        return self.carry_type(inner, carry.steps + 1), hidden
+
+    @nn.nowrap
+    def initialize_carry(self, rng: Any, input_shape: Any) -> Any:
+        inner = BasicRNNCell(self.features).initialize_carry(rng, input_shape)
+        return self.carry_type(inner, jnp.zeros((), jnp.int32))
+
+
+@pytest.mark.parametrize("cell", [TwoCells, nn.GRUCell])
+def test_cells_of_ones_own(cell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that is not of rnnjax nothing is known; of what is inside of one, neither."""
+    monkeypatch.setitem(CELLS, "own", cell)
+    config = Config()
+    config.model.cell, config.model.hidden_size = "own", 4
+    _, actual = look(config)
+    known = {"layer_0"} if cell is TwoCells else set()
+    assert {*actual.gradient_norms} == {*actual.closed} == known
+    if known:
+        assert actual.gradient_norms["layer_0"].shape == (28,)
+        assert {*actual.closed["layer_0"]} == {"own"}
 
 
 # No gates, or gates in a loop of the cell's own.
