@@ -14,7 +14,6 @@ REFUSAL = "config.strict=True, and the last bits may not be the same: "
 
 def elsewhere(bench: Bench) -> Seen:
     """Fault 19: one line that says what differs; with config.strict refused, nothing touched."""
-    expected = bench.expected()
 
     def case(
         phrases: Sequence[str], environment: Mapping[str, str], wrapper: Sequence[str] = ()
@@ -44,7 +43,7 @@ def elsewhere(bench: Bench) -> Seen:
         run = Process(workdir, "--config.strict=True")
         run.must_succeed()
         assert not any(line.startswith(WARNING) for line in run.lines)
-        check_equal(workdir, expected)
+        check_equal(workdir, bench.expected("--config.strict=True"))
         return "the same machine: strict goes on, the same bits"
 
     flag = "--xla_cpu_max_isa=AVX"
