@@ -1,6 +1,7 @@
 """The command that predicts: it says of a picture what the evaluation says of that test image."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -74,7 +75,7 @@ def test_pictures_test_images_and_mistakes(
     assert first == "step      2  (garments)"
     heads = [line for line in lines if not line.startswith(" ")]
     names = [CLASS_NAMES[label] for label in test_split.labels[rows]]
-    assert heads[0] == f"{own}  (dark on light: inverted)".replace("\n", r"\n")
+    assert heads[0] == f"{own}  (light border: inverted)".replace("\n", r"\n")
     assert heads[1:] == [
         f"test image {n}  (is {name})" for n, name in zip(rows[1:], names[1:], strict=True)
     ]
@@ -85,6 +86,17 @@ def test_pictures_test_images_and_mistakes(
     with Image.open(out) as sheet:
         assert sheet.format == "PNG"
         assert sheet.height > 5 * 28 * 12
+
+
+def test_files_are_written_whoever_stops_reading(root: Path, tmp_path: Path, workdir: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = (f"--workdir={workdir}", "--index=1", f"--json={tmp_path}/out")
+    command = [sys.executable, "-m", "rnnjax.predict", *arguments]
+    done = subprocess.run(command, cwd=root, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert done.returncode == 1
+    assert len(json.loads((tmp_path / "out").read_text())) == 1
 
 
 @pytest.mark.parametrize("sequence", ["columns", "permuted_pixels"])
@@ -114,7 +126,8 @@ def test_images_side_by_side(test_split: Split, evaluated: Predictions) -> None:
             of_test_split(test_split, range(7)), evaluated.probabilities, strict=False
         )
     ]
-    height, width, _ = picture([Answer(*of_one) for of_one in answers]).shape
+    sheet = picture([Answer(*of_one) for of_one in answers])
+    height, width, _ = sheet.shape
     assert width < 5 * 28 * 3 * 3
     assert height > 2 * 28 * 3
 
