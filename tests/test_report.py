@@ -174,7 +174,7 @@ def test_runs_that_make_no_page_together(made: Made, tmp_path: Path) -> None:
 
 
 def test_what_is_no_run(made: Made, tmp_path: Path) -> None:
-    new, out = tmp_path / "new", tmp_path / "page"
+    new, out = tmp_path / "new", made.page.parents[1] / "none"
     new.mkdir()
     write_config(new, tiny(), "another run")
     for run, words in (

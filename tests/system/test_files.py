@@ -150,9 +150,11 @@ def test_an_output_is_no_file_of_a_run_and_no_other_output(
     inside = ("run/config.json", "run/new", "run/checkpoints/20/new", "link/new", "run/missing/new")
     for name in inside:
         for of_run in (workdir, tmp_path / "linked_run", Path(), Path("~/run")):
-            with pytest.raises(ConfigError, match=f"--json=.*{name} is in {of_run}, where only"):
+            with pytest.raises(
+                ConfigError, match=f"--json=.*{name} is in the run {of_run}, where only"
+            ):
                 outputs.check_outputs({"--out": None, "--json": tmp_path / name}, of_run)
-    with pytest.raises(ConfigError, match="--json=new is in"):
+    with pytest.raises(ConfigError, match="--json=new is in the run"):
         outputs.check_outputs({"--json": Path("new")}, workdir)
     one, same, other = tmp_path / "file", workdir / ".." / "file", tmp_path / "run.png"
     outputs.check_outputs({"--out": one, "--json": other}, workdir)
