@@ -1,10 +1,10 @@
-"""What a run's time goes up by for all that it shows beside loss and accuracy.
+"""What a run's time goes up by for the pictures, distributions and looks inside that it shows.
 
     python -m benchmarks.summaries [--config experiments/lstm.py] [--steps 400] [--repeats 3]
 
 A run that shows all, at its config's cadence, takes turns with one that shows none of it, each in a
 process of its own; timed from the first finished step to the end, so the programs that the
-pictures need are compiled within.
+pictures need are compiled within. It also prints the share of its time that the run spent on them.
 """
 
 import argparse
@@ -12,13 +12,22 @@ import multiprocessing
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 SHOWN = ("show_graph", "show_parameters", "show_inside", "show_beliefs", "show_classes")
 
 
-def run_seconds(config_file: Path, num_steps: int, shows: bool) -> float:
-    """Returns the seconds of a run after its first step, in this process."""
+class Seconds(NamedTuple):
+    """Of a run after its first step."""
+
+    all: float
+    showing: float  # of them, those spent on what is shown
+
+
+def run_seconds(config_file: Path, num_steps: int, shows: bool) -> Seconds:
+    """Returns how long a run takes, in this process."""
     from benchmarks.checkpoint import load
     from rnnjax.system.process import tune
     from rnnjax.training.insight import Insight
@@ -26,10 +35,9 @@ def run_seconds(config_file: Path, num_steps: int, shows: bool) -> float:
     from rnnjax.training.train import train
 
     tune()  # as main does
-    if not shows:
-        for name in SHOWN:
-            setattr(Insight, name, lambda *_: None)
-    started: list[float] = []
+    showing, started = [0.0], []
+    for name in SHOWN:
+        setattr(Insight, name, counted(getattr(Insight, name), showing) if shows else ignored)
     train_steps = Run.train_steps
 
     def timed(*args: object, **options: object) -> object:
@@ -42,7 +50,22 @@ def run_seconds(config_file: Path, num_steps: int, shows: bool) -> float:
     config.num_steps = num_steps
     with tempfile.TemporaryDirectory() as workdir:
         train(config, workdir)
-        return time.monotonic() - started[0]
+        return Seconds(time.monotonic() - started[0], showing[0])
+
+
+def ignored(*_: object) -> None:
+    """Shows nothing."""
+
+
+def counted(show: Callable[..., None], seconds: list[float]) -> Callable[..., None]:
+    """Returns what shows the same, and adds the seconds that it takes."""
+
+    def timed(*args: object) -> None:
+        start = time.monotonic()
+        show(*args)
+        seconds[0] += time.monotonic() - start
+
+    return timed
 
 
 def main() -> None:
@@ -53,13 +76,18 @@ def main() -> None:
     options = parser.parse_args()
     ratios = []
     for _ in range(options.repeats):
-        seconds = []
+        taken = []
         for shows in (False, True):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 arguments = (options.config, options.steps, shows)
-                seconds.append(pool.apply(run_seconds, arguments))
-        ratios.append(seconds[1] / seconds[0])
-        print(f"without {seconds[0]:.1f} s, with {seconds[1]:.1f} s: {ratios[-1]:.3f}", flush=True)
+                taken.append(pool.apply(run_seconds, arguments))
+        without, shown = taken
+        ratios.append(shown.all / without.all)
+        print(
+            f"without {without.all:.1f} s, with {shown.all:.1f} s: {ratios[-1]:.3f}; "
+            f"showing is {shown.showing / shown.all:.1%}",
+            flush=True,
+        )
     print(f"ratio {statistics.median(ratios):.3f} ({min(ratios):.3f}-{max(ratios):.3f})")
 
 

@@ -17,6 +17,7 @@ from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.protobuf.config_pb2 import RunMetadata
 
 FINAL = "final/"  # before the names of a run's last figures, which HParams compares
+START_TAGS = (sessions_metadata.EXPERIMENT_TAG, sessions_metadata.SESSION_START_INFO_TAG)
 END_TAGS = (FINAL, sessions_metadata.SESSION_END_INFO_TAG)  # that `write_session_end` writes
 GRAPH_PLUGIN, GRAPH_CONTENT = "graph_run_metadata_graph", b"1"
 

@@ -12,7 +12,7 @@ import numpy as np
 from clu.metric_writers import MetricWriter
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
-from rnnjax.reporting import figures, plugins, summaries
+from rnnjax.reporting import figures, summaries
 from rnnjax.reporting.resumed_events import merge_events
 from rnnjax.reporting.terminal import Display
 from rnnjax.system import distributed, files
@@ -57,23 +57,20 @@ class Report:
         self,
         settings: Mapping[str, object],
         compared: Container[str],
-        class_names: Sequence[str],
-        images: np.ndarray,
-        labels: np.ndarray,
     ) -> None:
-        """Shows the settings, and the first of labelled images, of a run that begins at step 0.
+        """Shows the settings that a run starts with, or goes on with, in the place of earlier ones.
 
         Args:
           settings: by name.
           compared: the names of those that are shown first where runs are side by side.
-          class_names: of the labels.
-          images: `[N, 28, 28]`, uint8.
-          labels: `[N]`.
         """
         texts = {"settings": _table(settings), "command": f"`{shlex.join(sys.argv)}`"}
         texts["versions"] = _table({name: version(name) for name in VERSIONS})
-        summaries.write_start(self._writers, self._dataset, class_names, images, labels, texts)
-        summaries.write_session(self._writers, self._name, settings, compared)
+        summaries.write_start(self._writers, self._name, settings, compared, texts)
+
+    def data(self, class_names: Sequence[str], images: np.ndarray, labels: np.ndarray) -> None:
+        """Shows the first of labelled images, `[N, 28, 28]`, uint8, of a run that begins."""
+        summaries.write_data(self._writers, self._dataset, class_names, images, labels)
 
     def end(self, step: int, figures: Mapping[str, float]) -> None:
         """Shows what the run has come to, by the names in `summaries.FINAL_FIGURES`."""
@@ -239,7 +236,7 @@ def open_report(
         files.make_folder(workdir / split)
         end = first_step if split != "train" and evaluates_first else first_step + 1
         steps = range(end) if first_step else range(0)
-        if not merge_events(workdir / split, steps, plugins.END_TAGS) and first_step:
+        if not merge_events(workdir / split, steps, summaries.OF_EACH_START) and first_step:
             warn(f"{workdir / split} has no summaries of the {first_step} steps before")
     with ExitStack() as stack:
         writers = stack.enter_context(summaries.open_writers(workdir, splits))

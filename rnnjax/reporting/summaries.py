@@ -18,6 +18,9 @@ from rnnjax.system import distributed
 NUM_IMAGES = 10
 FINAL_FIGURES = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
 FINAL_FIGURES += ("num_parameters", "seconds")
+TEXTS = ("settings", "command", "versions")
+# How the tags begin of what a run that goes on writes anew.
+OF_EACH_START = (*TEXTS, *plugins.START_TAGS, *plugins.END_TAGS)
 # Of all splits together, in the plugin Custom Scalars; tags are regular expressions.
 CHARTS = {
     "accuracy": ["^accuracy$"],
@@ -83,13 +86,35 @@ def _open_writer(folder: Path, pool: Pool) -> MetricWriter:
 @writer_error_as_os_error()
 def write_start(
     writers: Mapping[str, MetricWriter],
+    name: str,
+    settings: Mapping[str, object],
+    compared: Container[str],
+    texts: Mapping[str, str],
+) -> None:
+    """Writes what each start of a run writes anew, by tags that are in `OF_EACH_START`.
+
+    Args:
+      writers: by split; there is one of `train`.
+      name: of the run.
+      settings: by name.
+      compared: the names of those that are shown first where runs are side by side.
+      texts: by tag, of `TEXTS`; in Markdown.
+    """
+    plain = (bool, int, float, str)
+    values = {k: v if isinstance(v, plain) else repr(v) for k, v in settings.items()}
+    plugins.write_session(writers["train"], name, values, compared, FINAL_FIGURES)
+    writers["train"].write_texts(0, texts)
+
+
+@writer_error_as_os_error()
+def write_data(
+    writers: Mapping[str, MetricWriter],
     dataset: str,
     class_names: Sequence[str],
     images: np.ndarray,
     labels: np.ndarray,
-    texts: Mapping[str, str],
 ) -> None:
-    """Writes what is true of the whole run.
+    """Writes what is true of the whole run: of its data, and how its figures are laid out.
 
     Args:
       writers: by split; there is one of `train`.
@@ -97,28 +122,13 @@ def write_start(
       class_names: of its labels.
       images: `[N, 28, 28]`, uint8, of which the first are shown.
       labels: of theirs, `[N]`.
-      texts: more, by tag; in Markdown.
     """
     for writer in writers.values():
         writer.write_texts(0, {"dataset": f"{dataset}: {', '.join(class_names)}"})
-    writers["train"].write_texts(0, texts)
     plugins.write_layout(writers["train"], CHARTS)
     captions = [[class_names[int(label)]] for label in labels[:NUM_IMAGES]]
     picture = figures.grid(images[:NUM_IMAGES], captions)
     writers["train"].write_images(0, {f"images/{dataset}": picture[None]})
-
-
-@writer_error_as_os_error()
-def write_session(
-    writers: Mapping[str, MetricWriter],
-    name: str,
-    settings: Mapping[str, object],
-    compared: Container[str],
-) -> None:
-    """Writes the name and the settings of a run, by which runs are compared."""
-    plain = (bool, int, float, str)
-    values = {k: v if isinstance(v, plain) else repr(v) for k, v in settings.items()}
-    plugins.write_session(writers["train"], name, values, compared, FINAL_FIGURES)
 
 
 @writer_error_as_os_error()

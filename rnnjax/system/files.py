@@ -42,7 +42,7 @@ def local_path(name: str, value: str | Path) -> Path:
     """Returns a path that people typed, `~` expanded; of a link to a folder, where it leads.
 
     Raises:
-      ConfigError: if it is a URL, or no text, naming the argument.
+      ConfigError: if it is a URL, no text, or below a name with a backslash, naming the argument.
     """
     try:
         str(value).encode()
@@ -60,7 +60,11 @@ def local_path(name: str, value: str | Path) -> Path:
     except RuntimeError as error:
         raise ConfigError(f"{name}={value}: {error}") from error
     # Those of os.path say no where those of Path would raise an error, as of a name too long.
-    return path.resolve() if os.path.islink(path) and os.path.isdir(path) else path
+    if os.path.islink(path) and os.path.isdir(path):
+        path = path.resolve()
+    if "\\" in os.path.abspath(path):
+        raise ConfigError(f"{name}={value}: libraries take a backslash for a slash; rename it")
+    return path
 
 
 def open_file(path: Path, flags: int) -> io.BufferedIOBase:

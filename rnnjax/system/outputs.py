@@ -43,8 +43,8 @@ def check_outside(name: str, path: Path, workdirs: Iterable[Path]) -> None:
         folder = os.path.realpath(os.path.expanduser(workdir))
         if Path(os.path.realpath(path)).is_relative_to(folder):
             raise ConfigError(
-                f"{name}={path} is in the run {workdir}, where only the run itself writes; name another "
-                "place"
+                f"{name}={path} is in the run {workdir}, where only the run itself writes; name "
+                "another place"
             )
 
 

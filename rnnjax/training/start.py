@@ -82,9 +82,9 @@ def _start(
     )
     profiler = Profiler(workdir / "train", config.profile_steps, restored.step)
     insight = open_insight(task, dataset, feed.evaluated)
+    report.start(stored_config.to_dict(config), stored_config.compared(config))
     if restored.step == 0:
-        settings = stored_config.to_dict(config), stored_config.compared(config)
-        report.start(*settings, dataset.class_names, *dataset.train)
+        report.data(dataset.class_names, *dataset.train)
         insight.show_parameters(report, 0, devices.replicate(state.params))
     _, dropout_key = train_state.keys(config.seed)
     return Run(

@@ -20,7 +20,7 @@ SPLITS = ("train", "test", "validation")
 class Outcome(NamedTuple):
     arrays: dict[str, np.ndarray]  # parameters, optimiser, sums, step of the newest checkpoint
     result: dict[str, Any]
-    summaries: dict[str, list[tuple[int, str, str]]]  # (step, tag, digest), in order of the files
+    summaries: dict[str, list[tuple[int, str, str]]]  # (step, tag, digest)
     best: tuple[float, int]  # of all checkpoints: validation accuracy, step
 
 
@@ -67,7 +67,7 @@ def events(folder: Path) -> list[tuple[int, str, bytes]]:
 
 
 def summaries(folder: Path) -> list[tuple[int, str, str]]:
-    """Returns all that the events show, after a check that steps increase for every tag."""
+    """Returns all that the events show, by step, after a check that it increases for every tag."""
     last: dict[str, int] = {}
     actual = []
     for step, tag, value in events(folder):
@@ -76,7 +76,7 @@ def summaries(folder: Path) -> list[tuple[int, str, str]]:
         same = b"" if tag in ITS_OWN else value
         actual.append((step, tag, hashlib.sha256(same).hexdigest()))
     assert actual, f"{folder} has no events"
-    return actual
+    return sorted(actual)
 
 
 def check_equal(workdir: Path, expected: Outcome) -> None:

@@ -105,6 +105,17 @@ def test_what_is_damaged_never_replaces_what_was_before(tmp_path: Path) -> None:
     assert all((tmp_path / name).read_bytes() == SECRET for name in names)
 
 
+def test_a_backslash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orbax would write beside the folder, what it then does not find."""
+    folder = tmp_path / "a\\b"
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(folder)
+    for value in (folder, folder / "run", tmp_path / "link", "run"):
+        with pytest.raises(ConfigError, match="backslash"):
+            files.local_path("--workdir", value)
+
+
 @pytest.mark.parametrize("url", ["gs://bucket/run", "s3://bucket", "file:///tmp/run", "HTTP://x"])
 def test_urls_are_no_folders(url: str) -> None:
     for value in (url, Path(url)):

@@ -153,7 +153,7 @@ class TwoCells(Cell):
     @nn.nowrap
     def initialize_carry(self, rng: Any, input_shape: Any) -> Any:
         inner = BasicRNNCell(self.features).initialize_carry(rng, input_shape)
-        return self.carry_type(inner, jnp.zeros((), jnp.int32))
+        return self.carry_type(inner, jnp.zeros(input_shape[:-1], jnp.int32))
 
 
 @pytest.mark.parametrize("cell", [TwoCells, nn.GRUCell])

@@ -146,6 +146,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     train(interrupted, tmp_path / "parts")
     continued = train(small(), tmp_path / "parts")
     assert continued._replace(seconds=0) == whole._replace(seconds=0)
+    assert str(events(tmp_path / "parts" / "train")["settings"]).count("num_steps | `12`") == 1
     expected, actual = final_state(tmp_path / "whole"), final_state(tmp_path / "parts")
     assert expected.keys() == actual.keys()
     for name, leaf in expected.items():
@@ -174,9 +175,7 @@ def test_an_evaluation_that_is_made_again_is_reported_once(tmp_path: Path) -> No
             steps = [step for step, _ in values]
             assert steps == sorted(set(steps)), f"{split}/{tag}: {steps}"
     after = events(tmp_path / "validation")["accuracy"]
-    assert [(step, str(value)) for step, value in after] == [
-        (step, str(value)) for step, value in before
-    ]
+    assert [*map(str, after)] == [*map(str, before)]
 
 
 def test_more_steps_go_on_with_a_finished_run(

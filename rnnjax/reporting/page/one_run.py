@@ -106,8 +106,8 @@ def _inside(run: RunFigures, name: str, gallery: Gallery) -> list[str]:
                 "Gates",
                 charts.gates(closed, opened),
                 "The share of each gate's values that are closed (below 0.05) or open (above 0.95) "
-                "at each step: a gate that is nearly all one or the other hardly learns any more."
-                + limits,
+                "at each step, in the order in which a layer reads them: a gate that is nearly all "
+                "one or the other hardly learns any more." + limits,
                 f"Share of gates closed and open over time; closed on average: {', '.join(ends)}.",
             )
         )
@@ -118,9 +118,9 @@ def _inside(run: RunFigures, name: str, gallery: Gallery) -> list[str]:
             f"{name}-gradients",
             "Gradients through time",
             charts.gradient_norms(norms),
-            "How strongly the loss depends on the carry before each step: a curve that falls "
-            "towards the first step is a gradient that vanishes, one that rises explodes; where "
-            "there is no curve it is 0." + limits,
+            "How strongly the loss depends on the carry before each step, in the order in which a "
+            "layer reads them: a curve that falls towards the first step is a gradient that "
+            "vanishes, one that rises explodes; where there is no curve it is 0." + limits,
             f"Norm of the loss's gradient by the carry over time: {ends}.",
         )
     )
