@@ -121,7 +121,7 @@ def main(argv: Sequence[str]) -> None:
     exit_process: Callable[[int], NoReturn] = sys.exit
     try:
         command_line.begin_work(debug=_DEBUG.value)
-        with waiting("loading libraries", lines=not _DISTRIBUTED.value):
+        with waiting("loading libraries"):
             # These import JAX and TensorFlow: not before --help has answered.
             from rnnjax.system import devices, distributed, process
             from rnnjax.training.train import train
