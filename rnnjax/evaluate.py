@@ -1,6 +1,9 @@
-"""Evaluates a checkpoint of a run: prints the figures that training printed at that step.
+"""Evaluates a checkpoint of a run on all test images.
 
 python -m rnnjax.evaluate --workdir DIR [--step N] [--json FILE] [--confusion FILE.png]
+
+It prints the accuracy and the loss, as training did at that step, precision and recall of each
+class, and the calibration error.
 """
 
 import argparse
@@ -11,6 +14,8 @@ from pathlib import Path
 from rnnjax import __version__
 from rnnjax.system import command_line
 from rnnjax.system.messages import say
+from rnnjax.system.outputs import check_outputs, write_output
+from rnnjax.system.waiting import waiting
 
 
 def main() -> None:
@@ -44,35 +49,35 @@ def evaluate(
       json_file: where the figures go as well.
       confusion_file: where a picture of the confusion goes.
     """
+    check_outputs({"--json": json_file, "--confusion": confusion_file}, workdir)
     logging.getLogger("absl").setLevel(logging.ERROR)
-    from rnnjax.data import datasets
-    from rnnjax.system import devices
-    from rnnjax.system.files import check_output, write_output
-    from rnnjax.training import predictions
-    from rnnjax.training.evaluation import evaluate_trained
-    from rnnjax.training.trained import read_trained
+    with waiting("loading libraries"):
+        from rnnjax.data import datasets
+        from rnnjax.reporting.figures import confusion, png
+        from rnnjax.system import devices
+        from rnnjax.training import predictions
+        from rnnjax.training.evaluation import evaluate_trained
+        from rnnjax.training.trained import read_trained
 
-    for name, file in (("--json", json_file), ("--confusion", confusion_file)):
-        if file is not None:
-            check_output(name, file)  # before the seconds that all else needs
-    devices.start()
-    trained = read_trained(workdir, step)
-    dataset = datasets.load(trained.config.data)
-    evaluation = evaluate_trained(trained, dataset.test)
-    figures = predictions.summarize(evaluation.predictions, dataset.class_names)
-    say(
-        f"step {trained.step:6d}  test accuracy {evaluation.accuracy:.4f}  "
-        f"loss {evaluation.loss:.4f}  ({dataset.name})\n{predictions.table(figures)}"
-    )
+    with waiting("reading the checkpoint"):
+        devices.start()
+        trained = read_trained(workdir, step)
+    with waiting("loading data"):
+        dataset = datasets.load(trained.config.data)
+    with waiting("evaluating"):
+        evaluation = evaluate_trained(trained, dataset.test)
+        figures = predictions.summarize(evaluation.predictions, dataset.class_names)
     if json_file is not None:
         head = {"step": trained.step, "dataset": dataset.name}
         head |= {"accuracy": evaluation.accuracy, "loss": evaluation.loss}
         write_output(json_file, json.dumps(head | figures, indent=2).encode() + b"\n")
     if confusion_file is not None:
-        from rnnjax.reporting.figures import confusion, png
-
         picture = confusion(predictions.confusion(evaluation.predictions), dataset.class_names)
         write_output(confusion_file, png(picture))
+    say(
+        f"step {trained.step:6d}  test accuracy {evaluation.accuracy:.4f}  "
+        f"loss {evaluation.loss:.4f}  ({dataset.name})\n{predictions.table(figures)}"
+    )
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 python -m rnnjax.predict --workdir DIR [--step N] [--index N] [--wrong N] [--rows] [--out FILE.png]
 [--json FILE] [IMAGE ...]
 
-A picture becomes grey, 28x28, and is inverted if its border is light: models know bright garments
-on black.
+A picture becomes grey and 28x28. It is inverted if its border is light, or if its border is
+transparent and what can be seen is dark: models know bright garments on black.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from rnnjax import __version__
 from rnnjax.errors import ConfigError
 from rnnjax.system import command_line
 from rnnjax.system.messages import say
+from rnnjax.system.outputs import check_outputs, write_output
+from rnnjax.system.waiting import waiting
 
 
 def main() -> None:
@@ -33,13 +35,12 @@ def parse_arguments() -> argparse.Namespace:
         prog="python -m rnnjax.predict",
         usage="%(prog)s --workdir DIR [options] [IMAGE ...]",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("images", type=Path, nargs="*", metavar="IMAGE", help="PNG, JPEG, GIF, BMP or WebP file")
     add("--workdir", type=Path, required=True, help="folder of a run")
     add("--step", type=int, help="one of its checkpoints; without it, the newest")
-    counted = "a test image, counted from 0; again for another"
+    counted = "a test image, in the order of TFDS, counted from 0; again for another"
     add("--index", type=int, action="append", default=[], metavar="N", help=counted)
     add("--wrong", type=int, metavar="N", help="the N worst mistakes among the test images")
     add("--rows", action="store_true", help="what the model believes after each row")
@@ -57,47 +58,51 @@ def parse_arguments() -> argparse.Namespace:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Prints what a model takes each picture for, and writes the files that are asked for."""
+    outputs = {"--out": arguments.out, "--json": arguments.json}
+    check_outputs(outputs, arguments.workdir)
+    for name, file in outputs.items():
+        if file is not None and os.path.realpath(file) in map(os.path.realpath, arguments.images):
+            raise ConfigError(f"{name}={file} would replace that picture; name another file")
     logging.getLogger("absl").setLevel(logging.ERROR)
-    from rnnjax.data.pictures import read_pictures
-    from rnnjax.reporting.figures import png
-    from rnnjax.system.files import check_output, write_output
+    with waiting("reading pictures"):
+        from rnnjax.data.pictures import read_pictures
 
-    for name, file in (("--out", arguments.out), ("--json", arguments.json)):
-        if file is not None:
-            check_output(name, file)  # before the seconds that all else needs
-            if os.path.realpath(file) in map(os.path.realpath, arguments.images):
-                raise ConfigError(f"{name}={file} would replace that picture; name another file")
-    pictures = read_pictures(arguments.images)
+        pictures = read_pictures(arguments.images)
+    with waiting("loading libraries"):
+        from rnnjax.data import datasets
+        from rnnjax.reporting.figures import png
+        from rnnjax.system import devices
+        from rnnjax.training import answers
+        from rnnjax.training.trained import read_trained
 
-    from rnnjax.data import datasets
-    from rnnjax.system import devices
-    from rnnjax.training import answers
-    from rnnjax.training.trained import read_trained
-
-    devices.start()
-    trained = read_trained(arguments.workdir, arguments.step)
+    with waiting("reading the checkpoint"):
+        devices.start()
+        trained = read_trained(arguments.workdir, arguments.step)
     examples = answers.of_files(arguments.images, pictures)
     if arguments.index or arguments.wrong:
-        test = datasets.load(trained.config.data).test
+        with waiting("loading data"):
+            test = datasets.load(trained.config.data).test
         for row in arguments.index:
             if not 0 <= row < len(test.labels):
                 raise ConfigError(f"--index={row} must be from 0 to {len(test.labels) - 1}")
         examples += answers.of_test_split(test, arguments.index)
         if arguments.wrong:
-            rows = answers.worst_mistakes(trained, test, arguments.wrong)
+            with waiting("looking for mistakes"):
+                rows = answers.worst_mistakes(trained, test, arguments.wrong)
             examples += answers.of_test_split(test, rows)
-    say(f"step {trained.step:6d}  ({trained.config.data.name})")
+    lines = [f"step {trained.step:6d}  ({trained.config.data.name})"]
     if not examples:
-        say("no test image is mistaken")
+        say("\n".join((*lines, "no test image is mistaken")))
         return
-    answered = answers.ask(trained, examples, with_beliefs=arguments.rows)
-    for answer in answered:
-        say(answers.text(answer, trained.config.data.sequence))
+    with waiting("asking the model"):
+        answered = answers.ask(trained, examples, with_beliefs=arguments.rows)
     if arguments.out is not None:
         write_output(arguments.out, png(answers.picture(answered)))
     if arguments.json is not None:
         content = json.dumps(answers.as_json(answered), indent=2)
         write_output(arguments.json, content.encode() + b"\n")
+    lines += [answers.text(answer, trained.config.data.sequence) for answer in answered]
+    say("\n".join(lines))
 
 
 if __name__ == "__main__":

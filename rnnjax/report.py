@@ -50,38 +50,45 @@ def report(folders: Sequence[Path], out: Path, step: int | None = None) -> None:
     """
     from rnnjax.reporting.page.folder import PAGE, check_folder, write_folder
     from rnnjax.system.files import local_path
+    from rnnjax.system.outputs import check_outside
+    from rnnjax.system.waiting import waiting
 
     out = local_path("--out", out)
+    check_outside("--out", out, folders)
     check_folder(out)  # before the seconds that all else needs
     if importlib.util.find_spec("matplotlib") is None:
         raise ConfigError("a report needs Matplotlib: pip install -e '.[report]'")
     logging.getLogger("absl").setLevel(logging.ERROR)
-    from rnnjax.data import datasets
-    from rnnjax.reporting.page import document
-    from rnnjax.system import devices
-    from rnnjax.system.waiting import waiting
-    from rnnjax.training.gather import gather, read_runs
+    with waiting("loading libraries"):
+        from rnnjax.data import datasets
+        from rnnjax.reporting.page import document
+        from rnnjax.system import devices
+        from rnnjax.training.gather import gather, read_runs
 
-    devices.start()
-    runs = read_runs(folders, step)
+    with waiting("reading checkpoints"):
+        devices.start()
+        runs = read_runs(folders, step)
     with waiting("loading data"):
         dataset = datasets.load(runs[0].config.data)
     figures = []
     for run, name in zip(runs, names(folders), strict=True):
         with waiting(f"looking at {name}"):
             figures.append(gather(run, name, dataset))
-        say(f"{name}: step {run.step}, test accuracy {figures[-1].accuracy:.4f}")
     with waiting("drawing"):
         contents = document.build(figures, f"rnnjax {__version__}")
     write_folder(out, contents)
-    say(f"{out / PAGE}, and {len(contents) - 1} figures as PNG files beside it")
+    lines = [f"{run.name}: step {run.step}, test accuracy {run.accuracy:.4f}" for run in figures]
+    lines += [f"{out / PAGE}, and {len(contents) - 1} figures as PNG files beside it"]
+    say("\n".join(lines))
 
 
 def names(folders: Sequence[Path]) -> list[str]:
-    """Returns what the runs are called: as their folders, or by the paths where these are alike."""
-    short = [folder.absolute().name for folder in folders]
-    chosen = short if len({*short}) == len(short) else map(str, folders)
-    return [printable(name) for name in chosen]
+    """Returns the last parts of the runs' paths, as many as it needs to tell one from another."""
+    parts = [folder.expanduser().resolve().parts for folder in folders]
+    number = 1
+    while len({of_run[-number:] for of_run in parts}) < len({*parts}):
+        number += 1
+    return [printable("/".join(of_run[-number:])) for of_run in parts]
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ def test_figures_by_class(root: Path, tmp_path: Path, finished: tuple[Path, Resu
     for k, (name, of_class) in enumerate(figures["classes"].items()):
         assert of_class["recall"] == table[k, k] / 200
         assert any(line.startswith(name) for line in classes)
-    assert last == f"calibration error {figures['calibration_error']:.4f}"
+    calibration = f"calibration error {figures['calibration_error']:.4f}"
+    meaning = "(mean gap between probability and share of right guesses; 0 is best)"
+    assert last == f"{calibration} {meaning}"
     with Image.open(files[1]) as picture:
         assert picture.format == "PNG"
 
@@ -56,7 +58,24 @@ def test_figures_by_class(root: Path, tmp_path: Path, finished: tuple[Path, Resu
 @pytest.mark.parametrize("flag", ["--json", "--confusion"])
 def test_what_cannot_be_written_is_said_at_once(root: Path, tmp_path: Path, flag: str) -> None:
     for file, words in (("missing/file", "No such file"), ("", "it is a folder")):
-        done = evaluate(root, tmp_path, f"{flag}={tmp_path / file}")
+        done = evaluate(root, root / "none", f"{flag}={tmp_path / file}")
         assert done.returncode == 2
         assert f"{flag}={tmp_path / file} cannot be written: {words}" in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_files_of_the_run_are_no_outputs(root: Path, finished: tuple[Path, Result]) -> None:
+    workdir, _ = finished
+    content = (workdir / "config.json").read_bytes()
+    for arguments, words in (
+        (("--confusion", workdir / "config.json"), "where only the run itself writes"),
+        (
+            ("--json", workdir.parent / "x", "--confusion", workdir.parent / "x"),
+            "is the file of --json too",
+        ),
+    ):
+        done = evaluate(root, workdir, *map(str, arguments))
+        assert done.returncode == 2
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert (workdir / "config.json").read_bytes() == content

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,14 +14,14 @@ import onnx
 import pytest
 from safetensors import safe_open
 
-from rnnjax import stored_config
+from rnnjax import export, stored_config
 from rnnjax.config import Config
 from rnnjax.data.datasets import Split
-from rnnjax.export import FORMATS
 from rnnjax.exporting.inference import Inference, inference_of
 from rnnjax.exporting.onnx import to_onnx
 from rnnjax.exporting.safetensors import to_safetensors
 from rnnjax.exporting.stablehlo import to_stablehlo
+from rnnjax.runs import workdir as workdirs
 from rnnjax.training.evaluation import evaluate_trained
 from rnnjax.training.task import build_task
 from rnnjax.training.trained import Trained
@@ -39,7 +40,7 @@ pytestmark = [pytest.mark.process, pytest.mark.usefixtures("unchecked")]
 def trained() -> Trained:
     """What a checkpoint of step 2 would hold."""
     config = Config()
-    config.data.name, config.data.sequence = "garments", "columns"
+    config.data.name, config.data.sequence = "garments", "permuted_pixels"
     config.model.hidden_size = 8
     task = build_task(config)
     return Trained(Path(), config, task, 2, task.create_state().params)
@@ -54,17 +55,34 @@ def run(
     )
 
 
-def export(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_export(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return run(["-m", "rnnjax.export", *arguments], root, **environment)
 
 
 def test_the_command_says_what_it_wrote(root: Path, tmp_path: Path, finished_run: Path) -> None:
     (tmp_path / "model").write_text("an earlier one")
-    done = export(root, f"--workdir={finished_run}", f"--out={tmp_path}/model", "--format=onnx")
+    done = run_export(root, f"--workdir={finished_run}", f"--out={tmp_path}/model", "--format=onnx")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"step     12  onnx  0.0 MiB  {tmp_path}/model\n"
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
     onnx.checker.check_model(onnx.load(tmp_path / "model"))
+
+
+def test_what_is_rounded_otherwise_is_said(
+    tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workdir, out = tmp_path / "run", tmp_path / "model.ONNX"
+    shutil.copytree(finished_run, workdir)
+    config = workdirs.read_config(workdir)
+    config.model.compute_dtype = "bfloat16"
+    workdirs.write_config(workdir, config, workdirs.identity(workdir))
+    export.export(workdir, None, out, None)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith(f"  {out}")
+    assert second.startswith("it computes in float32, the training in bfloat16: probabilities")
+    onnx.checker.check_model(onnx.load(out))
+    export.export(workdir, None, tmp_path / "model.SafeTensors", None)
+    assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -113,6 +131,8 @@ def test_what_cannot_be_is_said_at_once(root: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.onnx")
     (tmp_path / "link.onnx").symlink_to("precious")
     (tmp_path / "precious").write_text("precious")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     cases = {
         "folder.onnx": "cannot be written: it is a folder",
         "fifo.onnx": "cannot be written: it is a FIFO",
@@ -121,18 +141,22 @@ def test_what_cannot_be_is_said_at_once(root: Path, tmp_path: Path) -> None:
         "model.h5": "ends in none of .stablehlo, .onnx, .safetensors, .html",
         "model": "ends in none of",
         "model.onnx": "holds no run",
+        "elsewhere/model.onnx": "where only the run itself writes",
     }
     for name, words in cases.items():
-        done = export(root, f"--workdir={tmp_path}", f"--out={tmp_path / name}")
+        done = run_export(root, f"--workdir={elsewhere}", f"--out={tmp_path / name}")
         assert done.returncode == 2, name
         assert words in done.stderr, done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert (tmp_path / "link.onnx").is_symlink()
     assert (tmp_path / "precious").read_text() == "precious"
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
+    assert not list(elsewhere.iterdir())
 
 
-PACKAGES = [(kind, package) for kind, of_kind in FORMATS.items() for package in of_kind.packages]
+PACKAGES = [
+    (kind, package) for kind, of_kind in export.FORMATS.items() for package in of_kind.packages
+]
 
 
 @pytest.mark.parametrize(("kind", "package"), PACKAGES)
@@ -145,7 +169,7 @@ def test_a_missing_package_is_named(root: Path, tmp_path: Path, kind: str, packa
 
 def test_a_page_without_a_network(root: Path, tmp_path: Path) -> None:
     elsewhere = {"XDG_CACHE_HOME": str(tmp_path), "NPM_CONFIG_REGISTRY": "http://localhost:1"}
-    done = export(root, "--workdir=.", f"--out={tmp_path}/page.html", **elsewhere)
+    done = run_export(root, "--workdir=.", f"--out={tmp_path}/page.html", **elsewhere)
     assert done.returncode == 2
     assert "npm could not fetch: go online once, or put its npm package" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -1,6 +1,7 @@
 """The command that predicts: it says of a picture what the evaluation says of that test image."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -74,7 +75,7 @@ def test_pictures_test_images_and_mistakes(
     assert first == "step      2  (garments)"
     heads = [line for line in lines if not line.startswith(" ")]
     names = [CLASS_NAMES[label] for label in test_split.labels[rows]]
-    assert heads[0] == f"{own}  (dark on light: inverted)".replace("\n", r"\n")
+    assert heads[0] == f"{own}  (light border: inverted)".replace("\n", r"\n")
     assert heads[1:] == [
         f"test image {n}  (is {name})" for n, name in zip(rows[1:], names[1:], strict=True)
     ]
@@ -85,6 +86,17 @@ def test_pictures_test_images_and_mistakes(
     with Image.open(out) as sheet:
         assert sheet.format == "PNG"
         assert sheet.height > 5 * 28 * 12
+
+
+def test_files_are_written_whoever_stops_reading(root: Path, tmp_path: Path, workdir: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    arguments = (f"--workdir={workdir}", "--index=1", f"--json={tmp_path}/out")
+    command = [sys.executable, "-m", "rnnjax.predict", *arguments]
+    done = subprocess.run(command, cwd=root, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert done.returncode == 1
+    assert len(json.loads((tmp_path / "out").read_text())) == 1
 
 
 @pytest.mark.parametrize("sequence", ["columns", "permuted_pixels"])
@@ -114,7 +126,8 @@ def test_images_side_by_side(test_split: Split, evaluated: Predictions) -> None:
             of_test_split(test_split, range(7)), evaluated.probabilities, strict=False
         )
     ]
-    height, width, _ = picture([Answer(*of_one) for of_one in answers]).shape
+    sheet = picture([Answer(*of_one) for of_one in answers])
+    height, width, _ = sheet.shape
     assert width < 5 * 28 * 3 * 3
     assert height > 2 * 28 * 3
 
@@ -136,16 +149,15 @@ def test_what_makes_no_sense(root: Path, tmp_path: Path, workdir: Path) -> None:
     good, unsaved = tmp_path / "good.png", tmp_path / "unsaved"
     Image.new("L", (28, 28)).save(good)
     content = good.read_bytes()
-    link = tmp_path / "link.png"
-    link.symlink_to(good)
     unsaved.mkdir()
+    same = unsaved / ".." / "good.png"
     workdirs.write_config(unsaved, tiny(), "1")
     here = f"--workdir={workdir}"
     for arguments, words in (
         ((here,), "nothing to look at"),
         ((here, "--wrong=0"), "--wrong=0 must be at least 1"),
         ((here, "--index=2000"), "--index=2000 must be from 0 to 1999"),
-        ((here, good, f"--out={link}"), f"--out={link} would replace that picture"),
+        ((here, good, f"--out={same}"), f"--out={same} would replace that picture"),
         ((here, good, f"--out={tmp_path}"), f"--out={tmp_path} cannot be written: it is a folder"),
         ((here, good, "--json=/none/file"), "--json=/none/file cannot be written: No such file"),
         ((f"--workdir={unsaved}", good), "has no checkpoint; there are: none"),

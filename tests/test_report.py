@@ -13,7 +13,7 @@ from playwright.sync_api import Browser
 
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError
-from rnnjax.report import report
+from rnnjax.report import names, report
 from rnnjax.reporting.page.folder import PAGE
 from rnnjax.runs.result import Result
 from rnnjax.runs.workdir import CONFIG, write_config
@@ -174,7 +174,7 @@ def test_runs_that_make_no_page_together(made: Made, tmp_path: Path) -> None:
 
 
 def test_what_is_no_run(made: Made, tmp_path: Path) -> None:
-    new, out = tmp_path / "new", tmp_path / "page"
+    new, out = tmp_path / "new", made.page.parents[1] / "none"
     new.mkdir()
     write_config(new, tiny(), "another run")
     for run, words in (
@@ -188,9 +188,25 @@ def test_what_is_no_run(made: Made, tmp_path: Path) -> None:
         assert not out.exists()
 
 
+def test_runs_are_called_by_their_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/run/train", "b/run", "b/other"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "run" / "train")
+    assert names([Path(".."), tmp_path / "b" / "other"]) == ["run", "other"]
+    assert names([Path(".."), Path("../../../b/run")]) == ["a/run", "b/run"]
+
+
 def test_an_error_is_a_line(root: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
-    done = run_report(root, tmp_path, "--out", tmp_path)
+    done = run_report(root, tmp_path / "run", "--out", tmp_path)
     assert done.returncode == 2
     words = "holds other files and no earlier report; name a new folder"
     assert done.stderr == f"rnnjax: --out={tmp_path} {words}\n"
+
+
+def test_a_page_is_not_made_in_a_run(made: Made) -> None:
+    before = sorted(made.workdir.iterdir())
+    for out in (made.workdir, made.workdir / "page", made.workdir / "train" / "page"):
+        with pytest.raises(ConfigError, match="where only the run itself writes"):
+            report([made.workdir], out)
+    assert sorted(made.workdir.iterdir()) == before

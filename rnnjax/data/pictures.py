@@ -24,7 +24,7 @@ class Picture(NamedTuple):
     """What was read from a file."""
 
     image: UInt8[np.ndarray, "28 28"]
-    is_inverted: bool  # whether it was dark on light
+    note: str  # why it was inverted, and whether nothing is left of it; as a rule empty
 
 
 def read_pictures(paths: Sequence[Path]) -> list[Picture]:
@@ -88,17 +88,20 @@ def _as_in_the_data(picture: Image.Image) -> Picture:
     width, height = (max(1, round(extent * scale)) for extent in picture.size)
     small = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS), np.float64)
     grey, opacity = small[..., 0], small[..., 1]
-    is_inverted = _is_dark_on_light(grey, opacity > HALF)
-    bright = 255 - grey if is_inverted else grey
+    reason = _reason_to_invert(grey, opacity > HALF)
+    bright = 255 - grey if reason else grey
     top, left = (IMAGE_SHAPE[0] - height) // 2, (IMAGE_SHAPE[1] - width) // 2
     image = np.zeros(IMAGE_SHAPE, np.uint8)
     image[top : top + height, left : left + width] = np.rint(bright * opacity / 255)
-    return Picture(image, is_inverted)
+    notes = [f"{reason}: inverted"] * bool(reason) + ["empty"] * (not image.any())
+    return Picture(image, "; ".join(notes))
 
 
-def _is_dark_on_light(grey: Float[np.ndarray, "Y X"], is_visible: np.ndarray) -> bool:
+def _reason_to_invert(grey: Float[np.ndarray, "Y X"], is_visible: np.ndarray) -> str:
+    """Returns what makes a picture dark on light, or would on white paper; "" if it is not."""
     is_border = np.ones(grey.shape, bool)
     is_border[1:-1, 1:-1] = False
     if is_visible[is_border].mean() > 0.5:
-        return bool(np.median(grey[is_border & is_visible]) > HALF)
-    return bool(is_visible.any() and np.median(grey[is_visible]) <= HALF)
+        return "light border" * bool(np.median(grey[is_border & is_visible]) > HALF)
+    is_dark = is_visible.any() and np.median(grey[is_visible]) <= HALF
+    return "dark on transparent" * bool(is_dark)

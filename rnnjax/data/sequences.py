@@ -9,6 +9,8 @@ from jaxtyping import Array, Float32, UInt8
 from rnnjax.data.shuffle import permutation
 
 Images = UInt8[np.ndarray | Array, "B 28 28"]
+# What is read from step to step, or in as many steps as a row has pixels, by the kind of sequence.
+PARTS = {"rows": "row", "columns": "column", "pixels": "row", "permuted_pixels": "part"}
 ToSequences = Callable[[Images], Float32[Array, "B T F"]]  # `to_sequences` with its options
 
 

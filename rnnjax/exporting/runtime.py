@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rnnjax.errors import ConfigError, RunError
-from rnnjax.system.files import write_output
+from rnnjax.system.outputs import write_output
 from rnnjax.system.process import cache_folder
 from rnnjax.system.waiting import waiting
 

@@ -15,11 +15,11 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def to_stablehlo(inference: Inference) -> bytes:
-    """Returns a zip archive of two programs, for any batch and any number of steps, and a JSON.
+    """Returns a zip archive of two programs, for any number of steps, and a JSON.
 
     `to_sequences` leads from images `[B, 28, 28]`, uint8, to sequences `[B, T, F]`, `classify` from
-    sequences, float32, and lengths `[B]`, int32, to logits and probabilities `[B, K]` by name;
-    `about.json` says what there is to know.
+    sequences, float32, and lengths `[B]`, int32, to logits and probabilities `[B, K]` by name, of
+    one image or more (JAX refuses 0); `about.json` says what there is to know.
     """
     batch, steps = export.symbolic_shape("b, t")
     images = jax.ShapeDtypeStruct((batch, *IMAGE_SHAPE), jnp.uint8)

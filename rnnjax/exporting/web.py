@@ -11,16 +11,16 @@ import numpy as np
 
 from rnnjax import exporting
 from rnnjax.data.datasets import CLASS_NAMES, Split
+from rnnjax.data.sequences import PARTS
 from rnnjax.exporting.inference import Inference
 from rnnjax.exporting.onnx import to_onnx
 from rnnjax.exporting.runtime import Runtime
 
-# By kind of sequence: what it is read by, and what a row of beliefs follows.
-PARTS = {
-    "rows": ("row by row", "row"),
-    "columns": ("column by column", "column"),
-    "pixels": ("pixel by pixel", "row"),
-    "permuted_pixels": ("pixel by pixel, in a random order", "part"),
+MANNERS = {  # of reading a picture, by the kind of sequence
+    "rows": "row by row",
+    "columns": "column by column",
+    "pixels": "pixel by pixel",
+    "permuted_pixels": "pixel by pixel, in a random order",
 }
 
 
@@ -55,7 +55,7 @@ def _pack(content: bytes) -> str:
 def _about(inference: Inference, split: Split) -> dict[str, Any]:
     """Returns what the page says and shows of a model, and how it makes sequences."""
     model, kind = inference.model, inference.config.data.sequence
-    manner, part = PARTS[kind]
+    part = PARTS[kind]
     step = inference.about["step"]
     layers = f"{model.num_layers} layers" if model.num_layers > 1 else "one layer"
     both = ", in both directions" if model.bidirectional else ""
@@ -66,8 +66,8 @@ def _about(inference: Inference, split: Split) -> dict[str, Any]:
         "kind": kind,
         "part": part,
         "summary": f"A recurrent network ({model.cell}, {layers} of {model.hidden_size} units"
-        f"{both}) reads a picture {manner}. It was trained for {step} steps, and runs in this "
-        "page: nothing that you draw leaves it.",
+        f"{both}) reads a picture {MANNERS[kind]}. It was trained for {step} steps, and runs in "
+        "this page: nothing that you draw leaves it.",
         "belief": f"Beside the picture: what the network believed after each {part}, a column for "
         "each class, the stronger the colour the surer. Move the slider to go back.",
         "examples": [

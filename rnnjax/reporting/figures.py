@@ -5,6 +5,7 @@ All are `[height, width, 3]`, uint8, dark on white.
 
 import functools
 import io
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,6 +37,7 @@ def grid(
       captions: lines, for each image as many as for the others.
       columns: images in a row.
     """
+    captions = [[_ascii(line) for line in lines] for lines in captions]
     size = images.shape[-1] * SCALE
     texts = [line for lines in captions for line in lines]
     width = max([size, *(_width(text, SMALL) for text in texts)]) + 12
@@ -75,18 +77,32 @@ def confusion(table: Int[np.ndarray, "K K"], class_names: Sequence[str]) -> Pict
 
 
 def belief(
-    image: UInt8[np.ndarray, "T X"], probabilities: Float[np.ndarray, "T K"], names: Sequence[str]
+    image: UInt8[np.ndarray, "T X"],
+    probabilities: Float[np.ndarray, "T K"],
+    names: Sequence[str],
+    caption: Sequence[str] = (),
 ) -> Picture:
-    """Returns an image beside what a model believes after each of its rows, class by class."""
+    """Returns an image beside what a model believes after each of its rows, class by class.
+
+    Args:
+      image: bright on dark.
+      probabilities: of the classes, after each row.
+      names: of the classes.
+      caption: lines above the image.
+    """
     unit = 12  # pixels of a row, of the image and of the belief
+    lines = [_ascii(line) for line in caption]
     side, top = len(image) * unit, max(_width(name, TEXT) for name in names) + 10
-    left = image.shape[1] * unit + 12
+    top = max(top, LINE * len(lines) + 8)
+    left = max([image.shape[1] * unit, *(_width(line, SMALL) for line in lines)]) + 12
     sheet = Image.new("RGB", (left + CELL * len(names) + 6, top + side + 6), PAPER)
     enlarged = Image.fromarray(image).resize(
         (image.shape[1] * unit, side), Image.Resampling.NEAREST
     )
     sheet.paste(enlarged, (6, top))
     sheet.paste(_tiles(probabilities, unit, CELL), (left, top))
+    for k, line in enumerate(reversed([line for line in lines if line]), 1):
+        ImageDraw.Draw(sheet).text((6, top - k * LINE - 4), line, INK, _font(SMALL))
     for k, name in enumerate(names):
         upright = _upright(name)
         sheet.paste(upright, (left + k * CELL + CELL // 2 - 8, top - upright.height - 4))
@@ -140,6 +156,13 @@ def _tiles(shares: Float[np.ndarray, "Y X"], height: int, width: int) -> Image.I
     shares = np.nan_to_num(shares)
     colours = np.stack([np.interp(shares, [0, 0.5, 1], channel) for channel in BLUES.T], axis=-1)
     return Image.fromarray(colours.astype(np.uint8).repeat(height, 0).repeat(width, 1))
+
+
+def _ascii(text: str) -> str:
+    """Returns a text in the letters that Pillow's own font has: others become the nearest, or ?."""
+    letters = unicodedata.normalize("NFC", text)
+    nearest = (unicodedata.normalize("NFKD", c).encode("ascii", "ignore").decode() for c in letters)
+    return "".join(c or "?" for c in nearest)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -17,8 +17,9 @@ from rnnjax.reporting.resumed_events import merge_events
 from rnnjax.reporting.terminal import Display
 from rnnjax.system import distributed, files
 from rnnjax.system.messages import warn
+from rnnjax.system.numerics import LIBRARIES
 
-LIBRARIES = ("jax", "jaxlib", "flax", "optax", "tensorflow-datasets", "numpy")
+VERSIONS = (*LIBRARIES, "tensorflow-datasets", "numpy")  # that are shown
 
 
 class Report:
@@ -64,7 +65,7 @@ class Report:
           compared: the names of those that are shown first where runs are side by side.
         """
         texts = {"settings": _table(settings), "command": f"`{shlex.join(sys.argv)}`"}
-        texts["versions"] = _table({name: version(name) for name in LIBRARIES})
+        texts["versions"] = _table({name: version(name) for name in VERSIONS})
         summaries.write_start(self._writers, self._name, settings, compared, texts)
 
     def data(self, class_names: Sequence[str], images: np.ndarray, labels: np.ndarray) -> None:
@@ -240,4 +241,4 @@ def open_report(
     with ExitStack() as stack:
         writers = stack.enter_context(summaries.open_writers(workdir, splits))
         display = stack.enter_context(Display(first_step, num_steps))
-        yield Report(workdir.absolute().name, writers, display, dataset)
+        yield Report(workdir.resolve().name, writers, display, dataset)

@@ -92,10 +92,9 @@ def read_step(folder: Path, step: int | None, template: State) -> Restored[State
             return read(path, template)
         except (OSError, DamagedCheckpointError) as error:
             if path.is_dir():
-                steps = ", ".join(map(str, steps_in(folder)))
-                raise RunError(
-                    f"{error}; there are the steps {steps}: --step chooses one"
-                ) from error
+                others = [str(other) for other in steps_in(folder) if str(other) != path.name]
+                there = f"those of the steps {', '.join(others)} remain: --step chooses one"
+                raise RunError(f"{error}; {there if others else 'there is no other'}") from error
 
 
 def is_step(name: str) -> bool:

@@ -10,7 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rnnjax.errors import ConfigError, RunError, own_place
 from rnnjax.system.limits import check_limits
@@ -18,7 +18,14 @@ from rnnjax.system.messages import flush_output, warn
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of arguments that says what is wrong with them in one line."""
+    """A parser of arguments that says what is wrong with them in one line.
+
+    Args:
+      options: of `argparse.ArgumentParser`; lines of the description are printed as they are.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
         print_error(ConfigError(f"{message}; --help tells more"))

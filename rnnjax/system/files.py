@@ -13,13 +13,12 @@ import json
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rnnjax.config import URL
-from rnnjax.errors import ConfigError, RunError
+from rnnjax.errors import ConfigError
 
 KINDS = {
     stat.S_IFREG: "a file",
@@ -154,40 +153,6 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
     synchronise(draft)
     os.replace(draft, path)
     synchronise(path.parent)
-
-
-def check_output(name: str, path: Path) -> None:
-    """Raises a ConfigError, naming the argument, if a file that people asked for cannot be made.
-
-    Nor must there be a link or a device, such as /dev/stdout, which the file would replace.
-    """
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            kind = stat.S_IFMT(path.lstat().st_mode)
-            if kind != stat.S_IFREG:
-                raise FileExistsError(errno.EEXIST, f"it is {KINDS.get(kind, 'no file')}")
-        with tempfile.TemporaryFile(dir=path.absolute().parent):
-            return
-    except OSError as error:
-        raise ConfigError(f"{name}={path} cannot be written: {error.strerror}") from error
-
-
-def write_output(path: Path, content: bytes) -> None:
-    """Writes a file that people asked for, whole or not at all; what is there is replaced.
-
-    Raises:
-      RunError: if it cannot be written; what is there is as it was.
-    """
-    draft = path.with_name(f".{path.name}.tmp")
-    try:
-        remove(draft)
-        with create(draft) as file:
-            file.write(content)
-        draft.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            remove(draft)
-        raise RunError(f"{path} could not be written: {error.strerror}") from error
 
 
 def remove(path: Path) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 
 from rnnjax.data.datasets import CLASS_NAMES, Split
 from rnnjax.data.pictures import Picture
-from rnnjax.data.sequences import parts
+from rnnjax.data.sequences import PARTS, parts
 from rnnjax.reporting import figures
 from rnnjax.system.messages import printable
 from rnnjax.training import diagnostics, predictions
@@ -22,8 +22,6 @@ LEAST = 0.01  # probability of a class that is printed
 MOST_PRINTED = 3  # classes after a part of an image
 SHADES = " .:-=+*#%@"  # from black to white
 LONGEST_NAME = 24  # letters, in pictures
-# What a model reads from step to step, or in as many steps as a row has pixels, by the sequence.
-PARTS = {"rows": "row", "columns": "column", "pixels": "row", "permuted_pixels": "part"}
 
 
 class Example(NamedTuple):
@@ -50,8 +48,8 @@ class Answer(NamedTuple):
 def of_files(paths: Sequence[Path], pictures: Sequence[Picture]) -> list[Example]:
     """Returns what was read from files."""
     return [
-        Example(printable(str(path)), "dark on light: inverted" if is_inverted else "", image)
-        for path, (image, is_inverted) in zip(paths, pictures, strict=True)
+        Example(printable(str(path)), note, image)
+        for path, (image, note) in zip(paths, pictures, strict=True)
     ]
 
 
@@ -119,16 +117,23 @@ def text(answer: Answer, sequence: str) -> str:
 
 def picture(answers: Sequence[Answer]) -> figures.Picture:
     """Returns the images side by side, or one below the other if there are beliefs."""
-    beliefs = [answer.belief for answer in answers if answer.belief is not None]
+    captions = [_caption(answer) for answer in answers]
+    beliefs = [
+        figures.belief(*answer.belief, CLASS_NAMES, caption)
+        for answer, caption in zip(answers, captions, strict=True)
+        if answer.belief is not None
+    ]
     if beliefs:
-        return np.concatenate([figures.belief(*belief, CLASS_NAMES) for belief in beliefs])
-    captions = []
-    for example, probabilities, _ in answers:
-        name, k = example.name, int(probabilities.argmax())
-        short = name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}"
-        captions.append((short, f"{CLASS_NAMES[k]} {probabilities[k]:.0%}", example.note))
+        return np.concatenate(beliefs)
     images = np.stack([answer.example.image for answer in answers])
     return figures.grid(images, captions, columns=min(5, len(images)))
+
+
+def _caption(answer: Answer) -> tuple[str, str, str]:
+    """Returns lines for a picture: which image it is, what it is taken for, what it is."""
+    name, k = answer.example.name, int(answer.probabilities.argmax())
+    short = name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}"
+    return short, f"taken for {CLASS_NAMES[k]} {answer.probabilities[k]:.0%}", answer.example.note
 
 
 def as_json(answers: Sequence[Answer]) -> list[dict[str, Any]]:

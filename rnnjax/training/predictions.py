@@ -144,7 +144,11 @@ def table(figures: Mapping[str, Any]) -> str:
         f"{name:{width}}  {of['precision']:9.4f}  {of['recall']:6.4f}  {of['num_images']:6d}"
         for name, of in figures["classes"].items()
     ]
-    return "\n".join((*lines, f"calibration error {figures['calibration_error']:.4f}"))
+    calibration = (
+        f"calibration error {figures['calibration_error']:.4f} (mean gap between probability "
+        "and share of right guesses; 0 is best)"
+    )
+    return "\n".join((*lines, calibration))
 
 
 def _at_least(places: Int[np.ndarray, "N K"], counts: np.ndarray) -> Int[np.ndarray, "K P"]:

@@ -57,13 +57,13 @@ def test_images_of_the_data_pass_bit_for_bit(tmp_path: Path, real: Dataset) -> N
         for picture in (Image.fromarray(image), Image.fromarray(image).convert("RGBA")):
             actual = read(saved(tmp_path, picture))
             np.testing.assert_array_equal(actual.image, image)
-            assert not actual.is_inverted
+            assert not actual.note
 
 
 def test_dark_on_light_is_inverted(tmp_path: Path, boot: np.ndarray) -> None:
     actual = read(saved(tmp_path, Image.fromarray(255 - boot)))
     np.testing.assert_array_equal(actual.image, boot)
-    assert actual.is_inverted
+    assert actual.note == "light border: inverted"
     large = read(saved(tmp_path, enlarged(255 - boot)))
     assert np.abs(large.image.astype(int) - boot).mean() < 10
     photo = read(saved(tmp_path, enlarged(255 - boot).convert("RGB"), "photo.jpg"))
@@ -110,7 +110,7 @@ def test_what_is_transparent_becomes_black(tmp_path: Path, tone: int, hidden: in
         assert np.abs(actual.image.astype(int) - expected)[1:-1, 1:-1].max() < 45, name
         assert np.abs(actual.image.astype(int) - expected)[8:20, 8:20].max() < 12, name
         assert (actual.image[[0, -1]] == 0).all(), name
-        assert actual.is_inverted == (tone == 30), name
+        assert actual.note == "dark on transparent: inverted" * (tone == 30), name
 
 
 def test_a_hole_in_an_inverted_picture_is_black(tmp_path: Path) -> None:
@@ -120,7 +120,18 @@ def test_a_hole_in_an_inverted_picture_is_black(tmp_path: Path) -> None:
     image = read(saved(tmp_path, picture)).image
     assert (image[10:18, 10:18] == 0).all()
     assert (image[5:10, 5:23] == 255).all()
-    assert not read(saved(tmp_path, Image.new("RGBA", (28, 28)))).image.any()
+
+
+def test_a_picture_of_nothing_is_said_to_be_empty(tmp_path: Path) -> None:
+    nothing = Image.new("RGBA", (28, 28))
+    for picture, note in (
+        (nothing, "empty"),
+        (nothing.convert("L"), "empty"),
+        (Image.new("L", (90, 40), 255), "light border: inverted; empty"),
+    ):
+        actual = read(saved(tmp_path, picture))
+        assert actual.note == note
+        assert not actual.image.any()
 
 
 def test_modes(tmp_path: Path, boot: np.ndarray) -> None:
@@ -132,7 +143,7 @@ def test_modes(tmp_path: Path, boot: np.ndarray) -> None:
     np.testing.assert_array_equal(read(saved(tmp_path, deep)).image, boot)
     cmyk = read(saved(tmp_path, grey.convert("RGB").convert("CMYK"), "cmyk.jpg", quality=95))
     assert np.abs(cmyk.image.astype(int) - boot).mean() < 4
-    assert not cmyk.is_inverted
+    assert not cmyk.note
 
 
 def test_sixteen_bits_of_each_colour(tmp_path: Path, boot: np.ndarray) -> None:

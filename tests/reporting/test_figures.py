@@ -51,6 +51,21 @@ def test_stripes_of_nothing_but_zeros() -> None:
 def test_belief_has_a_row_for_each_of_the_image() -> None:
     image = np.arange(16, dtype=np.uint8).reshape(4, 4) * 10
     probabilities = np.eye(4)[:, :3]
-    actual = figures.belief(image, probabilities, ["a", "b", "c"])
-    assert contains(actual, np.kron(image, np.ones((12, 12), np.uint8)))
-    assert (actual == BLUES[-1]).all(-1).sum() == 3 * 12 * CELL
+    for caption in ((), ("some image", "", "taken for a")):
+        actual = figures.belief(image, probabilities, ["a", "b", "c"], caption)
+        assert contains(actual, np.kron(image, np.ones((12, 12), np.uint8)))
+        assert (actual == BLUES[-1]).all(-1).sum() == 3 * 12 * CELL
+    other = figures.belief(image, probabilities, ["a", "b", "c"], ("some image", "", "taken for b"))
+    assert other.shape == actual.shape
+    assert (other != actual).any()
+
+
+def test_letters_that_the_font_lacks_become_the_nearest() -> None:
+    image = np.zeros((1, 12, 12), np.uint8)
+    for text, nearest in (
+        ("Stra\u00dfe \u00fcber", "Stra?e uber"),
+        ("u\u0308ber", "uber"),
+        ("\u8a66\u9a13 \ufb01n", "?? fin"),
+    ):
+        actual, expected = (figures.grid(image, [(line,)]) for line in (text, nearest))
+        np.testing.assert_array_equal(actual, expected)

@@ -13,7 +13,7 @@ from rnnjax.errors import RunError
 from rnnjax.runs import manifest
 from rnnjax.runs.checkpoint import METADATA_FILE, Origin, Progress
 from rnnjax.runs.checkpoints import Checkpoints
-from rnnjax.runs.steps import largest_named, steps_in
+from rnnjax.runs.steps import largest_named, read_step, steps_in
 from rnnjax.runs.workdir import FREE_ON_RESUME
 from rnnjax.training.state import TrainState
 from rnnjax.training.task import build_task
@@ -100,6 +100,20 @@ def test_a_folder_in_place_of_the_seal_is_damage(
     assert restored is not None
     assert restored.state.step == 7
     assert f"{manifest.NAME} is a folder, not a file; moved to 8.damaged" in capsys.readouterr().err
+
+
+def test_only_other_checkpoints_are_named_in_the_place_of_a_damaged_one(
+    tmp_path: Path, state: TrainState
+) -> None:
+    saved(tmp_path, state, 7, 8, 9)
+    (tmp_path / "9" / METADATA_FILE).write_text("damaged")
+    for step in (None, 9):
+        with pytest.raises(RunError, match=r"damaged: .*; those of the steps 7, 8 remain: --s"):
+            read_step(tmp_path, step, state)
+    for step in (7, 8):
+        shutil.rmtree(tmp_path / str(step))
+    with pytest.raises(RunError, match=r"; there is no other$"):
+        read_step(tmp_path, None, state)
 
 
 def test_a_disk_that_does_not_answer_condemns_nothing(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rnnjax.errors import ConfigError, RunError
-from rnnjax.system import files
+from rnnjax.system import files, outputs
 from rnnjax.system.files import UntrustedFileError
 
 SECRET = b"somebody's own"
@@ -143,9 +143,35 @@ def test_an_output_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None
     path = tmp_path / ("a" * 252)  # its draft's name is too long
     path.write_bytes(SECRET)
     with pytest.raises(RunError, match="could not be written: File name too long"):
-        files.write_output(path, b"new")
+        outputs.write_output(path, b"new")
     assert path.read_bytes() == SECRET
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_output_is_no_file_of_a_run_and_no_other_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir = tmp_path / "run"
+    (workdir / "checkpoints" / "20").mkdir(parents=True)
+    (workdir / "config.json").write_bytes(SECRET)
+    (tmp_path / "link").symlink_to(workdir / "checkpoints")
+    (tmp_path / "linked_run").symlink_to(workdir)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(workdir)
+    inside = ("run/config.json", "run/new", "run/checkpoints/20/new", "link/new", "run/missing/new")
+    for name in inside:
+        for of_run in (workdir, tmp_path / "linked_run", Path(), Path("~/run")):
+            with pytest.raises(
+                ConfigError, match=f"--json=.*{name} is in the run {of_run}, where only"
+            ):
+                outputs.check_outputs({"--out": None, "--json": tmp_path / name}, of_run)
+    with pytest.raises(ConfigError, match="--json=new is in the run"):
+        outputs.check_outputs({"--json": Path("new")}, workdir)
+    one, same, other = tmp_path / "file", workdir / ".." / "file", tmp_path / "run.png"
+    outputs.check_outputs({"--out": one, "--json": other}, workdir)
+    with pytest.raises(ConfigError, match=r"--json=.*/\.\./file is the file of --out too; name"):
+        outputs.check_outputs({"--out": one, "--json": same}, workdir)
+    assert (workdir / "config.json").read_bytes() == SECRET
 
 
 @pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
@@ -153,7 +179,7 @@ def test_an_output_replaces_whatever_has_the_name_of_its_draft(
     tmp_path: Path, outside: Path, plant: Callable[[Path, Path], object]
 ) -> None:
     plant(tmp_path / ".file.tmp", outside)
-    files.write_output(tmp_path / "file", b"new")
+    outputs.write_output(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
     assert not os.path.lexists(tmp_path / ".file.tmp")
     assert outside.read_bytes() == SECRET

@@ -5,9 +5,9 @@ import numpy as np
 from rnnjax.reporting.page import charts
 from rnnjax.reporting.page.markup import Gallery, figure, paragraph, section, side_by_side, table
 from rnnjax.reporting.page.run_figures import RunFigures
+from rnnjax.system.numerics import LIBRARIES
 
 MOST_LAYERS = 6  # that a look inside is shown of
-VERSIONS = ("jax", "jaxlib", "flax", "optax")
 
 
 def section_of(run: RunFigures, n: int, gallery: Gallery) -> str:
@@ -16,7 +16,7 @@ def section_of(run: RunFigures, n: int, gallery: Gallery) -> str:
     devices = run.numerics.get("devices", "unknown devices")
     if cores := run.numerics.get("cores"):
         devices += f" ({cores} cores)"
-    versions = ", ".join(f"{key} {run.numerics[key]}" for key in VERSIONS if key in run.numerics)
+    versions = ", ".join(f"{key} {run.numerics[key]}" for key in LIBRARIES if key in run.numerics)
     state = "" if run.step == run.num_steps else f"At step {run.step:,} of {run.num_steps:,}. "
     facts = (
         f"{state}A model of {run.num_parameters:,} parameters ({run.model}), trained for "

@@ -91,9 +91,23 @@ def new_figure(height: float = HEIGHT) -> Figure:
     return Figure(figsize=(WIDTH, height))
 
 
-def short(name: str) -> str:
-    """Returns as much of a name as a chart has room for."""
-    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
+def short(names: Sequence[str]) -> list[str]:
+    """Returns as much of each name as a chart has room for, its start and its end.
+
+    Names that are alike in both have their numbers instead of their last letters.
+    """
+    cut = [_cut(name) for name in names]
+    return [
+        _cut(name, f" ({cut[: n + 1].count(cut[n])})") if cut.count(cut[n]) > 1 else cut[n]
+        for n, name in enumerate(names)
+    ]
+
+
+def _cut(name: str, number: str = "") -> str:
+    if len(name) <= MOST_LETTERS:
+        return name
+    letters = MOST_LETTERS - 1 - len(number)
+    return f"{name[: letters - letters // 2]}…{name[len(name) - letters // 2 :]}{number}"
 
 
 def legend_below(axes: Axes, handles: Sequence[Artist], labels: Sequence[str]) -> None:
@@ -103,8 +117,8 @@ def legend_below(axes: Axes, handles: Sequence[Artist], labels: Sequence[str]) -
     columns = 3 if max(map(len, labels), default=0) <= 13 else 2
     figure.set_figheight(figure.get_figheight() + 0.17 * -(-len(labels) // columns))
     legend = figure.legend(handles, [""] * len(labels), loc="outside lower center", ncols=columns)
-    for text, label in zip(legend.get_texts(), labels, strict=True):
-        text.set_text(short(label))  # not a label, which Matplotlib leaves out if it begins with _
+    for text, label in zip(legend.get_texts(), short(labels), strict=True):
+        text.set_text(label)  # not a label, which Matplotlib leaves out if it begins with _
 
 
 def png(figure: Figure) -> bytes:
