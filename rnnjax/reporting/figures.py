@@ -145,9 +145,9 @@ def over_time(
 
 
 def png(picture: Picture) -> bytes:
-    """Returns a picture as a PNG file."""
+    """Returns a picture as a PNG file, quickly: half as small takes thrice as long."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
+    Image.fromarray(picture).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 

@@ -6,16 +6,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from clu.metric_writers import MetricWriter
+from jaxtyping import Float64
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as custom_scalars
+from tensorboard.plugins.histogram import metadata as histograms
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import metadata as sessions_metadata
 from tensorboard.plugins.hparams import summary as sessions
 from tensorboard.plugins.hparams import summary_v2 as hparams
+from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.pr_curve import metadata as pr_curves
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.protobuf.config_pb2 import RunMetadata
 
+from rnnjax.reporting.figures import png
+
+NUM_BUCKETS = 30  # of a histogram
 FINAL = "final/"  # before the names of a run's last figures, which HParams compares
 START_TAGS = (sessions_metadata.EXPERIMENT_TAG, sessions_metadata.SESSION_START_INFO_TAG)
 END_TAGS = (FINAL, sessions_metadata.SESSION_END_INFO_TAG)  # that `write_session_end` writes
@@ -33,6 +39,40 @@ def write_graph(writer: MetricWriter, step: int, graph: GraphDef) -> None:
     values: Any = {"model": tf.constant(metadata.SerializeToString())}
     own = tf.compat.v1.SummaryMetadata(plugin_data=plugin)
     writer.write_summaries(step, values, {"model": own})
+
+
+def write_histograms(writer: MetricWriter, step: int, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes how the values of arrays are distributed, as `tf.summary.histogram` would."""
+    values, metadata = {}, {}
+    for tag, array in arrays.items():
+        values[tag] = _buckets(np.asarray(array, np.float64).ravel())
+        own = histograms.create_summary_metadata(None, "")
+        metadata[tag] = tf.compat.v1.SummaryMetadata.FromString(own.SerializeToString())
+    writer.write_summaries(step, values, metadata)
+
+
+def _buckets(values: Float64[np.ndarray, " N"]) -> Float64[np.ndarray, "K 3"]:
+    """Returns from where to where each bucket goes, and how many finite values are in it."""
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return np.zeros((NUM_BUCKETS, 3))
+    least, largest = values.min(), values.max()
+    if least == largest:  # TensorFlow's way to show this
+        counts = np.array([0] * (NUM_BUCKETS - 1) + [values.size])
+        return np.stack([np.full(NUM_BUCKETS, least)] * 2 + [counts], axis=1)
+    counts, edges = np.histogram(values, NUM_BUCKETS, (least, largest))
+    return np.stack([edges[:-1], edges[1:], counts], axis=1)
+
+
+def write_images(writer: MetricWriter, step: int, images: Mapping[str, np.ndarray]) -> None:
+    """Writes images `[N, Y, X, 3]`, uint8, as `tf.summary.image` would."""
+    values, metadata = {}, {}
+    for tag, batch in images.items():
+        size = [str(batch.shape[2]), str(batch.shape[1])]
+        values[tag] = tf.constant([*(text.encode() for text in size), *map(png, batch)])
+        own = image_metadata.create_summary_metadata(None, "")
+        metadata[tag] = tf.compat.v1.SummaryMetadata.FromString(own.SerializeToString())
+    writer.write_summaries(step, values, metadata)
 
 
 def write_pr_curves(
