@@ -8,7 +8,6 @@ class, and the calibration error.
 
 import argparse
 import json
-import logging
 from pathlib import Path
 
 from rnnjax import __version__
@@ -19,12 +18,7 @@ from rnnjax.system.waiting import waiting
 
 
 def main() -> None:
-    command_line.prepare()
-    with command_line.errors_as_lines(is_listing=True):
-        arguments = parse_arguments()
-    with command_line.errors_as_lines(debug=arguments.debug):
-        command_line.begin_work(debug=arguments.debug)
-        evaluate(arguments.workdir, arguments.step, arguments.json, arguments.confusion)
+    command_line.run(parse_arguments, lambda a: evaluate(a.workdir, a.step, a.json, a.confusion))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -50,7 +44,6 @@ def evaluate(
       confusion_file: where a picture of the confusion goes.
     """
     check_outputs({"--json": json_file, "--confusion": confusion_file}, workdir)
-    logging.getLogger("absl").setLevel(logging.ERROR)
     with waiting("loading libraries"):
         from rnnjax.data import datasets
         from rnnjax.reporting.figures import confusion, png

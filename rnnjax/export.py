@@ -5,7 +5,6 @@ python -m rnnjax.export --workdir DIR [--step N] --out FILE [--format FORMAT]
 
 import argparse
 import importlib.util
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,12 +42,7 @@ ROUNDED = (
 
 
 def main() -> None:
-    command_line.prepare()
-    with command_line.errors_as_lines(is_listing=True):
-        arguments = parse_arguments()
-    with command_line.errors_as_lines(debug=arguments.debug):
-        command_line.begin_work(debug=arguments.debug)
-        export(arguments.workdir, arguments.step, arguments.out, arguments.format)
+    command_line.run(parse_arguments, lambda a: export(a.workdir, a.step, a.out, a.format))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -82,7 +76,6 @@ def export(workdir: Path, step: int | None, out: Path, kind: str | None) -> None
     if not all(map(importlib.util.find_spec, FORMATS[kind].packages)):
         raise ConfigError(f"--format={kind} needs more: pip install 'rnnjax[export]'")
     check_outputs({"--out": out}, workdir)
-    logging.getLogger("absl").setLevel(logging.ERROR)
     runtime = None
     if kind == "web":
         from rnnjax.exporting.runtime import read_runtime

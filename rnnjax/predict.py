@@ -9,7 +9,6 @@ transparent and what can be seen is dark: models know bright garments on black.
 
 import argparse
 import json
-import logging
 import os
 from pathlib import Path
 
@@ -22,12 +21,7 @@ from rnnjax.system.waiting import waiting
 
 
 def main() -> None:
-    command_line.prepare()
-    with command_line.errors_as_lines(is_listing=True):
-        arguments = parse_arguments()
-    with command_line.errors_as_lines(debug=arguments.debug):
-        command_line.begin_work(debug=arguments.debug)
-        predict(arguments)
+    command_line.run(parse_arguments, predict)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -63,7 +57,6 @@ def predict(arguments: argparse.Namespace) -> None:
     for name, file in outputs.items():
         if file is not None and os.path.realpath(file) in map(os.path.realpath, arguments.images):
             raise ConfigError(f"{name}={file} would replace that picture; name another file")
-    logging.getLogger("absl").setLevel(logging.ERROR)
     with waiting("reading pictures"):
         from rnnjax.data.pictures import read_pictures
 

@@ -5,7 +5,6 @@ python -m rnnjax.report RUN [RUN ...] --out DIR [--step N]
 
 import argparse
 import importlib.util
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +15,7 @@ from rnnjax.system.messages import printable, say
 
 
 def main() -> None:
-    command_line.prepare()
-    with command_line.errors_as_lines(is_listing=True):
-        arguments = parse_arguments()
-    with command_line.errors_as_lines(debug=arguments.debug):
-        command_line.begin_work(debug=arguments.debug)
-        report(arguments.runs, arguments.out, arguments.step)
+    command_line.run(parse_arguments, lambda a: report(a.runs, a.out, a.step))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -58,7 +52,6 @@ def report(folders: Sequence[Path], out: Path, step: int | None = None) -> None:
     check_folder(out)  # before the seconds that all else needs
     if importlib.util.find_spec("matplotlib") is None:
         raise ConfigError("a report needs Matplotlib: pip install -e '.[report]'")
-    logging.getLogger("absl").setLevel(logging.ERROR)
     with waiting("loading libraries"):
         from rnnjax.data import datasets
         from rnnjax.reporting.page import document

@@ -4,12 +4,13 @@ import argparse
 import contextlib
 import faulthandler
 import importlib.util
+import logging
 import os
 import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from rnnjax.errors import ConfigError, RunError, own_place
@@ -49,6 +50,24 @@ def prepare() -> None:
     warnings.filterwarnings("ignore", ".*load_module", DeprecationWarning)  # of ml_collections
     if sys.stdout is None:  # the parent process has closed it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 -- for the life of the process
+
+
+def run(
+    parse: Callable[[], argparse.Namespace], work: Callable[[argparse.Namespace], None]
+) -> None:
+    """Runs a command; whatever is wrong becomes a line on standard error, and an exit code.
+
+    Args:
+      parse: returns the arguments, `debug` among them.
+      work: does what they ask for.
+    """
+    prepare()
+    with errors_as_lines(is_listing=True):
+        arguments = parse()
+    with errors_as_lines(debug=arguments.debug):
+        begin_work(debug=arguments.debug)
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax would log all that it reads
+        work(arguments)
 
 
 def begin_work(*, debug: bool) -> None:
