@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float
 
 from rnnjax import stored_config
-from rnnjax.data.batches import Batch
 from rnnjax.data.datasets import Dataset, Split
 from rnnjax.errors import ConfigError
 from rnnjax.reporting.page.curves import read_curves
@@ -27,7 +26,7 @@ from rnnjax.system.files import local_path
 from rnnjax.training import predictions
 from rnnjax.training.diagnostics import classify_prefixes, diagnose
 from rnnjax.training.evaluation import evaluate_trained
-from rnnjax.training.insight import NUM_DIAGNOSED, NUM_WORST
+from rnnjax.training.insight import NUM_WORST, diagnosed_batch
 from rnnjax.training.predictions import Predictions
 from rnnjax.training.trained import Trained, read_trained
 
@@ -172,7 +171,7 @@ def _trajectories(
 def _inside(trained: Trained, train: Split) -> Inside:
     """Looks at the same training images as the training does for TensorBoard."""
     options = {"model": trained.task.model, "to_sequences": trained.task.to_sequences}
-    batch = Batch(train.images[:NUM_DIAGNOSED], train.labels[:NUM_DIAGNOSED])
+    batch = diagnosed_batch(trained.task, train)
     diagnosis = jax.jit(functools.partial(diagnose, **options))(trained.params, batch)
     closed, opened, norms, _ = jax.device_get(diagnosis)
     return Inside(closed, opened, norms)

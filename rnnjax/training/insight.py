@@ -99,18 +99,22 @@ def open_insight(task: Task, dataset: Dataset, splits: dict[str, Split]) -> Insi
       splits: those that are evaluated.
     """
     options = {"model": task.model, "to_sequences": task.to_sequences}
-    number = NUM_WITH_REMAT if task.model.remat else NUM_DIAGNOSED
-    first = Batch(dataset.train.images[:number], dataset.train.labels[:number])
     return Insight(
         task,
         jax.jit(functools.partial(diagnose, **options)),
         jax.jit(functools.partial(beliefs, **options)),
-        first,
+        diagnosed_batch(task, dataset.train),
         gate_blocks(task),
         dataset.class_names,
         splits,
         sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(task.create_state).params)),
     )
+
+
+def diagnosed_batch(task: Task, train: Split) -> Batch:
+    """Returns the training images that are looked into, and their labels."""
+    number = NUM_WITH_REMAT if task.model.remat else NUM_DIAGNOSED
+    return Batch(train.images[:number], train.labels[:number])
 
 
 def model_graph(task: Task, batch: Batch) -> GraphDef:
