@@ -32,12 +32,7 @@ jaxtyping.install_import_hook(
 
 from rnnjax.config import Config, DataConfig  # noqa: E402
 from rnnjax.data import datasets, fashion_mnist  # noqa: E402
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache_home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keeps what the commands under test compile out of the user's own cache."""
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+from rnnjax.runs.result import Result  # noqa: E402
 
 
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -45,6 +40,12 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
     # Under xdist each worker has a folder of its own inside the run's.
     return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps what the commands under test compile out of the user's own cache."""
+    os.environ["XDG_CACHE_HOME"] = str(shared_folder(tmp_path_factory) / "cache")
 
 
 @pytest.fixture(scope="session")
@@ -70,11 +71,24 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with open(f"{workdir}.lock", "w") as lock:  # held while one of the workers trains
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (workdir / "result.json").exists():
-            config = Config(num_steps=12, log_every_steps=2, eval_every_steps=4)
-            config.data = DataConfig("garments", validation_size=500)
-            config.model.hidden_size = 8
-            train(config, workdir)
+            train(_short(), workdir)
     return workdir
+
+
+@pytest.fixture(scope="session")
+def finished_result(finished_run: Path) -> Result:
+    """What training has returned of that run."""
+    from rnnjax.training.train import train
+
+    return train(_short(), finished_run)
+
+
+def _short() -> Config:
+    config = Config(num_steps=12, log_every_steps=2, eval_every_steps=4)
+    config.data = DataConfig("garments", validation_size=500)
+    config.model.hidden_size = 8
+    config.checkpoint.every_steps = 4
+    return config
 
 
 @pytest.fixture

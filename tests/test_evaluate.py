@@ -9,20 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rnnjax.config import Config
 from rnnjax.runs.result import Result
-from rnnjax.training.train import train
 
 pytestmark = pytest.mark.process
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    config = Config(num_steps=2)
-    config.data.name = "garments"
-    config.model.hidden_size = 8
-    workdir = tmp_path_factory.mktemp("run")
-    return workdir, train(config, workdir)
 
 
 def evaluate(root: Path, workdir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -30,13 +19,15 @@ def evaluate(root: Path, workdir: Path, *arguments: str) -> subprocess.Completed
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 
-def test_figures_by_class(root: Path, tmp_path: Path, finished: tuple[Path, Result]) -> None:
-    workdir, result = finished
+def test_figures_by_class(
+    root: Path, tmp_path: Path, finished_run: Path, finished_result: Result
+) -> None:
+    result = finished_result
     files = (tmp_path / "figures.json", tmp_path / "confusion.png")
-    done = evaluate(root, workdir, f"--json={files[0]}", f"--confusion={files[1]}")
+    done = evaluate(root, finished_run, f"--json={files[0]}", f"--confusion={files[1]}")
     assert done.returncode == 0, done.stderr
     first, heading, *classes, last = done.stdout.splitlines()
-    assert f"step      2  test accuracy {result.test_accuracy:.4f}" in first
+    assert f"step     12  test accuracy {result.test_accuracy:.4f}" in first
     assert heading.split() == ["precision", "recall", "images"]
     figures = json.loads(files[0].read_text())
     assert figures["accuracy"] == result.test_accuracy
@@ -64,8 +55,8 @@ def test_what_cannot_be_written_is_said_at_once(root: Path, tmp_path: Path, flag
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_files_of_the_run_are_no_outputs(root: Path, finished: tuple[Path, Result]) -> None:
-    workdir, _ = finished
+def test_the_files_of_the_run_are_no_outputs(root: Path, finished_run: Path) -> None:
+    workdir = finished_run
     content = (workdir / "config.json").read_bytes()
     for arguments, words in (
         (("--confusion", workdir / "config.json"), "where only the run itself writes"),

@@ -19,7 +19,6 @@ from rnnjax.training.answers import Answer, ask, of_test_split, picture, text
 from rnnjax.training.evaluation import evaluate_trained
 from rnnjax.training.predictions import Predictions
 from rnnjax.training.task import build_task
-from rnnjax.training.train import train
 from rnnjax.training.trained import Trained, read_trained
 
 pytestmark = pytest.mark.process
@@ -33,20 +32,13 @@ def tiny() -> Config:
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workdir = tmp_path_factory.mktemp("run")
-    train(tiny(), workdir)
-    return workdir
-
-
-@pytest.fixture(scope="module")
 def test_split() -> Split:
     return datasets.load(tiny().data).test
 
 
 @pytest.fixture(scope="module")
-def evaluated(workdir: Path, test_split: Split) -> Predictions:
-    return evaluate_trained(read_trained(workdir), test_split).predictions
+def evaluated(finished_run: Path, test_split: Split) -> Predictions:
+    return evaluate_trained(read_trained(finished_run), test_split).predictions
 
 
 def predict(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -55,12 +47,12 @@ def predict(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[s
 
 
 def test_pictures_test_images_and_mistakes(
-    root: Path, tmp_path: Path, workdir: Path, test_split: Split, evaluated: Predictions
+    root: Path, tmp_path: Path, finished_run: Path, test_split: Split, evaluated: Predictions
 ) -> None:
     own, out, figures = tmp_path / "own\n.png", tmp_path / "out.png", tmp_path / "out.json"
     Image.fromarray(255 - test_split.images[1500]).save(own)
     shown = ("--index=3", own, "--index=1999", "--wrong=2", "--rows")
-    done = predict(root, f"--workdir={workdir}", *shown, f"--out={out}", f"--json={figures}")
+    done = predict(root, f"--workdir={finished_run}", *shown, f"--out={out}", f"--json={figures}")
     assert done.returncode == 0, done.stderr
     rows = [1500, 3, 1999, *predictions.worst(evaluated, 2)]
     answers = json.loads(figures.read_text())
@@ -72,7 +64,7 @@ def test_pictures_test_images_and_mistakes(
         np.testing.assert_allclose(last, actual, rtol=1e-4)
         assert len(of_row["belief"]) == 28
     first, *lines = done.stdout.splitlines()
-    assert first == "step      2  (garments)"
+    assert first == "step     12  (garments)"
     heads = [line for line in lines if not line.startswith(" ")]
     names = [CLASS_NAMES[label] for label in test_split.labels[rows]]
     assert heads[0] == f"{own}  (light border: inverted)".replace("\n", r"\n")
@@ -88,10 +80,12 @@ def test_pictures_test_images_and_mistakes(
         assert sheet.height > 5 * 28 * 12
 
 
-def test_files_are_written_whoever_stops_reading(root: Path, tmp_path: Path, workdir: Path) -> None:
+def test_files_are_written_whoever_stops_reading(
+    root: Path, tmp_path: Path, finished_run: Path
+) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    arguments = (f"--workdir={workdir}", "--index=1", f"--json={tmp_path}/out")
+    arguments = (f"--workdir={finished_run}", "--index=1", f"--json={tmp_path}/out")
     command = [sys.executable, "-m", "rnnjax.predict", *arguments]
     done = subprocess.run(command, cwd=root, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
@@ -145,14 +139,14 @@ def test_wrong_files_are_named_before_any_work(root: Path, tmp_path: Path) -> No
     assert sorted(tmp_path.iterdir()) == [good, text]
 
 
-def test_what_makes_no_sense(root: Path, tmp_path: Path, workdir: Path) -> None:
+def test_what_makes_no_sense(root: Path, tmp_path: Path, finished_run: Path) -> None:
     good, unsaved = tmp_path / "good.png", tmp_path / "unsaved"
     Image.new("L", (28, 28)).save(good)
     content = good.read_bytes()
     unsaved.mkdir()
     same = unsaved / ".." / "good.png"
     workdirs.write_config(unsaved, tiny(), "1")
-    here = f"--workdir={workdir}"
+    here = f"--workdir={finished_run}"
     for arguments, words in (
         ((here,), "nothing to look at"),
         ((here, "--wrong=0"), "--wrong=0 must be at least 1"),

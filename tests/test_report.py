@@ -11,14 +11,13 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Browser
 
-from rnnjax.config import Config
+from rnnjax.config import Config, DataConfig
 from rnnjax.errors import ConfigError
 from rnnjax.report import names, report
 from rnnjax.reporting.page.folder import PAGE
 from rnnjax.runs.result import Result
 from rnnjax.runs.workdir import CONFIG, write_config
 from rnnjax.training.gather import read_runs
-from rnnjax.training.train import train
 from tests.browser import NARROW, WIDE, chromium, sideways, visit
 
 pytestmark = pytest.mark.process
@@ -36,24 +35,16 @@ def run_report(root: Path, *arguments: str | Path) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 
-def tiny() -> Config:
-    config = Config(num_steps=2, eval_every_steps=1, log_every_steps=1)
-    config.data.name = "garments"
-    config.data.validation_size = 100
-    config.model.hidden_size = 4
-    config.checkpoint.every_steps = 1
-    return config
-
-
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(
+    tmp_path_factory: pytest.TempPathFactory, finished_run: Path, finished_result: Result
+) -> Made:
     """A run with a name that a page must not obey, and the page about it."""
     folder = tmp_path_factory.mktemp("report")
     workdir, out = folder / "<img src=x onerror=alert(1)> $x_1$", folder / "page"
-    result = train(tiny(), workdir)
-    return Made(
-        workdir, result, out / PAGE, run_report(Path(__file__).parents[1], workdir, "--out", out)
-    )
+    shutil.copytree(finished_run, workdir)
+    done = run_report(Path(__file__).parents[1], workdir, "--out", out)
+    return Made(workdir, finished_result, out / PAGE, done)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +58,7 @@ def test_a_page_says_what_training_has_found(made: Made) -> None:
     assert not made.done.stderr
     lines = made.done.stdout.splitlines()
     first, last = (line for line in lines if not re.search(r" \d+ s$", line))  # but for waiting
-    assert first == f"{made.workdir.name}: step 2, test accuracy {made.result.test_accuracy:.4f}"
+    assert first == f"{made.workdir.name}: step 12, test accuracy {made.result.test_accuracy:.4f}"
     pictures = [*made.page.parent.glob("*.png")]
     assert last == f"{made.page}, and {len(pictures)} figures as PNG files beside it"
     page = made.page.read_text()
@@ -147,14 +138,14 @@ def test_an_unfinished_run_says_so(made: Made, tmp_path: Path) -> None:
     """And one whose event files are damaged or gone."""
     workdir = tmp_path / "run"
     shutil.copytree(made.workdir, workdir)
-    shutil.rmtree(workdir / "checkpoints" / "2")
+    shutil.rmtree(workdir / "checkpoints" / "12")
     (workdir / "result.json").unlink()
     shutil.rmtree(workdir / "test")
     (file,) = (workdir / "train").glob("events*")
     file.write_bytes(b"damaged" + file.read_bytes()[7:])
     report([workdir], tmp_path / "page")
     page = (tmp_path / "page" / PAGE).read_text()
-    assert "At step 1 of 2." in page
+    assert "At step 8 of 12." in page
     assert f"run: train/{file.name} is damaged; what is whole was read." in page
     assert "run: test/ has no curves." in page
 
@@ -176,7 +167,7 @@ def test_runs_that_make_no_page_together(made: Made, tmp_path: Path) -> None:
 def test_what_is_no_run(made: Made, tmp_path: Path) -> None:
     new, out = tmp_path / "new", made.page.parents[1] / "none"
     new.mkdir()
-    write_config(new, tiny(), "another run")
+    write_config(new, Config(data=DataConfig("garments")), "another run")
     for run, words in (
         (tmp_path, f"{tmp_path} holds no run: there is no config.json"),
         (tmp_path / "missing", f"{tmp_path}/missing is no folder"),

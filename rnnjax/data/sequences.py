@@ -44,7 +44,7 @@ def to_sequences(images: Images, kind: str, permutation_seed: int) -> Float32[Ar
     raise ValueError(f"unknown kind of sequence: {kind!r}")
 
 
-def parts(images: UInt8[np.ndarray, "B 28 28"], to_sequences: ToSequences) -> UInt8[Array, "B R X"]:
+def parts(images: Images, to_sequences: ToSequences) -> UInt8[Array, "B R X"]:
     """Returns images as they are read: R steps, or as many steps at a time as a row has pixels."""
     values = jnp.rint(to_sequences(images) * 255).astype(jnp.uint8)
     return values.reshape(len(images), images.shape[1], -1)

@@ -123,6 +123,12 @@ def unreplicate(tree: T) -> T:
     return jax_utils.unreplicate(tree)
 
 
+def first_copy(tree: T) -> T:
+    """Returns the first device's copy, on the host; unlike `unreplicate`, it compiles nothing."""
+    # Copies, since a step overwrites the memory of its state.
+    return jax.tree.map(lambda leaf: np.array(leaf.addressable_shards[0].data)[0], tree)
+
+
 def shard(batch: T, axis: int = 0) -> T:
     """Splits an axis of each array over the local devices and moves the parts there."""
     count = jax.local_device_count()

@@ -11,10 +11,10 @@ from tensorflow.core.framework.graph_pb2 import GraphDef
 from rnnjax.classifier import Params, classify
 from rnnjax.data.batches import Batch
 from rnnjax.data.datasets import Dataset, Split
-from rnnjax.data.sequences import parts
+from rnnjax.data.sequences import Images, parts
 from rnnjax.reporting.graph import graph_of
 from rnnjax.reporting.report import Report
-from rnnjax.system import devices, distributed
+from rnnjax.system import distributed
 from rnnjax.training import predictions
 from rnnjax.training.blocks import Blocks, Path, by_gate, gate_blocks
 from rnnjax.training.diagnostics import beliefs, diagnose
@@ -28,11 +28,14 @@ NUM_WORST = 20  # mistakes that are shown
 
 
 class Insight(NamedTuple):
-    """What is needed to show it; its programs are compiled when they are first called."""
+    """What is needed to show it; its programs are compiled when they are first called.
+
+    Parameters that it is given are not replicated.
+    """
 
     task: Task
     diagnose: Any  # `diagnostics.diagnose` of parameters and a batch, on one device
-    beliefs: Any  # `diagnostics.beliefs` of parameters and images, on one device
+    beliefs: Any  # `diagnostics.beliefs` of parameters and images, and `sequences.parts` of these
     batch: Batch
     blocks: dict[Path, Blocks]
     class_names: tuple[str, ...]
@@ -45,16 +48,15 @@ class Insight(NamedTuple):
             report.graph(0, model_graph(self.task, self.batch))
 
     def show_parameters(self, report: Report, step: int, params: Params) -> None:
-        """Shows the distributions of all parameters, replicated ones, gate by gate."""
+        """Shows the distributions of all parameters, gate by gate."""
         if distributed.is_primary():
-            arrays = by_gate(jax.device_get(devices.unreplicate(params)), self.blocks)
-            report.distributions(step, "parameters", arrays)
+            report.distributions(step, "parameters", by_gate(jax.device_get(params), self.blocks))
 
     def show_inside(self, report: Report, step: int, params: Params) -> None:
-        """Shows gradients, gates and how far gradients reach back, of replicated parameters."""
+        """Shows gradients, gates and how far gradients reach back."""
         if not distributed.is_primary():
             return
-        diagnosis = jax.device_get(self.diagnose(devices.unreplicate(params), self.batch))
+        diagnosis = jax.device_get(self.diagnose(params, self.batch))
         report.distributions(step, "gradients", by_gate(diagnosis.gradients, self.blocks))
         report.gates(step, "closed", _flat(diagnosis.closed))
         report.gates(step, "open", _flat(diagnosis.open))
@@ -64,9 +66,8 @@ class Insight(NamedTuple):
         """Shows what the model believes of a few test images after each of their rows."""
         if distributed.is_primary():
             images = self.splits["test"].images[:NUM_BELIEFS]
-            probabilities = self.beliefs(devices.unreplicate(params), images)
-            as_read = jax.device_get(parts(images, self.task.to_sequences))
-            report.beliefs(step, "test", as_read, jax.device_get(probabilities), self.class_names)
+            probabilities, as_read = jax.device_get(self.beliefs(params, images))
+            report.beliefs(step, "test", as_read, probabilities, self.class_names)
 
     def show_classes(self, report: Report, step: int, split: str, of_split: Predictions) -> None:
         """Shows how well each class is told from the others, and the worst mistakes."""
@@ -99,10 +100,14 @@ def open_insight(task: Task, dataset: Dataset, splits: dict[str, Split]) -> Insi
       splits: those that are evaluated.
     """
     options = {"model": task.model, "to_sequences": task.to_sequences}
+
+    def beliefs_and_parts(params: Params, images: Images) -> tuple[Any, Any]:
+        return beliefs(params, images, **options), parts(images, task.to_sequences)
+
     return Insight(
         task,
         jax.jit(functools.partial(diagnose, **options)),
-        jax.jit(functools.partial(beliefs, **options)),
+        jax.jit(beliefs_and_parts),
         diagnosed_batch(task, dataset.train),
         gate_blocks(task),
         dataset.class_names,

@@ -163,10 +163,11 @@ class Run:
         """
         jax.block_until_ready(state.step)  # steps under way are training time
         with self._stopwatch.paused(), self.report.waiting("evaluating"):
+            params = devices.first_copy(state.params)
             if last_hidden is not None:  # else what is shown of the training is there already
                 self.report.last_hidden(step, "train", np.concatenate(jax.device_get(last_hidden)))
-                self.insight.show_parameters(self.report, step, state.params)
-                self.insight.show_inside(self.report, step, state.params)
+                self.insight.show_parameters(self.report, step, params)
+                self.insight.show_inside(self.report, step, params)
             evaluations = {}
             for name, batches in self.feed.evaluation.items():
                 labels = self.feed.evaluated[name].labels
@@ -182,7 +183,7 @@ class Run:
                     check_finite({f"{name} loss": loss}, step)
                 self.report.last_hidden(step, name, hidden)
                 self.insight.show_classes(self.report, step, name, predictions)
-            self.insight.show_beliefs(self.report, step, state.params)
+            self.insight.show_beliefs(self.report, step, params)
             self.evaluations = evaluations
         return True
 

@@ -85,7 +85,7 @@ def _start(
     report.start(stored_config.to_dict(config), stored_config.compared(config))
     if restored.step == 0:
         report.data(dataset.class_names, *dataset.train)
-        insight.show_parameters(report, 0, devices.replicate(state.params))
+        insight.show_parameters(report, 0, state.params)
     _, dropout_key = train_state.keys(config.seed)
     return Run(
         config=config,

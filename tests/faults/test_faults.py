@@ -17,7 +17,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Bench:
         short=True,
         jobs=1,  # the suite runs two tests at a time already
         seed=commit(),
-        moments=12,
+        moments=6,
         data_dir=Path(data_dir),
     )
 
