@@ -12,7 +12,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from rnnjax import __version__
-from rnnjax.config import Config, describe, validate
+from rnnjax.config import Config, describe
 from rnnjax.errors import ConfigError, RunError, own_place
 from rnnjax.system import command_line
 from rnnjax.system.arguments import (
@@ -23,6 +23,7 @@ from rnnjax.system.arguments import (
 )
 from rnnjax.system.messages import output_error_as_run_error, say
 from rnnjax.system.waiting import waiting
+from rnnjax.validation import validate
 
 _WORKDIR = flags.DEFINE_string("workdir", "", "folder of checkpoints, summaries and results")
 _DEBUG = flags.DEFINE_bool("debug", False, "show the traceback of an error")

@@ -6,8 +6,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from rnnjax.config import Config, fields, validate
+from rnnjax.config import Config, fields
 from rnnjax.errors import ConfigError, did_you_mean
+from rnnjax.validation import validate
 
 
 def to_dict(config: Config) -> dict[str, object]:

@@ -17,6 +17,7 @@ from rnnjax.errors import ConfigError, did_you_mean
 from rnnjax.runs.workdir import check_same_run, unresumable_changes
 from rnnjax.system.files import write_json
 from rnnjax.training.train import train
+from rnnjax.validation import validate
 
 SECTIONS = {"data", "model", "optimizer", "checkpoint"}
 
@@ -98,18 +99,18 @@ def test_validate_names_the_wrong_value(name: str, value: Any, message: str) -> 
     *section, field = name.split(".")
     setattr(getattr(config, section[0]) if section else config, field, value)
     with pytest.raises(ConfigError, match=re.escape(message)):
-        settings.validate(config)
+        validate(config)
 
 
 def test_validate_takes_the_defaults_and_whole_numbers_for_floats() -> None:
     config = Config()
     config.model.readout_bias = 0
-    settings.validate(config)
+    validate(config)
 
 
 def test_validate_refuses_other_objects() -> None:
     with pytest.raises(ConfigError, match="must return a rnnjax"):
-        settings.validate({"seed": 0})
+        validate({"seed": 0})
 
 
 def test_a_misspelt_field_cannot_be_set() -> None:

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rnnjax.config import URL
 from rnnjax.errors import ConfigError
+from rnnjax.validation import URL
 
 KINDS = {
     stat.S_IFREG: "a file",

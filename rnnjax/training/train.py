@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-from rnnjax import config as settings
 from rnnjax.config import Config
 from rnnjax.runs import resume
 from rnnjax.runs.result import Result
@@ -13,6 +12,7 @@ from rnnjax.training.due import due
 from rnnjax.training.memory import check_memory
 from rnnjax.training.start import open_run
 from rnnjax.training.task import build_task
+from rnnjax.validation import validate
 
 
 def train(config: Config, workdir: str | Path) -> Result:
@@ -45,7 +45,7 @@ def train(config: Config, workdir: str | Path) -> Result:
       RunError: if another process trains in the workdir, or it cannot be read or written.
     """
     started, workdir = time.monotonic(), local_path("--workdir", workdir)
-    settings.validate(config)
+    validate(config)
     devices.check_batch_size(config.batch_size)
     distributed.check_same_settings(config)
     task = build_task(config)
