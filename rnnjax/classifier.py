@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int, PRNGKeyArray
 
-from rnnjax.cells import CELLS, DropoutCell
+from rnnjax.cell_source import cell_class
+from rnnjax.cells import DropoutCell
 from rnnjax.cells.conv_lstm import fold
 from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.config import ModelConfig
@@ -36,7 +37,7 @@ class Classifier(nn.Module):
     H units from below.
 
     Attributes:
-      cell: name of a registered cell.
+      cell: name of a registered cell, or where one of the user's own is.
       cell_options: further fields of the cell.
       hidden_size: units H of each layer.
       num_layers: cells in the stack.
@@ -84,7 +85,7 @@ class Classifier(nn.Module):
           lengths: `[B]`, the steps of each sequence that count; None: all.
           train: whether dropout is on.
         """
-        cell = CELLS[self.cell](1, parent=None)
+        cell = cell_class(self.cell)(1, parent=None)
         space = fold(inputs.shape[-1], cell.num_feature_axes - 1)
         if space:
             inputs = inputs.reshape(*inputs.shape[:-1], *space, 1)
@@ -118,7 +119,7 @@ class Classifier(nn.Module):
         if space:  # the usual kernel of 3 positions, where there are so many
             fields["kernel_shape"] = tuple(min(3, extent) for extent in space)
         return DropoutCell(
-            CELLS[self.cell](features, **{**fields, **self.cell_options}),
+            cell_class(self.cell)(features, **{**fields, **self.cell_options}),
             input_keep_prob=self.input_keep_prob,
             output_keep_prob=self.output_keep_prob,
             state_keep_prob=self.state_keep_prob,
@@ -187,12 +188,9 @@ def build(
     Raises:
       ConfigError: for an unknown cell, an option that the cell does not have, or a wrong value.
     """
-    if config.cell not in CELLS:
-        raise ConfigError(
-            f"config.model.cell={config.cell!r} is unknown; {did_you_mean(config.cell, CELLS)}"
-        )
+    cell: Any = cell_class(config.cell)
     options = {k: tuple(v) if type(v) is list else v for k, v in config.cell_options.items()}
-    known = _settable_options(CELLS[config.cell])
+    known = _settable_options(cell)
     for name, value in options.items():
         if name not in known or not isinstance(name, str):
             raise ConfigError(
@@ -209,15 +207,14 @@ def build(
                 f"{value!r}"
             )
     # All other settings are fields of the classifier by the same name.
-    names = {field.name for field in dataclasses.fields(config)} - {"cell_options"}
+    names = {field.name for field in dataclasses.fields(config)} - {"cell_options", "cell_sha256"}
     fields = {name: getattr(config, name) for name in names}
     model = Classifier(**fields, cell_options=options, num_classes=num_classes)
     try:
         _trace_training(model, num_features, batch_size)
     except Exception as error:
-        cell_type: Any = CELLS[config.cell]
-        if not cell_type.__module__.startswith("rnnjax."):
-            raise ConfigError(say_where(cell_type.__name__, error)) from error
+        if not cell.__module__.startswith("rnnjax."):
+            raise ConfigError(say_where(cell.__name__, error)) from error
         if isinstance(error, ValueError | TypeError | OverflowError):  # it has refused its options
             raise ConfigError(f"config.model: {error}") from error
         raise

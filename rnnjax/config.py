@@ -55,7 +55,10 @@ class DataConfig:
 
 @dataclasses.dataclass(slots=True)
 class ModelConfig:
-    cell: str = option("lstm", "name of a registered cell (rnnjax/cells/__init__.py)")
+    cell: str = option(
+        "lstm", "a registered cell, of `python -m rnnjax.cells`, or one of your own: FILE.py:CLASS"
+    )
+    cell_sha256: str = option("", "of the file of an own cell, which it must have; empty: any")
     cell_options: ConfigDict = dataclasses.field(
         default_factory=ConfigDict,
         metadata={"meaning": "further fields of the cell, as a dict: \"{'use_peepholes': True}\""},

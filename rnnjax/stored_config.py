@@ -23,6 +23,16 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
+def short(value: object) -> str:
+    """Returns a setting in short: of an own cell, the file without its folder.
+
+    >>> short("/home/me/my_cells.py:LeakyCell")
+    'my_cells.py:LeakyCell'
+    """
+    text = str(value)
+    return text.rpartition("/")[2] if ".py:" in text else text
+
+
 USUAL = {"model.cell", "model.hidden_size", "optimizer.learning_rate"}
 
 

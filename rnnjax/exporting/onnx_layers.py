@@ -10,7 +10,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.cells import CELLS, BasicRNNCell, Cell, GRUCell, LSTMCell
+from rnnjax.cell_source import cell_class
+from rnnjax.cells import BasicRNNCell, Cell, GRUCell, LSTMCell
 from rnnjax.classifier import Classifier, Params
 from rnnjax.exporting.onnx_graph import Graph
 from rnnjax.interop import gates
@@ -64,7 +65,7 @@ def add_layers(
 
 
 def _cell_of(model: Classifier) -> Any:
-    return CELLS[model.cell](model.hidden_size, parent=None, **model.cell_options)
+    return cell_class(model.cell)(model.hidden_size, parent=None, **model.cell_options)
 
 
 def _without_padding(graph: Graph, sequences: str, lengths: str) -> str:

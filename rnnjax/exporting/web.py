@@ -15,6 +15,7 @@ from rnnjax.data.sequences import PARTS
 from rnnjax.exporting.inference import Inference
 from rnnjax.exporting.onnx import to_onnx
 from rnnjax.exporting.runtime import Runtime
+from rnnjax.stored_config import short
 
 MANNERS = {  # of reading a picture, by the kind of sequence
     "rows": "row by row",
@@ -65,8 +66,8 @@ def _about(inference: Inference, split: Split) -> dict[str, Any]:
         "pixel_order": inference.pixel_order.tolist(),
         "kind": kind,
         "part": part,
-        "summary": f"A recurrent network ({model.cell}, {layers} of {model.hidden_size} units"
-        f"{both}) reads a picture {MANNERS[kind]}. It was trained for {step} steps, and runs in "
+        "summary": f"A recurrent network ({short(model.cell)}, {layers} of {model.hidden_size} "
+        f"units{both}) reads a picture {MANNERS[kind]}. It was trained for {step} steps, and runs in "
         "this page: nothing that you draw leaves it.",
         "belief": f"Beside the picture: what the network believed after each {part}, a column for "
         "each class, the stronger the colour the surer. Move the slider to go back.",

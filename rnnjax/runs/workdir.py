@@ -45,6 +45,10 @@ FREE_ON_RESUME = (
 )
 
 
+# What it means that a setting has changed which people do not set.
+MEANING = {"model.cell_sha256": " (the file of the cell has changed)"}
+
+
 def check_writable(workdir: Path) -> None:
     """Finds out, without leaving a trace, whether `workdir` can be made and written.
 
@@ -131,12 +135,17 @@ def check_kinds(workdir: Path) -> None:
 
 def unresumable_changes(config: Config, stored: dict[str, object]) -> list[str]:
     """Returns the settings that differ from the stored ones and that a state depends on."""
-    bound = ("num_steps",) if config.optimizer.schedule != "constant" else ()
+    free = {*FREE_ON_RESUME}
+    if config.optimizer.schedule != "constant":
+        free.remove("num_steps")
     stored = stored_config.to_dict(Config()) | stored  # a run may be older than a setting
+    model, class_name = config.model, str(stored["model.cell"]).rpartition(":")[2]
+    if stored["model.cell_sha256"] == model.cell_sha256 and model.cell.endswith(f":{class_name}"):
+        free.add("model.cell")  # the same file, wherever it is now
     return [
-        f"config.{name} was {stored.get(name)!r} and is now {value!r}"
+        f"config.{name} was {stored.get(name)!r} and is now {value!r}{MEANING.get(name, '')}"
         for name, value in stored_config.to_dict(config).items()
-        if (name not in FREE_ON_RESUME or name in bound) and stored.get(name) != value
+        if name not in free and stored.get(name) != value
     ]
 
 

@@ -3,12 +3,15 @@
 import time
 from pathlib import Path
 
+from rnnjax import cell_source
 from rnnjax.config import Config
+from rnnjax.data.sequences import num_features
 from rnnjax.runs import resume
 from rnnjax.runs.result import Result
 from rnnjax.system import devices, distributed
 from rnnjax.system.files import local_path
 from rnnjax.training.due import due
+from rnnjax.training.first_check import check_own_cell
 from rnnjax.training.memory import check_memory
 from rnnjax.training.start import open_run
 from rnnjax.training.task import build_task
@@ -46,9 +49,11 @@ def train(config: Config, workdir: str | Path) -> Result:
     """
     started, workdir = time.monotonic(), local_path("--workdir", workdir)
     validate(config)
+    config = cell_source.locate(config, workdir)
     devices.check_batch_size(config.batch_size)
     distributed.check_same_settings(config)
     task = build_task(config)
+    check_own_cell(task.model, num_features(config.data.sequence))
     check_memory(config, task)
     result = resume.finished(config, workdir, task.create_state)
     if result is not None:

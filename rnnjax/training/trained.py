@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from rnnjax import cell_source
 from rnnjax.classifier import Params
 from rnnjax.config import Config
 from rnnjax.errors import RunError
 from rnnjax.runs import steps, workdir
 from rnnjax.system.files import local_path
+from rnnjax.system.messages import warn
 from rnnjax.training.task import Task, build_task
 
 
@@ -36,8 +38,11 @@ def read_trained(folder: Path, step: int | None = None) -> Trained:
     stored = folder / workdir.CHECKPOINTS
     with workdir.os_error_as_run_error(folder):
         config = workdir.read_config(folder)
+        cell_source.check_outside(config.model, folder)
         steps.find(stored, step)  # before the seconds that all else needs
         task = build_task(config)
+        if changed := cell_source.changed(config.model):
+            warn(changed)
         restored = steps.read_step(stored, step, task.create_state())
         if restored.origin.run != workdir.identity(folder):
             raise RunError(f"{stored / str(restored.step)} is a checkpoint of another run")

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from rnnjax import stored_config
+
 
 class Curve(NamedTuple):
     """A scalar over the training steps."""
@@ -94,4 +96,5 @@ class RunFigures(NamedTuple):
         setting = self.settings.__getitem__
         layers = f"{setting('model.num_layers')} layers of " * (setting("model.num_layers") != 1)
         ways = ", both ways" * bool(setting("model.bidirectional"))
-        return f"{setting('model.cell')}, {layers}{setting('model.hidden_size')} units{ways}"
+        cell = stored_config.short(setting("model.cell"))
+        return f"{cell}, {layers}{setting('model.hidden_size')} units{ways}"
