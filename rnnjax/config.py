@@ -32,7 +32,11 @@ def option(
 
 @dataclasses.dataclass(slots=True)
 class DataConfig:
-    name: str = option("fashion_mnist", "data set", choices=("fashion_mnist", "garments"))
+    name: str = option(
+        "fashion_mnist",
+        "data set: fashion_mnist, garments (drawn, which needs no data), or any of TFDS's sets of "
+        "labelled images, such as mnist, kmnist, emnist/balanced or cifar10",
+    )
     data_dir: str = option("", "TFDS's data folder; empty: TFDS's own default")
     idx_dir: str = option(
         "", "folder of the four original .gz files; empty: where Debian's package puts them"
@@ -45,7 +49,7 @@ class DataConfig:
     )
     sequence: str = option(
         "rows",
-        "how an image is read: 28 steps of 28 features, or 784 steps of one",
+        "how an image is read: of 28x28, in 28 steps of 28 features, or in 784 steps of one",
         choices=("rows", "columns", "pixels", "permuted_pixels"),
     )
     permutation_seed: int = option(

@@ -3,8 +3,9 @@
 python -m rnnjax.predict --workdir DIR [--step N] [--index N] [--wrong N] [--rows] [--out FILE.png]
 [--json FILE] [IMAGE ...]
 
-A picture becomes grey and 28x28. It is inverted if its border is light, or if its border is
-transparent and what can be seen is dark: models know bright garments on black.
+A picture gets the size and the colours of the images that the model knows. Where these are grey,
+it is inverted if its border is light, or if its border is transparent and what can be seen is dark:
+such models know what is bright on black.
 """
 
 import argparse
@@ -63,6 +64,7 @@ def predict(arguments: argparse.Namespace) -> None:
         pictures = read_pictures(arguments.images)
     with waiting("loading libraries"):
         from rnnjax.data import datasets
+        from rnnjax.data.pictures import as_in_the_data
         from rnnjax.reporting.figures import png
         from rnnjax.system import devices
         from rnnjax.training import answers
@@ -71,18 +73,22 @@ def predict(arguments: argparse.Namespace) -> None:
     with waiting("reading the checkpoint"):
         devices.start()
         trained = read_trained(arguments.workdir, arguments.step)
-    examples = answers.of_files(arguments.images, pictures)
+    task, sequence = trained.task, trained.config.data.sequence
+    images = [as_in_the_data(picture, task.dataset.image_shape) for picture in pictures]
+    examples = answers.of_files(arguments.images, images)
     if arguments.index or arguments.wrong:
         with waiting("loading data"):
-            test = datasets.load(trained.config.data).test
+            dataset = datasets.load(trained.config.data)
+        test = dataset.test
         for row in arguments.index:
             if not 0 <= row < len(test.labels):
                 raise ConfigError(f"--index={row} must be from 0 to {len(test.labels) - 1}")
-        examples += answers.of_test_split(test, arguments.index)
+        examples += answers.of_test_split(dataset, arguments.index)
         if arguments.wrong:
             with waiting("looking for mistakes"):
                 rows = answers.worst_mistakes(trained, test, arguments.wrong)
-            examples += answers.of_test_split(test, rows)
+            examples += answers.of_test_split(dataset, rows)
+    names = task.dataset.class_names
     lines = [f"step {trained.step:6d}  ({trained.config.data.name})"]
     if not examples:
         say("\n".join((*lines, "no test image is mistaken")))
@@ -90,11 +96,11 @@ def predict(arguments: argparse.Namespace) -> None:
     with waiting("asking the model"):
         answered = answers.ask(trained, examples, with_beliefs=arguments.rows)
     if arguments.out is not None:
-        write_output(arguments.out, png(answers.picture(answered)))
+        write_output(arguments.out, png(answers.picture(answered, names)))
     if arguments.json is not None:
-        content = json.dumps(answers.as_json(answered), indent=2)
+        content = json.dumps(answers.as_json(answered, names), indent=2)
         write_output(arguments.json, content.encode() + b"\n")
-    lines += [answers.text(answer, trained.config.data.sequence) for answer in answered]
+    lines += [answers.text(answer, names, sequence) for answer in answered]
     say("\n".join(lines))
 
 

@@ -11,6 +11,8 @@ from rnnjax.errors import ConfigError, did_you_mean
 
 LARGEST = {int: 2**31 - 1, float: 3e38}  # that JAX's int32 and float32 hold
 FOLDERS = ("data.data_dir", "data.idx_dir")
+# As TFDS has them, `emnist/balanced` or `mnist:3.0.1`, but for what other sites hold.
+DATASET = re.compile(r"[A-Za-z_]\w*(/[\w.-]+)?(:\d+\.\d+\.\d+)?", re.ASCII)
 URL = re.compile(r"[A-Za-z][\w+.-]+:/")  # of `gs://bucket` a Path leaves one slash
 
 # What happens between two calls of the compiled program.
@@ -44,6 +46,11 @@ def validate(config: object) -> None:
             raise ConfigError(f"config.{name}={value!r} has bytes that are no UTF-8; rename it")
         if name in FOLDERS and URL.match(str(value)):
             raise ConfigError(f"config.{name}={value!r} is no folder of a disk; name a mounted one")
+        if name == "data.name" and not DATASET.fullmatch(str(value)):
+            raise ConfigError(
+                f"config.{name}={value!r} is no name of a data set; such are mnist, "
+                "emnist/balanced, mnist:3.0.1"
+            )
         choices = field.metadata.get("choices")
         if choices and value not in choices:
             raise ConfigError(

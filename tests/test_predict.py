@@ -12,7 +12,7 @@ from PIL import Image
 
 from rnnjax.config import Config
 from rnnjax.data import datasets
-from rnnjax.data.datasets import CLASS_NAMES, Split
+from rnnjax.data.datasets import GARMENTS, Dataset
 from rnnjax.runs import workdir as workdirs
 from rnnjax.training import predictions
 from rnnjax.training.answers import Answer, ask, of_test_split, picture, text
@@ -32,13 +32,13 @@ def tiny() -> Config:
 
 
 @pytest.fixture(scope="module")
-def test_split() -> Split:
-    return datasets.load(tiny().data).test
+def dataset() -> Dataset:
+    return datasets.load(tiny().data)
 
 
 @pytest.fixture(scope="module")
-def evaluated(finished_run: Path, test_split: Split) -> Predictions:
-    return evaluate_trained(read_trained(finished_run), test_split).predictions
+def evaluated(finished_run: Path, dataset: Dataset) -> Predictions:
+    return evaluate_trained(read_trained(finished_run), dataset.test).predictions
 
 
 def predict(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -47,10 +47,10 @@ def predict(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[s
 
 
 def test_pictures_test_images_and_mistakes(
-    root: Path, tmp_path: Path, finished_run: Path, test_split: Split, evaluated: Predictions
+    root: Path, tmp_path: Path, finished_run: Path, dataset: Dataset, evaluated: Predictions
 ) -> None:
     own, out, figures = tmp_path / "own\n.png", tmp_path / "out.png", tmp_path / "out.json"
-    Image.fromarray(255 - test_split.images[1500]).save(own)
+    Image.fromarray(255 - dataset.test.images[1500]).save(own)
     shown = ("--index=3", own, "--index=1999", "--wrong=2", "--rows")
     done = predict(root, f"--workdir={finished_run}", *shown, f"--out={out}", f"--json={figures}")
     assert done.returncode == 0, done.stderr
@@ -58,7 +58,7 @@ def test_pictures_test_images_and_mistakes(
     answers = json.loads(figures.read_text())
     for row, of_row in zip(rows, answers, strict=True):
         actual = np.array(list(of_row["probabilities"].values()))
-        assert tuple(of_row["probabilities"]) == CLASS_NAMES
+        assert tuple(of_row["probabilities"]) == GARMENTS.class_names
         np.testing.assert_allclose(actual, evaluated.probabilities[row], rtol=1e-6)
         last = np.array(list(of_row["belief"][-1].values()))
         np.testing.assert_allclose(last, actual, rtol=1e-4)
@@ -66,13 +66,13 @@ def test_pictures_test_images_and_mistakes(
     first, *lines = done.stdout.splitlines()
     assert first == "step     12  (garments)"
     heads = [line for line in lines if not line.startswith(" ")]
-    names = [CLASS_NAMES[label] for label in test_split.labels[rows]]
+    names = [GARMENTS.class_names[label] for label in dataset.test.labels[rows]]
     assert heads[0] == f"{own}  (light border: inverted)".replace("\n", r"\n")
     assert heads[1:] == [
         f"test image {n}  (is {name})" for n, name in zip(rows[1:], names[1:], strict=True)
     ]
     likely = evaluated.probabilities[1500].max()
-    guess = CLASS_NAMES[evaluated.guesses[1500]]
+    guess = GARMENTS.class_names[evaluated.guesses[1500]]
     assert lines[1].split("  ")[1:2] + lines[1].split()[-1:] == [guess, f"{likely:.2%}"]
     assert sum(line.startswith("  row ") for line in lines) == 28 * len(rows)
     with Image.open(out) as sheet:
@@ -94,15 +94,15 @@ def test_files_are_written_whoever_stops_reading(
 
 
 @pytest.mark.parametrize("sequence", ["columns", "permuted_pixels"])
-def test_parts_are_what_the_model_reads(test_split: Split, sequence: str) -> None:
+def test_parts_are_what_the_model_reads(dataset: Dataset, sequence: str) -> None:
     config = tiny()
     config.data.sequence = sequence
     task = build_task(config)
     trained = Trained(Path(), config, task, 0, task.create_state().params)
-    (of_first,) = ask(trained, of_test_split(test_split, [0]), with_beliefs=True)
+    (of_first,) = ask(trained, of_test_split(dataset, [0]), with_beliefs=True)
     assert of_first.belief is not None
     parts, probabilities = of_first.belief
-    image = test_split.images[0]
+    image = dataset.test.images[0]
     if sequence == "columns":
         np.testing.assert_array_equal(parts, image.T)
     else:
@@ -110,17 +110,19 @@ def test_parts_are_what_the_model_reads(test_split: Split, sequence: str) -> Non
         assert (parts != image).any()
     np.testing.assert_allclose(probabilities[-1], of_first.probabilities, rtol=1e-4)
     unit = "column" if sequence == "columns" else "part"
-    assert text(of_first, sequence).splitlines()[-1].startswith(f"  {unit} 28 |")
+    assert (
+        text(of_first, GARMENTS.class_names, sequence).splitlines()[-1].startswith(f"  {unit} 28 |")
+    )
 
 
-def test_images_side_by_side(test_split: Split, evaluated: Predictions) -> None:
+def test_images_side_by_side(dataset: Dataset, evaluated: Predictions) -> None:
     answers = [
         (example._replace(name="a" * 200), probabilities, None)
         for example, probabilities in zip(
-            of_test_split(test_split, range(7)), evaluated.probabilities, strict=False
+            of_test_split(dataset, range(7)), evaluated.probabilities, strict=False
         )
     ]
-    sheet = picture([Answer(*of_one) for of_one in answers])
+    sheet = picture([Answer(*of_one) for of_one in answers], GARMENTS.class_names)
     height, width, _ = sheet.shape
     assert width < 5 * 28 * 3 * 3
     assert height > 2 * 28 * 3

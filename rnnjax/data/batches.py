@@ -24,7 +24,7 @@ Rows = Int32[np.ndarray | Array, "*D S B"]
 class Batch(NamedTuple):
     """Images and their labels; before B there may be the axes of steps and of devices."""
 
-    images: UInt8[np.ndarray | Array, "*S B 28 28"]
+    images: UInt8[np.ndarray | Array, "..."]  # [*S, B, Y, X], or in colour [*S, B, Y, X, C]
     labels: Int32[np.ndarray | Array, "*S B"]
     mask: Bool[np.ndarray | Array, "*S B"] | None = None  # False: padding; None: all count
 

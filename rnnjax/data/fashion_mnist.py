@@ -4,17 +4,13 @@ It is looked for as prepared by TFDS before, then as the four original files on 
 network. Files and downloads are held to the sha256 that TFDS has registered.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import struct
 import tempfile
-import threading
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rnnjax.data.builders import check_network, data_folder, locked, open_builder
 from rnnjax.data.records import Arrays, DamagedError, read
 from rnnjax.errors import DataError
 from rnnjax.system.files import local_path, move_aside
@@ -30,11 +26,10 @@ ORIGINAL_TIMES = {
     "t10k-images-idx3-ubyte.gz": 1504176627,
     "t10k-labels-idx1-ubyte.gz": 1504176627,
 }
-PROBE_SECONDS = 5  # of waiting for the network
 
 
-def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
-    """Returns the class names, the 60,000 training images and the 10,000 test images with labels.
+def load(data_dir: str, idx_dir: str) -> tuple[Arrays, Arrays]:
+    """Returns the 60,000 training images and the 10,000 test images with labels.
 
     Prepared records that are damaged are moved aside with a line on standard error, and prepared
     again from the originals.
@@ -47,10 +42,9 @@ def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
       DataError: if there is no data to be had, or it is not the original.
     """
     import tensorflow_datasets as tfds  # takes seconds: not before there is a run
-    from tensorflow_datasets.core.constants import DATA_DIR
 
     version = tfds.builder_cls("fashion_mnist").VERSION
-    root = local_path("config.data.data_dir", data_dir or DATA_DIR)
+    root = data_folder(data_dir)
     originals = local_path("config.data.idx_dir", idx_dir) if idx_dir else None
     folder = root / "fashion_mnist" / str(version)
     try:
@@ -66,24 +60,13 @@ def load(data_dir: str, idx_dir: str) -> tuple[tuple[str, ...], Arrays, Arrays]:
         ) from error
 
 
-def _load(root: Path, originals: Path | None) -> tuple[tuple[str, ...], Arrays, Arrays]:
-    builder = _builder(root)
+def _load(root: Path, originals: Path | None) -> tuple[Arrays, Arrays]:
+    builder = open_builder("fashion_mnist", root)
     if not builder.is_prepared():
         prepare(builder, originals)
-        builder = _builder(root)  # a builder does not notice that another run has prepared it
-    class_names = tuple(builder.info.features["label"].names)
-    return class_names, read(builder, "train"), read(builder, "test")
-
-
-def _builder(root: Path) -> Any:
-    import tensorflow_datasets as tfds
-    from google.protobuf.json_format import ParseError
-
-    try:
-        return tfds.builder("fashion_mnist", data_dir=root)
-    except (ValueError, ParseError) as error:
-        reason = str(error).split(": ")[-1]
-        raise DamagedError(f"dataset_info.json in {root}/fashion_mnist: {reason}") from error
+        # A builder does not notice that another run has prepared it.
+        builder = open_builder("fashion_mnist", root)
+    return read(builder, "train"), read(builder, "test")
 
 
 def _identity(folder: Path) -> int | None:
@@ -92,7 +75,7 @@ def _identity(folder: Path) -> int | None:
 
 def _move_aside(folder: Path, before: int | None, error: DamagedError) -> None:
     """Gives a folder of damaged records another name, unless it is a new one meanwhile."""
-    with _locked(folder.parents[1] / "fashion_mnist.lock"):
+    with locked(folder.parents[1] / "fashion_mnist.lock"):
         if _identity(folder) != before:
             return
         aside = folder.with_name(move_aside(folder))
@@ -105,7 +88,7 @@ def prepare(builder: Any, idx_dir: Path | None) -> None:
 
     root = Path(builder.data_path).parents[1]
     root.mkdir(parents=True, exist_ok=True)
-    with _locked(root / "fashion_mnist.lock"), tempfile.TemporaryDirectory() as scratch:
+    with locked(root / "fashion_mnist.lock"), tempfile.TemporaryDirectory() as scratch:
         if builder.is_prepared():
             return
         originals = Path(scratch)
@@ -113,7 +96,7 @@ def prepare(builder: Any, idx_dir: Path | None) -> None:
             restore_originals(idx_dir or DEBIAN_DIR, builder, originals)
             tfds.disable_progress_bar()
         else:
-            check_network(builder)
+            check_network(builder, "Fashion-MNIST", REMEDIES)
         download = tfds.download.DownloadConfig(
             manual_dir=originals, extract_dir=originals / "extracted", try_download_gcs=False
         )
@@ -172,36 +155,3 @@ def with_original_header(content: bytes, name: str) -> bytes:
     """Returns a gzip file with the header that gzip wrote: flag, time, name (RFC 1952)."""
     header = struct.pack("<4sIBB", b"\x1f\x8b\x08\x08", ORIGINAL_TIMES[name], 0, 3)
     return header + name.removesuffix(".gz").encode() + b"\0" + content[10:]
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lets one process at a time prepare; the kernel frees the lock when its holder dies."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def check_network(builder: Any) -> None:
-    """Asks the download's server once, since TFDS would retry for minutes.
-
-    Raises:
-      DataError: if no answer comes within `PROBE_SECONDS`.
-    """
-    url = min(builder.url_infos)
-    failures: list[Exception] = []
-
-    def ask() -> None:
-        try:
-            request = urllib.request.Request(url, method="HEAD")
-            urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
-        except Exception as error:
-            failures.append(error)
-
-    # In a thread, because a name server that does not answer has no time limit of its own.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PROBE_SECONDS)
-    if thread.is_alive() or failures:
-        reason = failures[0] if failures else f"no answer within {PROBE_SECONDS} s"
-        raise DataError(f"no Fashion-MNIST on this machine, and no download ({reason}); {REMEDIES}")

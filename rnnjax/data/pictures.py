@@ -1,4 +1,4 @@
-"""Picture files of one's own, made into images as those of the data sets: grey, bright on black."""
+"""Picture files of one's own, made into images as those of a data set."""
 
 import os
 import warnings
@@ -10,29 +10,24 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from rnnjax.data.datasets import IMAGE_SHAPE
 from rnnjax.errors import DataError
 from rnnjax.system.files import open_file
 from rnnjax.system.messages import printable
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # of what else Pillow reads, some starts programs
-DRAFT = (8 * IMAGE_SHAPE[1], 8 * IMAGE_SHAPE[0])  # a JPEG is decoded no smaller, nor much larger
+DRAFT = (1024, 1024)  # a JPEG is decoded no smaller, nor much larger
 HALF = 127  # above it a pixel is light, or can be seen
 
 
 class Picture(NamedTuple):
-    """What was read from a file."""
+    """What was made of a file."""
 
-    image: UInt8[np.ndarray, "28 28"]
+    image: UInt8[np.ndarray, "Y X *C"]
     note: str  # why it was inverted, and whether nothing is left of it; as a rule empty
 
 
-def read_pictures(paths: Sequence[Path]) -> list[Picture]:
-    """Reads picture files; those of 28x28 grey pixels, bright on dark, as they are.
-
-    Others become grey and as large as fits, in the middle. Where the border is light, a picture is
-    inverted: of the 10,000 test images of Fashion-MNIST none has such a border. What is transparent
-    becomes black; if the border is, a picture is inverted whose visible part is dark.
+def read_pictures(paths: Sequence[Path]) -> list[Image.Image]:
+    """Reads picture files, of which `as_in_the_data` makes images.
 
     Raises:
       DataError: naming each file that cannot be read, and why.
@@ -48,7 +43,7 @@ def read_pictures(paths: Sequence[Path]) -> list[Picture]:
     return pictures
 
 
-def _read(path: Path) -> Picture:
+def _read(path: Path) -> Image.Image:
     try:
         with open_file(Path(os.path.realpath(path)), os.O_RDONLY) as file:
             return _decode(file)
@@ -56,7 +51,9 @@ def _read(path: Path) -> Picture:
         raise DataError(f"cannot be read: {error.strerror or error}") from error
 
 
-def _decode(file: Any) -> Picture:  # Pillow wants an IO[bytes], which no file of io declares to be
+def _decode(
+    file: Any,
+) -> Image.Image:  # Pillow wants an IO[bytes], which no file of io declares to be
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about metadata, as a rule
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -66,7 +63,7 @@ def _decode(file: Any) -> Picture:  # Pillow wants an IO[bytes], which no file o
                 if picture.format != "MPO" and getattr(picture, "is_animated", False):
                     raise DataError("is animated; save the picture that you mean")
                 picture.draft(None, DRAFT)
-                return _as_in_the_data(ImageOps.exif_transpose(picture))
+                return _eight_bits(ImageOps.exif_transpose(picture))
         except DataError:
             raise
         except UnidentifiedImageError as error:
@@ -79,20 +76,37 @@ def _decode(file: Any) -> Picture:  # Pillow wants an IO[bytes], which no file o
             raise DataError(f"is damaged: {error}") from error
 
 
-def _as_in_the_data(picture: Image.Image) -> Picture:
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Returns a picture as red, green, blue and opacity, of 8 bits each."""
     if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip to 8
         values = np.asarray(picture).astype(np.uint32)
         picture = Image.fromarray(((values + 128) // 257).astype(np.uint8))
-    picture = picture.convert("RGBA").convert("LA")
-    scale = min(np.divide(IMAGE_SHAPE[::-1], picture.size))
+    return picture.convert("RGBA")
+
+
+def as_in_the_data(picture: Image.Image, image_shape: tuple[int, ...]) -> Picture:
+    """Makes a picture of `read_pictures` an image; one that is like the data stays as it is.
+
+    Others become as large as fits, in the middle. What is transparent becomes black. Where images
+    are grey, pictures become so too, and are inverted if the border is light, or if it is
+    transparent and what can be seen is dark: such sets are bright on black, and of the 10,000 test
+    images of Fashion-MNIST none has such a border.
+
+    Args:
+      picture: of `read_pictures`.
+      image_shape: of the images of the data set, `[Y, X]`, or in colour `[Y, X, C]`.
+    """
+    is_grey = len(image_shape) == 2
+    scale = min(np.divide(image_shape[1::-1], picture.size))
     width, height = (max(1, round(extent * scale)) for extent in picture.size)
+    picture = picture.convert("LA") if is_grey else picture
     small = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS), np.float64)
-    grey, opacity = small[..., 0], small[..., 1]
-    reason = _reason_to_invert(grey, opacity > HALF)
-    bright = 255 - grey if reason else grey
-    top, left = (IMAGE_SHAPE[0] - height) // 2, (IMAGE_SHAPE[1] - width) // 2
-    image = np.zeros(IMAGE_SHAPE, np.uint8)
-    image[top : top + height, left : left + width] = np.rint(bright * opacity / 255)
+    colours, opacity = small[..., :-1], small[..., -1:]
+    reason = _reason_to_invert(small[..., 0], small[..., 1] > HALF) if is_grey else ""
+    shown = np.rint((255 - colours if reason else colours) * opacity / 255)
+    top, left = (image_shape[0] - height) // 2, (image_shape[1] - width) // 2
+    image = np.zeros(image_shape, np.uint8)
+    image[top : top + height, left : left + width] = shown[..., 0] if is_grey else shown
     notes = [f"{reason}: inverted"] * bool(reason) + ["empty"] * (not image.any())
     return Picture(image, "; ".join(notes))
 

@@ -1,6 +1,7 @@
 """What every format is made of: a trained classifier, and what its users must know of it."""
 
 import json
+import math
 import typing
 from importlib import metadata
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from rnnjax import __version__, stored_config
 from rnnjax.classifier import Classified, Classifier, Params
 from rnnjax.config import Config
-from rnnjax.data.datasets import CLASS_NAMES, IMAGE_SHAPE
+from rnnjax.data.datasets import DatasetInfo
 from rnnjax.data.sequences import ToSequences
 from rnnjax.system.numerics import LIBRARIES
 from rnnjax.training.trained import Trained
@@ -29,7 +30,8 @@ class Inference(NamedTuple):
     model: Classifier
     params: Params
     to_sequences: ToSequences
-    pixel_order: Int[np.ndarray, "T F"]  # the pixel of an image, row by row, that each input is
+    pixel_order: Int[np.ndarray, "T F"]  # the value of an image, row by row, that each input is
+    dataset: DatasetInfo
     about: dict[str, str]  # what goes into a file beside the model, JSON where it is no text
 
     def classify(
@@ -48,25 +50,30 @@ class Inference(NamedTuple):
 
 def inference_of(trained: Trained) -> Inference:
     """Returns what the formats need of a checkpoint's model."""
-    order = pixel_order(trained.task.to_sequences)
+    task = trained.task
+    order = pixel_order(task.to_sequences, task.dataset.image_shape)
+    bright = ", bright on dark" * (len(task.dataset.image_shape) == 2)
     about = {
         "producer": f"rnnjax {__version__}",
         "step": str(trained.step),
-        "classes": json.dumps(CLASS_NAMES),
-        "inputs": "sequences[b, t, f] = image[b].flatten()[pixel_order[t][f]] / 255, bright on "
-        "dark; lengths[b] = steps that count",
+        "classes": json.dumps(task.dataset.class_names),
+        "image_shape": json.dumps(task.dataset.image_shape),
+        "inputs": "sequences[b, t, f] = image[b].flatten()[pixel_order[t][f]] / 255"
+        f"{bright}; lengths[b] = steps that count",
         "pixel_order": json.dumps(order.tolist(), separators=(",", ":")),
         "config": json.dumps(stored_config.to_dict(trained.config)),
         "versions": json.dumps({name: metadata.version(name) for name in LIBRARIES}),
     }
     # Without the gradient there is nothing to compute again, and T need not be known.
-    model = trained.task.model.clone(remat=False)
-    return Inference(trained.config, model, trained.params, trained.task.to_sequences, order, about)
+    model = task.model.clone(remat=False)
+    return Inference(
+        trained.config, model, trained.params, task.to_sequences, order, task.dataset, about
+    )
 
 
-def pixel_order(to_sequences: ToSequences) -> Int[np.ndarray, "T F"]:
-    """Returns the pixel of an image, row by row, that each input of its sequence is."""
-    numbers = np.arange(np.prod(IMAGE_SHAPE)).reshape(IMAGE_SHAPE)
-    images = np.stack(np.divmod(numbers, 256)).astype(np.uint8)  # the high byte and the low one
-    high, low = np.asarray(jnp.rint(to_sequences(images) * 255), int)
-    return 256 * high + low
+def pixel_order(to_sequences: ToSequences, image_shape: tuple[int, ...]) -> Int[np.ndarray, "T F"]:
+    """Returns the value of an image, row by row, that each input of its sequence is."""
+    numbers = np.arange(math.prod(image_shape)).reshape(image_shape)
+    images = np.stack([numbers >> shift & 255 for shift in (16, 8, 0)]).astype(np.uint8)
+    high, middle, low = np.asarray(jnp.rint(to_sequences(images) * 255), int)
+    return (high << 16) + (middle << 8) + low

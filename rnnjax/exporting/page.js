@@ -1,8 +1,11 @@
-// The page of an exported model: a picture of 28 x 28 pixels, and what the model believes of it.
-const SIDE = 28;
+// The page of an exported model: a square picture, and what the model believes of it.
 const at = (id) => document.getElementById(id);
 const about = JSON.parse(at("about").textContent);
-const { classes, pixel_order: order } = about;
+const { classes, side: SIDE, pixel_order: order } = about;
+at("picture").width = at("picture").height = at("belief").height = SIDE;
+at("belief").width = classes.length;
+at("parts").textContent = at("scrub").max = SIDE;
+at("scrub").value = SIDE;
 
 const decode = (text) => Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
 async function unzip(id) {
@@ -20,7 +23,7 @@ async function load() {
 }
 const loading = load();
 
-// Probabilities [28][10] had the sequence ended after each 28th of it, of 784 pixels from 0 to 255.
+// Probabilities [SIDE][K] had the sequence ended after each part of it, of pixels from 0 to 255.
 async function classify(pixels) {
   const { ort, session } = await loading;
   const steps = order.length, features = order[0].length;
@@ -77,7 +80,7 @@ const rows = classes.map((name) => {
   row.insertCell().append(bar);
   const column = document.createElement("li");
   column.textContent = name;
-  at("columns").append(column);
+  if (classes.length <= 20) at("columns").append(column); // of more there is no room for names
   return { row, fill, figure: row.insertCell() };
 });
 
@@ -93,7 +96,7 @@ function show() {
   const so = part < SIDE ? "So far: " : "";
   at("verdict").textContent = belief
     ? `${so}${classes[best]}, ${percent(belief[best])}`
-    : "Draw a garment, or take one below";
+    : "Draw one, or take one below";
   at("part").textContent = part;
   at("hint").hidden = beliefs !== null;
   for (const id of ["cursor", "belief-cursor"]) {
@@ -205,7 +208,7 @@ for (const { label, image } of about.examples) {
   at("examples").append(button);
 }
 at("model").textContent = about.summary;
-at("caption").textContent = "Probabilities of the ten classes";
+at("caption").textContent = "Probabilities of the classes";
 at("part-name").textContent = about.part;
 at("belief-says").textContent = about.belief;
 addEventListener("resize", show);

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from rnnjax import exporting
-from rnnjax.data.datasets import CLASS_NAMES, Split
+from rnnjax.data.datasets import KNOWN, Split
 from rnnjax.data.sequences import PARTS
+from rnnjax.errors import ConfigError
 from rnnjax.exporting.inference import Inference
 from rnnjax.exporting.onnx import to_onnx
 from rnnjax.exporting.runtime import Runtime
@@ -32,8 +33,19 @@ def to_web(inference: Inference, split: Split, runtime: Runtime) -> bytes:
       inference: the model.
       split: the test split; the page has the first image of each class.
       runtime: that runs ONNX in a browser.
+
+    Raises:
+      ConfigError: if the images are not grey and square, which is what can be drawn on the page.
     """
+    shape = inference.dataset.image_shape
+    if len(shape) != 2 or shape[0] != shape[1]:
+        raise ConfigError(
+            f"--format=web is for grey square images, and those of {inference.dataset.name} are "
+            f"{'x'.join(map(str, shape))}; --format=onnx takes any"
+        )
+    thing = "garment" if inference.dataset.name in KNOWN else "picture"
     parts = {
+        "page.title": f"What is this {thing}?",
         "/* page.css */": _read("page.css"),
         "/* page.js */": _read("page.js"),
         "about.json": json.dumps(_about(inference, split)).replace("<", "\\u003c"),
@@ -60,19 +72,20 @@ def _about(inference: Inference, split: Split) -> dict[str, Any]:
     step = inference.about["step"]
     layers = f"{model.num_layers} layers" if model.num_layers > 1 else "one layer"
     both = ", in both directions" if model.bidirectional else ""
-    firsts = [int(np.argmax(split.labels == k)) for k in range(len(CLASS_NAMES))]
+    labels, firsts = np.unique(split.labels, return_index=True)
     return {
-        "classes": CLASS_NAMES,
+        "classes": inference.dataset.class_names,
+        "side": inference.dataset.image_shape[0],
         "pixel_order": inference.pixel_order.tolist(),
         "kind": kind,
         "part": part,
         "summary": f"A recurrent network ({short(model.cell)}, {layers} of {model.hidden_size} "
-        f"units{both}) reads a picture {MANNERS[kind]}. It was trained for {step} steps, and runs in "
-        "this page: nothing that you draw leaves it.",
+        f"units{both}) reads a picture {MANNERS[kind]}. It was trained for {step} steps, and runs "
+        "in this page: nothing that you draw leaves it.",
         "belief": f"Beside the picture: what the network believed after each {part}, a column for "
         "each class, the stronger the colour the surer. Move the slider to go back.",
         "examples": [
             {"label": k, "image": base64.b64encode(split.images[n].tobytes()).decode()}
-            for k, n in enumerate(firsts)
+            for k, n in zip(labels.tolist(), firsts, strict=True)
         ],
     }

@@ -16,8 +16,10 @@ Picture = UInt8[np.ndarray, "Y X 3"]
 
 BLUES = np.array([[247, 251, 255], [107, 174, 214], [8, 48, 107]], float)  # few, some, all
 INK, PAPER = (20, 20, 20), (255, 255, 255)
-SCALE = 3  # pixels of a picture for one of an image
-CELL = 38  # pixels of a table's cell
+SIDE = 84  # pixels of the longer side of an image, or as many as it has
+BELIEF = 480  # pixels of the height of an image beside beliefs, or as many as it has
+CELL = 38  # pixels of a table's cell, or of many classes less, of a column of beliefs
+WIDEST = 1900  # pixels of such a table, or of the beliefs
 TEXT, SMALL = 13, 11  # heights of letters
 LINE = 16  # pixels from line to line
 
@@ -28,47 +30,52 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def grid(
-    images: UInt8[np.ndarray, "N Y X"], captions: Sequence[Sequence[str]], columns: int = 5
+    images: UInt8[np.ndarray, "N Y X *C"], captions: Sequence[Sequence[str]], columns: int = 5
 ) -> Picture:
     """Returns images side by side, with lines of text below each.
 
     Args:
-      images: bright on dark.
+      images: grey or in colour.
       captions: lines, for each image as many as for the others.
       columns: images in a row.
     """
     captions = [[_ascii(line) for line in lines] for lines in captions]
-    size = images.shape[-1] * SCALE
+    scale = max(1, round(SIDE / max(images.shape[1:3])))
+    size = images.shape[2] * scale, images.shape[1] * scale
     texts = [line for lines in captions for line in lines]
-    width = max([size, *(_width(text, SMALL) for text in texts)]) + 12
-    height = size + LINE * max(map(len, captions), default=0) + 12
+    width = max([size[0], *(_width(text, SMALL) for text in texts)]) + 12
+    height = size[1] + LINE * max(map(len, captions), default=0) + 12
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * width, max(rows, 1) * height), PAPER)
     draw = ImageDraw.Draw(sheet)
     for n, (image, lines) in enumerate(zip(images, captions, strict=True)):
         x, y = n % columns * width + 6, n // columns * height + 4
-        sheet.paste(Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST), (x, y))
+        sheet.paste(Image.fromarray(image).resize(size, Image.Resampling.NEAREST), (x, y))
         for k, line in enumerate(lines):
-            draw.text((x, y + size + 2 + k * LINE), line, INK, _font(SMALL))
+            draw.text((x, y + size[1] + 2 + k * LINE), line, INK, _font(SMALL))
     return np.asarray(sheet)
 
 
 def confusion(table: Int[np.ndarray, "K K"], class_names: Sequence[str]) -> Picture:
-    """Returns a table of truth (rows) against guess (columns), its colours by share of the row."""
+    """Returns a table of truth (rows) against guess (columns), its colours by share of the row.
+
+    Of so many classes that there is no room for the numbers it is without, and then without names.
+    """
     shares = table / np.maximum(table.sum(1, keepdims=True), 1)
+    cell = max(1, min(CELL, WIDEST // len(table)))
     margin = max(_width(name, TEXT) for name in class_names) + 10
-    side = CELL * len(table)
+    side = cell * len(table)
     sheet = Image.new("RGB", (margin + side + 6, LINE + margin + side + 6), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((4, 1), "truth in rows, guess in columns", INK, _font(TEXT))
     top = LINE + margin
-    sheet.paste(_tiles(shares, CELL, CELL), (margin, top))
-    for k, name in enumerate(class_names):
-        start = margin + k * CELL
-        draw.text((4, top + k * CELL + CELL // 2 - 8), name, INK, _font(TEXT))
+    sheet.paste(_tiles(shares, cell, cell), (margin, top))
+    for k, name in enumerate(class_names) if cell >= LINE else ():
+        start = margin + k * cell
+        draw.text((4, top + k * cell + cell // 2 - 8), name, INK, _font(TEXT))
         upright = _upright(name)
-        sheet.paste(upright, (start + CELL // 2 - 8, top - upright.height - 4))
-        for row in range(len(table)):
+        sheet.paste(upright, (start + cell // 2 - 8, top - upright.height - 4))
+        for row in range(len(table)) if cell == CELL else ():
             ink = PAPER if shares[row, k] > 0.6 else INK
             text = str(table[row, k])
             place = (start + (CELL - _width(text, SMALL)) // 2, top + row * CELL + CELL // 2 - 7)
@@ -77,20 +84,25 @@ def confusion(table: Int[np.ndarray, "K K"], class_names: Sequence[str]) -> Pict
 
 
 def belief(
-    image: UInt8[np.ndarray, "T X"],
+    image: UInt8[np.ndarray, "T X *C"],
     probabilities: Float[np.ndarray, "T K"],
     names: Sequence[str],
     caption: Sequence[str] = (),
 ) -> Picture:
     """Returns an image beside what a model believes after each of its rows, class by class.
 
+    Of many classes, those that it believes in most.
+
     Args:
-      image: bright on dark.
+      image: grey or in colour.
       probabilities: of the classes, after each row.
       names: of the classes.
       caption: lines above the image.
     """
-    unit = 12  # pixels of a row, of the image and of the belief
+    unit = max(1, min(12, BELIEF // len(image)))  # pixels of a row, of the image and of the belief
+    likely = np.argsort(-np.nan_to_num(probabilities).max(0), kind="stable")
+    shown = np.sort(likely[: WIDEST // CELL])
+    names, probabilities = [names[int(k)] for k in shown], probabilities[:, shown]
     lines = [_ascii(line) for line in caption]
     side, top = len(image) * unit, max(_width(name, TEXT) for name in names) + 10
     top = max(top, LINE * len(lines) + 8)

@@ -69,7 +69,7 @@ class Report:
         summaries.write_start(self._writers, self._name, settings, compared, texts)
 
     def data(self, class_names: Sequence[str], images: np.ndarray, labels: np.ndarray) -> None:
-        """Shows the first of labelled images, `[N, 28, 28]`, uint8, of a run that begins."""
+        """Shows the first of labelled images, as `images` has them, of a run that begins."""
         summaries.write_data(self._writers, self._dataset, class_names, images, labels)
 
     def end(self, step: int, figures: Mapping[str, float]) -> None:
@@ -160,7 +160,7 @@ class Report:
         images: np.ndarray,
         captions: Sequence[Sequence[str]],
     ) -> None:
-        """Shows images `[N, 28, 28]`, uint8, with lines of text below each."""
+        """Shows images, `[N, Y, X]` or `[N, Y, X, C]`, uint8, with lines of text below each."""
         if len(images):
             picture = figures.grid(images, captions)
             summaries.write_pictures(self._writers[split], step, {tag: picture})
@@ -173,7 +173,7 @@ class Report:
         probabilities: np.ndarray,
         names: Sequence[str],
     ) -> None:
-        """Shows images as read, `[N, T, X]`, uint8, with probabilities of classes, `[N, T, K]`."""
+        """Shows images as read, `[N, T, X]` or `[N, T, X, C]`, with probabilities, `[N, T, K]`."""
         pictures = {
             f"belief/{n}": figures.belief(image, of_image, names)
             for n, (image, of_image) in enumerate(zip(images, probabilities, strict=True))

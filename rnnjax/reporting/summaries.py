@@ -137,7 +137,7 @@ def write_data(
       writers: by split; there is one of `train`.
       dataset: the name of the data set.
       class_names: of its labels.
-      images: `[N, 28, 28]`, uint8, of which the first are shown.
+      images: `[N, Y, X]`, or in colour `[N, Y, X, C]`, uint8, of which the first are shown.
       labels: of theirs, `[N]`.
     """
     for writer in writers.values():

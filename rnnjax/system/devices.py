@@ -6,7 +6,6 @@ split along it. Batch sizes elsewhere are global, over all devices of all proces
 
 import collections
 import itertools
-import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -19,6 +18,7 @@ from jaxtyping import PyTree
 
 from rnnjax import compat
 from rnnjax.errors import ConfigError, RunError
+from rnnjax.system.limits import host_memory_bytes
 
 AXIS = "devices"
 T = TypeVar("T")
@@ -52,7 +52,7 @@ def memory_bytes() -> int | None:
     """Returns how much memory a device of this process has; None if that is unknown."""
     device = jax.local_devices()[0]
     if device.platform == "cpu":  # host devices share it
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // jax.local_device_count()
+        return host_memory_bytes() // jax.local_device_count()
     return (device.memory_stats() or {}).get("bytes_limit")
 
 

@@ -9,6 +9,11 @@ MIN_ADDRESS_BYTES = 3 * 2**30  # of JAX and TensorFlow, before any model
 STACK_BYTES = 2**18  # of a thread that only waits
 
 
+def host_memory_bytes() -> int:
+    """Returns how much memory the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def check_limits() -> None:
     """Raises a RunError if the process may have too little memory, or too few threads."""
     import resource  # which Windows lacks

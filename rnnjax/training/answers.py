@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from rnnjax.data.datasets import CLASS_NAMES, Split
+from rnnjax.data.datasets import Dataset, Split
 from rnnjax.data.pictures import Picture
 from rnnjax.data.sequences import PARTS, parts
 from rnnjax.reporting import figures
@@ -27,13 +27,13 @@ LONGEST_NAME = 24  # letters, in pictures
 class Example(NamedTuple):
     name: str  # of its file, or which one of the test images it is
     note: str  # its class, or how it was read
-    image: UInt8[np.ndarray, "28 28"]
+    image: UInt8[np.ndarray, "Y X *C"]
 
 
 class Belief(NamedTuple):
     """What a model believes after each of R parts of an image."""
 
-    parts: UInt8[np.ndarray, "R X"]  # of the image, in the order in which the model reads them
+    parts: UInt8[np.ndarray, "R X *C"]  # of the image, in the order in which the model reads them
     probabilities: Float[np.ndarray, "R K"]
 
 
@@ -53,10 +53,11 @@ def of_files(paths: Sequence[Path], pictures: Sequence[Picture]) -> list[Example
     ]
 
 
-def of_test_split(test: Split, rows: Sequence[int] | Int[np.ndarray, " N"]) -> list[Example]:
+def of_test_split(dataset: Dataset, rows: Sequence[int] | Int[np.ndarray, " N"]) -> list[Example]:
     """Returns images of the test split."""
+    images, labels = dataset.test
     return [
-        Example(f"test image {row}", f"is {CLASS_NAMES[test.labels[row]]}", test.images[row])
+        Example(f"test image {row}", f"is {dataset.class_names[labels[row]]}", images[row])
         for row in rows
     ]
 
@@ -80,7 +81,7 @@ def ask(trained: Trained, examples: Sequence[Example], *, with_beliefs: bool) ->
     return [Answer(*of_one) for of_one in zip(examples, probabilities, beliefs, strict=True)]
 
 
-def _beliefs(trained: Trained, images: UInt8[np.ndarray, "N 28 28"]) -> list[Belief]:
+def _beliefs(trained: Trained, images: UInt8[np.ndarray, "N Y X *C"]) -> list[Belief]:
     to_sequences = trained.task.to_sequences
     options = {"model": trained.task.model, "to_sequences": to_sequences}
     # Compiled for one image, which is many sequences already.
@@ -91,35 +92,37 @@ def _beliefs(trained: Trained, images: UInt8[np.ndarray, "N 28 28"]) -> list[Bel
     ]
 
 
-def text(answer: Answer, sequence: str) -> str:
+def text(answer: Answer, class_names: Sequence[str], sequence: str) -> str:
     """Returns lines for a terminal: the likely classes, and the belief if there is one.
 
     Args:
       answer: of the model.
+      class_names: of its data set.
       sequence: `config.data.sequence`.
     """
     example, probabilities, belief = answer
-    width = max(map(len, CLASS_NAMES))
+    width = max(map(len, class_names))
     lines = [f"{example.name}  ({example.note})" if example.note else example.name]
     lines += [
-        f"  {CLASS_NAMES[k]:{width}}  {probabilities[k]:7.2%}"
+        f"  {class_names[k]:{width}}  {probabilities[k]:7.2%}"
         for k in _by_probability(probabilities)
         if probabilities[k] >= LEAST
     ]
     if belief is not None:
         for n, (part, of_part) in enumerate(zip(*belief, strict=True), 1):
-            shades = "".join(SHADES[value * len(SHADES) // 256] for value in part.tolist())
+            grey = part.reshape(len(part), -1).mean(1).astype(int).tolist()
+            shades = "".join(SHADES[value * len(SHADES) // 256] for value in grey)
             likely = _by_probability(of_part)[:MOST_PRINTED]
-            classes = ", ".join(f"{CLASS_NAMES[k]} {of_part[k]:.0%}" for k in likely)
+            classes = ", ".join(f"{class_names[k]} {of_part[k]:.0%}" for k in likely)
             lines.append(f"  {PARTS[sequence]} {n:2d} |{shades}| {classes}")
     return "\n".join(lines)
 
 
-def picture(answers: Sequence[Answer]) -> figures.Picture:
+def picture(answers: Sequence[Answer], class_names: Sequence[str]) -> figures.Picture:
     """Returns the images side by side, or one below the other if there are beliefs."""
-    captions = [_caption(answer) for answer in answers]
+    captions = [_caption(answer, class_names) for answer in answers]
     beliefs = [
-        figures.belief(*answer.belief, CLASS_NAMES, caption)
+        figures.belief(*answer.belief, class_names, caption)
         for answer, caption in zip(answers, captions, strict=True)
         if answer.belief is not None
     ]
@@ -129,28 +132,28 @@ def picture(answers: Sequence[Answer]) -> figures.Picture:
     return figures.grid(images, captions, columns=min(5, len(images)))
 
 
-def _caption(answer: Answer) -> tuple[str, str, str]:
+def _caption(answer: Answer, class_names: Sequence[str]) -> tuple[str, str, str]:
     """Returns lines for a picture: which image it is, what it is taken for, what it is."""
     name, k = answer.example.name, int(answer.probabilities.argmax())
     short = name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}"
-    return short, f"taken for {CLASS_NAMES[k]} {answer.probabilities[k]:.0%}", answer.example.note
+    return short, f"taken for {class_names[k]} {answer.probabilities[k]:.0%}", answer.example.note
 
 
-def as_json(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+def as_json(answers: Sequence[Answer], class_names: Sequence[str]) -> list[dict[str, Any]]:
     """Returns all probabilities, and the beliefs by part, as JSON has them."""
+
+    def by_class(probabilities: Float[np.ndarray, " K"]) -> dict[str, float]:
+        return dict(zip(class_names, probabilities.tolist(), strict=True))
+
     return [
         {
             "name": example.name,
             "note": example.note,
-            "probabilities": _by_class(probabilities),
-            **({"belief": list(map(_by_class, belief.probabilities))} if belief else {}),
+            "probabilities": by_class(probabilities),
+            **({"belief": list(map(by_class, belief.probabilities))} if belief else {}),
         }
         for example, probabilities, belief in answers
     ]
-
-
-def _by_class(probabilities: Float[np.ndarray, " K"]) -> dict[str, float]:
-    return dict(zip(CLASS_NAMES, probabilities.tolist(), strict=True))
 
 
 def _by_probability(probabilities: Float[np.ndarray, " K"]) -> Int[np.ndarray, " K"]:

@@ -20,7 +20,7 @@ from rnnjax.cells import gates
 from rnnjax.cells.base import Cell
 from rnnjax.classifier import BACKWARDS, Classified, Classifier, Params
 from rnnjax.data.batches import Batch
-from rnnjax.data.sequences import Images, ToSequences
+from rnnjax.data.sequences import Images, ToSequences, num_parts
 from rnnjax.training.losses import loss
 
 CLOSED, OPEN = 0.05, 0.95  # a gate below or above hardly passes a gradient to what moves it
@@ -52,7 +52,7 @@ def diagnose(
       params: its parameters.
       batch: the images and labels, leaves `[B, ...]`.
       model: the classifier.
-      to_sequences: from images `[B, 28, 28]`, uint8, to sequences `[B, T, F]`.
+      to_sequences: from images, uint8, to sequences `[B, T, F]`.
     """
     inputs = to_sequences(batch.images)
     model = model.clone(remat=False)  # whose chunks would be an axis of what is sown
@@ -91,20 +91,19 @@ def classify_prefixes(
 
     Args:
       params: its parameters.
-      images: `[B, 28, 28]`, uint8.
+      images: `[B, Y, X]`, or in colour `[B, Y, X, C]`, uint8.
       model: the classifier.
       to_sequences: from images to sequences `[B, T, F]`.
     """
-    inputs, num_parts = to_sequences(images), images.shape[1]
-    lengths = inputs.shape[1] // num_parts * (1 + jnp.arange(num_parts))
+    inputs = to_sequences(images)
+    of_one = num_parts(images, inputs)
+    lengths = inputs.shape[1] // of_one * (1 + jnp.arange(of_one))
     classified = model.apply(
         {"params": params},
-        jnp.repeat(inputs, num_parts, axis=0),
+        jnp.repeat(inputs, of_one, axis=0),
         jnp.tile(lengths, len(inputs)),
     )
-    leaves = (
-        leaf.reshape(len(inputs), num_parts, -1) for leaf in typing.cast(Classified, classified)
-    )
+    leaves = (leaf.reshape(len(inputs), of_one, -1) for leaf in typing.cast(Classified, classified))
     return ClassifiedPrefixes(*leaves)
 
 

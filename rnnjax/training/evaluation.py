@@ -89,7 +89,7 @@ def evaluate_trained(trained: Trained, split: Split) -> Evaluation:
 
 
 def predict_trained(
-    trained: Trained, images: UInt8[np.ndarray, "N 28 28"]
+    trained: Trained, images: UInt8[np.ndarray, "N Y X *C"]
 ) -> Float[np.ndarray, "N K"]:
     """Returns the probabilities of the classes, by the program that evaluates, with its bits."""
     unlabelled = Split(images, np.zeros(len(images), np.int32))

@@ -32,6 +32,7 @@ from rnnjax.training.trained import Trained, read_trained
 
 PREFIX_STEPS = 28_000  # of the sequences whose accuracy by part is told: 1,000 images in rows
 FEWEST_IMAGES = 200  # of these, in longer sequences, which take more time
+MOST_TRAJECTORIES = 10  # classes whose ways can be told apart
 IMAGES_AT_ONCE = 50  # each of which is as many sequences as it has parts
 
 
@@ -135,7 +136,7 @@ def _prefixes(
     number = max(FEWEST_IMAGES, PREFIX_STEPS // shape[1]) // IMAGES_AT_ONCE * IMAGES_AT_ONCE
     batches = [
         jax.device_get(function(trained.params, test.images[start : start + IMAGES_AT_ONCE]))
-        for start in range(0, number, IMAGES_AT_ONCE)
+        for start in range(0, min(number, len(test.labels)), IMAGES_AT_ONCE)
     ]
     logits, last_hidden = zip(*batches, strict=True)
     return np.concatenate(logits), np.concatenate(last_hidden)
@@ -163,8 +164,9 @@ def _mistakes(of_test: Predictions, test: Split, names: tuple[str, ...]) -> list
 def _trajectories(
     states: Float[np.ndarray, "M R H"], test: Split, names: tuple[str, ...]
 ) -> Trajectories:
-    """Returns the ways of the hidden states of the first image of each class."""
+    """Returns the ways of the hidden states of the first image of each class, or of some."""
     classes, first = np.unique(test.labels[: len(states)], return_index=True)
+    classes, first = classes[:MOST_TRAJECTORIES], first[:MOST_TRAJECTORIES]
     return Trajectories(*project(states[first]), [names[k] for k in classes])
 
 

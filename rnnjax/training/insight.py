@@ -25,6 +25,7 @@ NUM_DIAGNOSED = 32  # training images that are looked into, the first ones
 NUM_WITH_REMAT = 4  # the same where memory is short, as what `remat` saves is needed for this
 NUM_BELIEFS = 3  # test images, the first ones
 NUM_WORST = 20  # mistakes that are shown
+MOST_CLASSES = 100  # each of which has charts of its own
 
 
 class Insight(NamedTuple):
@@ -73,14 +74,16 @@ class Insight(NamedTuple):
         """Shows how well each class is told from the others, and the worst mistakes."""
         if not distributed.is_primary():
             return
-        recall = predictions.class_figures(of_split).recall
-        report.class_accuracies(step, split, dict(zip(self.class_names, recall, strict=True)))
-        report.confusion(step, split, predictions.confusion(of_split), self.class_names)
-        curves = zip(*predictions.pr_curves(of_split), strict=True)
-        report.pr_curves(step, split, dict(zip(self.class_names, curves, strict=True)))
+        names = self.class_names
+        report.confusion(step, split, predictions.confusion(of_split), names)
+        if len(names) <= MOST_CLASSES:
+            recall = predictions.class_figures(of_split).recall
+            report.class_accuracies(step, split, dict(zip(names, recall, strict=True)))
+            curves = zip(*predictions.pr_curves(of_split), strict=True)
+            report.pr_curves(step, split, dict(zip(names, curves, strict=True)))
         rows = predictions.worst(of_split, NUM_WORST)
         captions = [
-            (f"is {self.class_names[label]}", f"taken for {self.class_names[guess]}", f"{p:.0%}")
+            (f"is {names[label]}", f"taken for {names[guess]}", f"{p:.0%}")
             for label, guess, p in zip(
                 of_split.labels[rows],
                 of_split.guesses[rows],

@@ -6,7 +6,6 @@ from typing import Any
 import jax
 
 from rnnjax.config import Config
-from rnnjax.data.datasets import IMAGE_SHAPE
 from rnnjax.errors import ConfigError
 from rnnjax.system.devices import memory_bytes
 from rnnjax.training.task import Task
@@ -26,7 +25,8 @@ def check_memory(config: Config, task: Task) -> None:
     if there is None:
         return
     devices = jax.device_count()
-    model, pixels = config.model, math.prod(IMAGE_SHAPE)
+    model, image_shape = config.model, task.dataset.image_shape
+    pixels = math.prod(image_shape)
     try:
         state = jax.eval_shape(task.create_state)
         state_bytes = _num_bytes(state) + _num_bytes(state.params)
@@ -35,9 +35,8 @@ def check_memory(config: Config, task: Task) -> None:
             f"config.model.hidden_size={model.hidden_size} makes arrays that JAX cannot have: "
             f"{error}"
         ) from error
-    steps = jax.eval_shape(
-        task.to_sequences, jax.ShapeDtypeStruct((1, *IMAGE_SHAPE), "uint8")
-    ).shape[1]
+    image = jax.ShapeDtypeStruct((1, *image_shape), "uint8")
+    steps = jax.eval_shape(task.to_sequences, image).shape[1]
     if model.remat:
         steps = math.isqrt(steps)
     hidden = model.hidden_size * (1 + model.bidirectional)

@@ -54,7 +54,7 @@ def train_step(
       key: the run's dropout key; this step's masks follow from it and the step.
       model: the classifier.
       optimizer: of its parameters.
-      to_sequences: from images `[B, 28, 28]`, uint8, to sequences `[B, T, F]`.
+      to_sequences: from images, uint8, to sequences `[B, T, F]`.
       label_smoothing: share of the target spread evenly over all classes.
       skip_non_finite: count a step whose loss or gradient is not finite, and change nothing else.
       axis_name: of the mapped devices; None: not mapped.
@@ -152,7 +152,7 @@ def eval_step(
       metrics: the sums so far, `EvalMetrics`.
       batch: this device's share of the images, leaves `[B, ...]`.
       model: the classifier.
-      to_sequences: from images `[B, 28, 28]`, uint8, to sequences `[B, T, F]`.
+      to_sequences: from images, uint8, to sequences `[B, T, F]`.
       axis_name: of the mapped devices; None: not mapped.
 
     Returns:

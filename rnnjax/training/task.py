@@ -15,7 +15,7 @@ from rnnjax.classifier import Classifier, Params
 from rnnjax.config import Config
 from rnnjax.data import datasets, sequences
 from rnnjax.data.batches import Batch, Rows
-from rnnjax.data.datasets import Split
+from rnnjax.data.datasets import DatasetInfo, Split
 from rnnjax.data.sequences import ToSequences
 from rnnjax.system import devices
 from rnnjax.training import state, step
@@ -27,6 +27,7 @@ from rnnjax.training.step import Evaluated, Stepped
 class Task(NamedTuple):
     """What settings mean, before there is data, a device or a workdir."""
 
+    dataset: DatasetInfo
     model: Classifier
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule  # the learning rate of a step, counted from 0
@@ -38,15 +39,20 @@ class Task(NamedTuple):
 
 
 def build_task(config: Config) -> Task:
-    """Returns the task that the settings describe. Nothing is read, written or compiled.
+    """Returns the task that the settings describe; nothing is written or compiled.
+
+    Nothing is read either, unless only TFDS knows the data set.
 
     Raises:
-      ConfigError: for an unknown cell, an option that the cell does not have, or a wrong value.
+      ConfigError: for an unknown data set or cell, an option that the cell does not have, or a
+        wrong value.
+      DataError: if what TFDS has of the data set on the disk cannot be read.
     """
-    num_features = sequences.num_features(config.data.sequence)
+    dataset = datasets.describe(config.data)
+    num_features = sequences.num_features(config.data.sequence, dataset.image_shape)
     model = classifier.build(
         config.model,
-        datasets.NUM_CLASSES,
+        len(dataset.class_names),
         num_features,
         batch_size=max(1, config.batch_size // jax.device_count()),
     )
@@ -58,12 +64,13 @@ def build_task(config: Config) -> Task:
     )
 
     def create_state() -> TrainState:
-        images = jax.ShapeDtypeStruct((1, *datasets.IMAGE_SHAPE), jnp.uint8)
+        images = jax.ShapeDtypeStruct((1, *dataset.image_shape), jnp.uint8)
         inputs = jax.eval_shape(to_sequences, images)
         params_key, _ = state.keys(config.seed)
         return state.create(model, optimizer, params_key, jnp.zeros(inputs.shape, inputs.dtype))
 
     return Task(
+        dataset=dataset,
         model=model,
         optimizer=optimizer,
         schedule=learning_rate(config.optimizer, config.num_steps),

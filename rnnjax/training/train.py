@@ -53,7 +53,7 @@ def train(config: Config, workdir: str | Path) -> Result:
     devices.check_batch_size(config.batch_size)
     distributed.check_same_settings(config)
     task = build_task(config)
-    check_own_cell(task.model, num_features(config.data.sequence))
+    check_own_cell(task.model, num_features(config.data.sequence, task.dataset.image_shape))
     check_memory(config, task)
     result = resume.finished(config, workdir, task.create_state)
     if result is not None:

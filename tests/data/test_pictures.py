@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from rnnjax.data.datasets import Dataset
-from rnnjax.data.pictures import Picture, read_pictures
+from rnnjax.data.pictures import Picture, as_in_the_data, read_pictures
 from rnnjax.errors import DataError
 
 
@@ -23,7 +23,7 @@ def boot(real: Dataset) -> np.ndarray:
 
 def read(path: Path) -> Picture:
     (picture,) = read_pictures([path])
-    return picture
+    return as_in_the_data(picture, (28, 28))
 
 
 def saved(folder: Path, picture: Image.Image, name: str = "picture.png", **options: Any) -> Path:

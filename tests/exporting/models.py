@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnjax.classifier import build
 from rnnjax.config import Config, ModelConfig
+from rnnjax.data.datasets import GARMENTS
 from rnnjax.data.sequences import to_sequences
 from rnnjax.exporting.inference import Inference
 from tests.cases import RANGES
@@ -33,7 +34,7 @@ def inference(case: Case, num_features: int = FEATURES, **fields: Any) -> Infere
     params = jax.tree_util.tree_map_with_path(draw, params)
     order = np.arange(STEPS * num_features).reshape(STEPS, num_features)
     rows = functools.partial(to_sequences, kind="rows", permutation_seed=0)
-    return Inference(Config(), model, params, rows, order, {"step": "7"})
+    return Inference(Config(), model, params, rows, order, GARMENTS, {"step": "7"})
 
 
 def sequences(num_features: int = FEATURES) -> np.ndarray:

@@ -24,7 +24,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (3, 28, 28), np.uint8)
 @pytest.mark.parametrize("kind", KINDS)
 def test_pixels_have_the_order_of_the_sequences(kind: str) -> None:
     function = functools.partial(to_sequences, kind=kind, permutation_seed=3)
-    actual = IMAGES.reshape(3, -1)[:, pixel_order(function)] / np.float32(255)
+    actual = IMAGES.reshape(3, -1)[:, pixel_order(function, (28, 28))] / np.float32(255)
     assert_close(actual, function(IMAGES), 1e-7)
 
 

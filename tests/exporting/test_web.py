@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from playwright.sync_api import Page
 
 from rnnjax.config import Config
-from rnnjax.data.datasets import CLASS_NAMES, Split
+from rnnjax.data.datasets import GARMENTS, Split
 from rnnjax.data.drawn_garments import draw
 from rnnjax.errors import ConfigError
 from rnnjax.exporting.inference import inference_of
@@ -99,7 +99,7 @@ def transparent(image: Image.Image) -> Image.Image:
 def test_a_picture_becomes_bright_on_dark(
     page: Page, tmp_path: Path, change: Any, tolerance: int
 ) -> None:
-    image = SPLIT.images[int(np.argmax(SPLIT.labels == CLASS_NAMES.index("Dress")))]
+    image = SPLIT.images[int(np.argmax(SPLIT.labels == GARMENTS.class_names.index("Dress")))]
     change(Image.fromarray(image)).save(tmp_path / "garment.png")
     page.set_input_files("#file", tmp_path / "garment.png")
     page.wait_for_function(SURE)
@@ -141,7 +141,7 @@ def test_drawing_is_classified_part_by_part(page: Page) -> None:
 def test_everything_is_seen(page: Page, width: int, color_scheme: Any) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=color_scheme)
-    page.click(f"#examples button >> nth={CLASS_NAMES.index('Bag')}")
+    page.click(f"#examples button >> nth={GARMENTS.class_names.index('Bag')}")
     page.wait_for_function(SURE)
     assert sideways(page) == 0
     boxes: dict[str, Any] = {}
@@ -152,4 +152,4 @@ def test_everything_is_seen(page: Page, width: int, color_scheme: Any) -> None:
         assert box["x"] + box["width"] <= width
     for side in ("y", "height"):  # each belief stands beside its row
         assert abs(boxes["#picture"][side] - boxes["#belief"][side]) < 2
-    assert page.locator("#classes tr").count() == len(CLASS_NAMES)
+    assert page.locator("#classes tr").count() == len(GARMENTS.class_names)

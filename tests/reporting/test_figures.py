@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnjax.reporting import figures
-from rnnjax.reporting.figures import BLUES, CELL, PAPER, SCALE
+from rnnjax.reporting.figures import BLUES, CELL, PAPER, SIDE
 
 
 def contains(picture: np.ndarray, part: np.ndarray) -> bool:
@@ -16,8 +16,9 @@ def test_a_grid_holds_every_image_and_has_room_for_text() -> None:
     images = np.random.default_rng(0).integers(0, 256, (7, 12, 12)).astype(np.uint8)
     actual = figures.grid(images, [("is Bag", "taken for Ankle boot")] * 7, columns=5)
     assert actual.dtype == np.uint8
+    enlarge = np.ones((SIDE // 12, SIDE // 12), np.uint8)
     for image in images:
-        assert contains(actual, np.kron(image, np.ones((SCALE, SCALE), np.uint8)))
+        assert contains(actual, np.kron(image, enlarge))
     narrow = figures.grid(images, [("a",)] * 7, columns=5)
     assert actual.shape[0] > narrow.shape[0]
     assert actual.shape[1] > narrow.shape[1]

@@ -24,6 +24,7 @@ SPLIT_LINES: dict[str, dict[str, Any]] = {  # test is what counts, and training 
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g} %")
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 MUCH = 10  # times as much, and a logarithm shows it better
+MOST_NUMBERED, MOST_NAMED = 20, 100  # classes of a table with numbers, and with names
 DARK_SHARE = 0.6  # of a cell of a table, above which paper is read better on it than ink
 
 
@@ -67,7 +68,8 @@ def accuracy_by_part(runs: Sequence[RunFigures], part: str) -> Figure:
     for n, run in enumerate(runs):
         axes.plot(*_from_one(run.accuracy_by_part), color=style.colour(n), marker=".")
     num_parts = len(runs[0].accuracy_by_part)
-    axes.set_xticks([1, *range(num_parts // 4, num_parts + 1, num_parts // 4)])
+    every = max(1, num_parts // 4)
+    axes.set_xticks(sorted({1, *range(every, num_parts + 1, every)}))
     axes.set_ylim(0, 1)
     _percent(axes)
     _with_runs(axes, runs, [chance], ["chance"])
@@ -75,20 +77,26 @@ def accuracy_by_part(runs: Sequence[RunFigures], part: str) -> Figure:
 
 
 def confusion(classes: ClassTable) -> Figure:
-    """Returns a table of truth (rows) against guess (columns)."""
+    """Returns a table of truth (rows) against guess (columns).
+
+    Of so many classes that there is no room for the numbers it is without, and then without names.
+    """
     size = len(classes.names)
     axes = style.new_figure(style.WIDTH * 0.95).subplots()
     shares = classes.confusion / np.maximum(classes.confusion.sum(1, keepdims=True), 1)
-    for (row, column), share in np.ndenumerate(shares):
+    for row, column in np.argwhere(classes.confusion):
+        share, count = shares[row, column], int(classes.confusion[row, column])
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=BLUE, alpha=share, lw=0))
-        if count := int(classes.confusion[row, column]):
+        if size <= MOST_NUMBERED:
             ink = PAPER if share > DARK_SHARE else INK
             axes.text(column, row, str(count), color=ink, size=7, ha="center", va="center")
     axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal")
     axes.set(xlabel="what the model takes it for", ylabel="what it is")
-    axes.set_xticks(range(size), classes.names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(size), classes.names)
-    axes.tick_params(length=0)
+    names = classes.names if size <= MOST_NAMED else []
+    letters = min(8.5, 8.5 * MOST_NUMBERED / size)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0, labelsize=letters)
     axes.grid(visible=False)
     axes.spines[:].set_visible(True)
     return _figure(axes)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 import numpy as np
+from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from rnnjax.reporting import figures
@@ -40,9 +41,8 @@ class Gallery:
         sheet = figures.grid(np.stack([m.image for m in mistakes]), captions)
         self.pictures[f"{name}.png"] = figures.png(sheet)
         items = [
-            f'<li><img alt="{escape(", ".join(lines))}" src="{_data_url(mistake)}" width="28" '
-            f'height="28"><strong>{escape(mistake.truth)}</strong><br>{escape(mistake.guess)}? '
-            f"{lines[2]}</li>"
+            f"<li>{_image(mistake.image, ', '.join(lines))}<strong>{escape(mistake.truth)}"
+            f"</strong><br>{escape(mistake.guess)}? {lines[2]}</li>"
             for mistake, lines in zip(mistakes, captions, strict=True)
         ]
         return figure(name, title, f'<ul class="mistakes">{"".join(items)}</ul>', reading)
@@ -56,9 +56,14 @@ def figure(name: str, title: str, content: str, reading: str) -> str:
     )
 
 
-def _data_url(mistake: Mistake) -> str:
-    pixels = mistake.image[..., None].repeat(3, axis=-1)
-    return f"data:image/png;base64,{base64.b64encode(figures.png(pixels)).decode()}"
+def _image(image: UInt8[np.ndarray, "Y X *C"], alt: str) -> str:
+    height, width = image.shape[:2]
+    pixels = image if image.ndim == 3 else image[..., None].repeat(3, axis=-1)
+    content = base64.b64encode(figures.png(pixels)).decode()
+    return (
+        f'<img alt="{escape(alt)}" src="data:image/png;base64,{content}" width="{width}" '
+        f'height="{height}">'
+    )
 
 
 def table(

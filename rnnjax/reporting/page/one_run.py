@@ -76,14 +76,16 @@ def _reliability(run: RunFigures, name: str, gallery: Gallery) -> str:
 
 def _trajectories(run: RunFigures, name: str, gallery: Gallery) -> str:
     shares = run.trajectories.explained
+    shown, names = len(run.trajectories.points), run.classes.names
+    classes = f"of {shown} classes" if shown < len(names) else "class"
     return gallery.chart(
         f"{name}-trajectories",
         "Hidden states",
         charts.trajectories(run.trajectories),
-        "The way of the hidden state while one test image of each class is read, from the hollow "
-        "marker to the filled one, in the plane in which these states differ most; ways that part "
-        "are told apart.",
-        f"Ways of hidden states of one image of each of {len(run.trajectories.points)} classes in "
+        f"The way of the hidden state while one test image of each {classes} is read, from the "
+        "hollow marker to the filled one, in the plane in which these states differ most; ways "
+        "that part are told apart.",
+        f"Ways of hidden states of one image of each of {shown} classes in "
         f"a plane with {shares.sum():.0%} of their variance.",
     )
 

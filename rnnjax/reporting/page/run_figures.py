@@ -37,7 +37,7 @@ class Calibration(NamedTuple):
 
 
 class Mistake(NamedTuple):
-    image: UInt8[np.ndarray, "28 28"]
+    image: UInt8[np.ndarray, "Y X *C"]
     truth: str
     guess: str
     probability: float  # of the guess
