@@ -49,7 +49,7 @@ def open_builder(name: str, root: Path) -> Any:
         raise ConfigError(
             f"config.data.name={name!r} is neither a set of TFDS nor one in {root}; {hint}"
         ) from error
-    except (ValueError, AssertionError, ParseError) as error:
+    except (ValueError, AssertionError, ParseError, ImportError) as error:
         _refuse(name, root, error)
 
 
@@ -57,13 +57,14 @@ def _refuse(name: str, root: Path, error: Exception) -> NoReturn:
     """Says which part of a set's name is wrong, or that its folder is."""
     import tensorflow_datasets as tfds
 
-    reason = str(error).splitlines()[0].split(": ", 1)[-1]
+    reason = str(error).splitlines()[0].rpartition('": ')[2]  # after what the builder was given
     own, _, variant = name.split(":")[0].partition("/")
-    variants = getattr(tfds.builder_cls(own), "builder_configs", {})
-    if variant and variant not in variants:
+    is_registered = own in tfds.list_builders(with_community_datasets=False)
+    variants = getattr(tfds.builder_cls(own), "builder_configs", {}) if is_registered else {}
+    if is_registered and variant and variant not in variants:
         hint = did_you_mean(variant, variants) if variants else f"{own!r} has none"
         raise ConfigError(f"config.data.name={name!r}: no variant {variant!r}; {hint}") from error
-    if isinstance(error, AssertionError):
+    if isinstance(error, AssertionError | ImportError):  # another version, or a package is missing
         raise ConfigError(f"config.data.name={name!r}: {reason}") from error
     reason = reason.split(": ")[-1]
     raise DamagedError(f"dataset_info.json in {root}/{own}: {reason}") from error

@@ -57,8 +57,8 @@ def to_sequences(images: Images, kind: str, permutation_seed: int) -> Float32[Ar
     raise ValueError(f"unknown kind of sequence: {kind!r}")
 
 
-def parts(images: Images, to_sequences: ToSequences) -> UInt8[Array, "B R X *C"]:
-    """Returns images as they are read: R steps, or as many steps at a time as a row has pixels."""
+def parts(images: Images, to_sequences: ToSequences) -> UInt8[Array, "B R P *C"]:
+    """Returns images as they are read: in R steps, or in R runs of P steps of one pixel."""
     sequences = to_sequences(images)
     values = jnp.rint(sequences * 255).astype(jnp.uint8)
     return values.reshape(len(images), num_parts(images, sequences), -1, *images.shape[3:])

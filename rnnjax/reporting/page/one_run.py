@@ -51,12 +51,13 @@ def _confusion(run: RunFigures, name: str, gallery: Gallery) -> str:
     table = run.classes.confusion - np.diag(run.classes.confusion.diagonal())
     truth, guess = divmod(int(table.argmax()), len(table))
     names = run.classes.names
+    cell = "number" if len(names) <= charts.MOST_NUMBERED else "colour"
     worst = f"{names[truth]} is taken for {names[guess]} {table.max()} times"
     return gallery.chart(
         f"{name}-confusion",
         "Confusion",
         charts.confusion(run.classes),
-        "Each row is a class, each number how many of its test images were taken for the class "
+        f"Each row is a class, each {cell} how many of its test images were taken for the class "
         f"below; all that is off the diagonal is a mistake. Most often, {worst}.",
         f"Table of true classes against guesses; most often, {worst}.",
     )
