@@ -21,19 +21,20 @@ ALLOWED = {
     "cells": "compat",
     "recurrent": "cells compat",
     "interop": "recurrent cells compat",
-    "classifier": "recurrent cells config errors compat",
+    "cell_source": "cells config errors",
+    "classifier": "cell_source recurrent cells config errors compat",
     "system": BASICS,
     "data": f"system {BASICS}",
     "runs": f"system {BASICS}",
     "reporting": f"system {BASICS}",
-    "training": f"runs reporting data classifier cells system {BASICS}",
-    "exporting": f"training data classifier interop cells system rnnjax {BASICS}",
+    "training": f"runs reporting data classifier cell_source recurrent cells system {BASICS}",
+    "exporting": f"training data classifier cell_source interop cells system rnnjax {BASICS}",
     "main": f"training system rnnjax {BASICS}",
     "evaluate": f"training reporting data system rnnjax {BASICS}",
     "predict": f"training reporting data system rnnjax {BASICS}",
     "export": f"exporting training data system rnnjax {BASICS}",
     "report": f"training reporting data system rnnjax {BASICS}",
-    "__main__": "system cells errors rnnjax",  # of any room
+    "__main__": "cell_source recurrent system cells errors rnnjax",  # of any room
     # The public names, imported when they are first used.
     "rnnjax": "cells recurrent interop config training",
 }
