@@ -1,5 +1,6 @@
 """The real Fashion-MNIST from every source, the drawn garments, and sequences."""
 
+import functools
 import gzip
 import hashlib
 import os
@@ -18,9 +19,10 @@ import tensorflow_datasets as tfds
 
 from rnnjax.config import DataConfig
 from rnnjax.data import datasets, drawn_garments, fashion_mnist
-from rnnjax.data.sequences import to_sequences
+from rnnjax.data.sequences import parts, to_sequences
 from rnnjax.data.shuffle import permutation
 from rnnjax.errors import ConfigError, DataError
+from tests.image_sets import flags
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -227,3 +229,16 @@ def test_sequences() -> None:
         np.testing.assert_allclose(actual, expected, rtol=1e-6)
     with pytest.raises(ValueError, match="diagonals"):
         to_sequences(images, "diagonals", 0)
+
+
+@pytest.mark.parametrize("kind", ["rows", "columns", "pixels", "permuted_pixels"])
+def test_parts_of_colour_images(kind: str) -> None:
+    images, _ = flags(2, 4)
+    read = functools.partial(to_sequences, kind=kind, permutation_seed=0)
+    shapes = {"rows": (12, 30), "columns": (10, 36)}
+    assert read(images).shape[1:] == shapes.get(kind, (120, 3))
+    expected = {"rows": images, "columns": images.swapaxes(1, 2), "pixels": images}
+    if kind in expected:
+        np.testing.assert_array_equal(parts(images, read), expected[kind])
+    else:
+        assert parts(images, read).shape == images.shape

@@ -14,6 +14,7 @@ from PIL import Image
 from rnnjax.data.datasets import Dataset
 from rnnjax.data.pictures import Picture, as_in_the_data, read_pictures
 from rnnjax.errors import DataError
+from tests.image_sets import flags
 
 
 @pytest.fixture
@@ -219,3 +220,19 @@ def test_whatever_is_damaged_raises_nothing_else(tmp_path: Path, boot: np.ndarra
             path.write_bytes(damaged.tobytes()[: rng.integers(10, 2 * len(content))])
             with contextlib.suppress(DataError):
                 read(path)
+
+
+def test_pictures_get_the_colours_and_the_size_of_the_set(tmp_path: Path) -> None:
+    (image, *_), _ = flags(1, 3)
+    for shown, name in (
+        (image, "same.png"),
+        (np.full((24, 24, 3), (250, 20, 30), np.uint8), "a.png"),
+    ):
+        Image.fromarray(shown).save(tmp_path / name)
+    same, scaled = read_pictures([tmp_path / "same.png", tmp_path / "a.png"])
+    np.testing.assert_array_equal(as_in_the_data(same, (12, 10, 3)).image, image)
+    actual, note = as_in_the_data(scaled, (12, 10, 3))
+    assert (actual[1:11] == (250, 20, 30)).all()
+    assert not actual[[0, -1]].any()
+    assert not note
+    assert as_in_the_data(scaled, (12, 10)).image.shape == (12, 10)
