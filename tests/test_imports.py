@@ -27,6 +27,7 @@ ALLOWED = {
     "data": f"system {BASICS}",
     "runs": f"system {BASICS}",
     "reporting": f"system {BASICS}",
+    "comparing": f"reporting system {BASICS}",
     "training": f"runs reporting data classifier cell_source recurrent cells system {BASICS}",
     "exporting": f"training data classifier cell_source interop cells system rnnjax {BASICS}",
     "main": f"training system rnnjax {BASICS}",
