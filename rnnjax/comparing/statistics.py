@@ -2,7 +2,7 @@
 
 An interval of the mean is a studentized bootstrap over seeds, smoothed: a resample of n seeds gets
 normal noise of sd / sqrt(n) on each value, which gives it the spread that n - 1 degrees of freedom
-take away (Polansky & Schucany, 1997; Hesterberg, 2004). The percentile and BCa intervals cannot
+take away (Silverman & Young, 1987; Hesterberg, 2004). The percentile and BCa intervals cannot
 reach beyond the seeds and cover a mean of five about 83 % of the time instead of 95 %; without the
 noise, resamples of one value alone have no spread, and three seeds no end.
 
