@@ -21,21 +21,23 @@ ALLOWED = {
     "cells": "compat",
     "recurrent": "cells compat",
     "interop": "recurrent cells compat",
-    "cell_options": "config errors",
     "pooling": "",
-    "classifier": "cell_options pooling recurrent cells config errors compat",
+    "cell_options": "config errors",
+    "cell_source": "cells config errors",
+    "classifier": "cell_source cell_options pooling recurrent cells config errors compat",
     "system": BASICS,
     "data": f"system {BASICS}",
     "runs": f"system {BASICS}",
     "reporting": f"system {BASICS}",
-    "training": f"runs reporting data classifier cells system {BASICS}",
-    "exporting": f"training data classifier pooling interop cells system rnnjax {BASICS}",
+    "training": f"runs reporting data classifier cell_source recurrent cells system {BASICS}",
+    "exporting": f"training data classifier cell_source pooling interop cells system rnnjax "
+    f"{BASICS}",
     "main": f"training system rnnjax {BASICS}",
     "evaluate": f"training reporting data system rnnjax {BASICS}",
     "predict": f"training reporting data system rnnjax {BASICS}",
     "export": f"exporting training data system rnnjax {BASICS}",
     "report": f"training reporting data system rnnjax {BASICS}",
-    "__main__": "system cells errors rnnjax",  # of any room
+    "__main__": "cell_source recurrent system cells errors rnnjax",  # of any room
     # The public names, imported when they are first used.
     "rnnjax": "cells recurrent interop config training",
 }

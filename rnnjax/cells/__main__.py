@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any, NamedTuple
 
-from rnnjax.errors import ConfigError, say_where
+from rnnjax.errors import ConfigError, RunError, say_where
 from rnnjax.system import command_line
 from rnnjax.system.messages import say
 from rnnjax.system.waiting import waiting
@@ -33,7 +33,7 @@ class Sizes(NamedTuple):
 
 
 def main() -> None:
-    command_line.run(parse_arguments, lambda arguments: show(arguments.cell))
+    command_line.run(parse_arguments, lambda arguments: show(arguments.cell), is_listing=True)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -63,6 +63,8 @@ def show(name: str | None) -> None:
             problem = problem or (check.problem and f"{check.name}: {check.problem}")
             note = f" ({check.problem or check.note})" if check.problem or check.note else ""
             say(f"  {'NO' if check.problem else 'yes':4} {check.name}{note}")
+    except RunError:
+        raise
     except Exception as error:  # whatever a cell, which is code, may raise
         raise ConfigError(say_where(kind.__name__, error)) from error
     if problem:

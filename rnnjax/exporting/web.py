@@ -67,8 +67,8 @@ def _about(inference: Inference, split: Split) -> dict[str, Any]:
         "kind": kind,
         "part": part,
         "summary": f"A recurrent network ({short(model.cell)}, {layers} of {model.hidden_size} "
-        f"units{both}) reads a picture {MANNERS[kind]}. It was trained for {step} steps, and runs in "
-        "this page: nothing that you draw leaves it.",
+        f"units{both}) reads a picture {MANNERS[kind]}. It was trained for {step} steps, and "
+        "runs in this page: nothing that you draw leaves it.",
         "belief": f"Beside the picture: what the network believed after each {part}, a column for "
         "each class, the stronger the colour the surer. Move the slider to go back.",
         "examples": [

@@ -53,18 +53,22 @@ def prepare() -> None:
 
 
 def run(
-    parse: Callable[[], argparse.Namespace], work: Callable[[argparse.Namespace], None]
+    parse: Callable[[], argparse.Namespace],
+    work: Callable[[argparse.Namespace], None],
+    *,
+    is_listing: bool = False,
 ) -> None:
     """Runs a command; whatever is wrong becomes a line on standard error, and an exit code.
 
     Args:
       parse: returns the arguments, `debug` among them.
       work: does what they ask for.
+      is_listing: whether whoever reads the output may end it, as `| head` does, without a word.
     """
     prepare()
     with errors_as_lines(is_listing=True):
         arguments = parse()
-    with errors_as_lines(debug=arguments.debug):
+    with errors_as_lines(debug=arguments.debug, is_listing=is_listing):
         begin_work(debug=arguments.debug)
         logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax would log all that it reads
         work(arguments)

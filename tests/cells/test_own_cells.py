@@ -211,6 +211,6 @@ def test_a_run_names_the_cell_and_its_line(
     name: str, results: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell_type = returning(name, results)
-    monkeypatch.setattr(classifier, "CELLS", {**CELLS, "own": cell_type})
+    monkeypatch.setitem(CELLS, "own", cell_type)
     with pytest.raises(ConfigError, match=message):
         classifier.build(ModelConfig(cell="own", hidden_size=4), 10, 28)

@@ -29,7 +29,7 @@ RNG = np.random.default_rng(0)
 def test_it_is_the_one_of_tensorflow(decay: float) -> None:
     """`apply` is called after the step that `num_updates` counts, as in TF1's own examples."""
     params: Any = {"w": RNG.normal(size=(3, 4)).astype(np.float32)}
-    variable, count = tf.Variable(params["w"]), tf.Variable(0, dtype=tf.int32)
+    variable, count = tf.Variable(params["w"]), tf.Variable(tf.constant(0))
     reference = tf.train.ExponentialMovingAverage(decay, num_updates=count)
     # In eager mode a shadow begins as what `apply` first sees; TF1 begins with the initial value.
     reference.apply([variable])
@@ -83,7 +83,7 @@ def test_it_is_what_is_evaluated_and_read(tmp_path: Path) -> None:
     config.optimizer.average_decay = 0.9
     result = train(config, tmp_path / "run")
     template = build_task(config).create_state()
-    state = read(tmp_path / "run" / "checkpoints" / "4", template).state
+    state: Any = read(tmp_path / "run" / "checkpoints" / "4", template).state
     (average,) = (node for node in state.opt_state if isinstance(node, AverageState))
     assert int(average.count) == 4
     trained = read_trained(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Runs that go on: to the bit, with what was evaluated reported once, and only under their settings."""
+"""Runs that go on: to the bit, reporting each thing once, and under their own settings only."""
 
 import shutil
 from pathlib import Path
