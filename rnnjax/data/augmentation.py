@@ -62,7 +62,7 @@ def augment(
             image = _erase(image, erase_key, config.erase_prob, config.erase_area)
         return image
 
-    return jax.vmap(augment_one)(images, keys)
+    return jax.vmap(augment_one)(jnp.asarray(images), keys)
 
 
 def _shift(image: Image, key: PRNGKeyArray, most: int) -> Image:

@@ -18,7 +18,7 @@ else:  # JAX builds states of shapes and shardings too, which a check at run tim
 
 
 class AverageState(NamedTuple):
-    count: Leaf  # int32, updates so far
+    num_updates: Leaf  # int32, so far
     params: optax.Params  # their average
 
 
@@ -41,7 +41,7 @@ def average_params(decay: float) -> optax.GradientTransformation:
         updates: optax.Updates, state: AverageState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, AverageState]:
         assert params is not None
-        count = optax.safe_increment(state.count)
+        count = jnp.asarray(optax.safe_increment(state.num_updates))
         n = count.astype(jnp.float32)
         share = 1 - jnp.minimum(decay, (1 + n) / (10 + n))  # of the new parameters
         new = optax.apply_updates(params, updates)

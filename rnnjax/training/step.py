@@ -131,8 +131,9 @@ def train_steps(
 
     def take_step(state: TrainState, batch: Batch | Int[Array, " B"]) -> Stepped:
         if split is not None:
-            images, labels = (jnp.asarray(array)[batch] for array in split)
-            batch = Batch(images, labels, rows=batch)
+            rows = typing.cast(Array, batch)
+            images, labels = (jnp.asarray(array)[rows] for array in split)
+            batch = Batch(images, labels, rows=rows)
         return step(state, typing.cast(Batch, batch), key)
 
     def body(carry: Stepped, batch: Batch | Int[Array, " B"]) -> tuple[Stepped, None]:

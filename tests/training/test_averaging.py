@@ -85,7 +85,7 @@ def test_it_is_what_is_evaluated_and_read(tmp_path: Path) -> None:
     template = build_task(config).create_state()
     state: Any = read(tmp_path / "run" / "checkpoints" / "4", template).state
     (average,) = (node for node in state.opt_state if isinstance(node, AverageState))
-    assert int(average.count) == 4
+    assert int(average.num_updates) == 4
     trained = read_trained(tmp_path / "run")
     assert_equal(trained.params, average.params)
     assert_equal(state.params, read_trained(tmp_path / "without").params)
