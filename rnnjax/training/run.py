@@ -163,7 +163,7 @@ class Run:
         """
         jax.block_until_ready(state.step)  # steps under way are training time
         with self._stopwatch.paused(), self.report.waiting("evaluating"):
-            params = devices.first_copy(state.params)
+            params = devices.first_copy(state.eval_params)
             if last_hidden is not None:  # else what is shown of the training is there already
                 self.report.last_hidden(step, "train", np.concatenate(jax.device_get(last_hidden)))
                 self.insight.show_parameters(self.report, step, params)
@@ -172,7 +172,7 @@ class Run:
             for name, batches in self.feed.evaluation.items():
                 labels = self.feed.evaluated[name].labels
                 evaluation = evaluate(
-                    self.programs.eval_step, state.params, batches, labels, self.stop.poll
+                    self.programs.eval_step, state.eval_params, batches, labels, self.stop.poll
                 )
                 if evaluation is None:
                     return False

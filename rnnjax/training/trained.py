@@ -20,7 +20,7 @@ class Trained(NamedTuple):
     config: Config
     task: Task
     step: int  # taken before
-    params: Params  # not replicated
+    params: Params  # that are evaluated; not replicated
 
 
 def read_trained(folder: Path, step: int | None = None) -> Trained:
@@ -46,4 +46,4 @@ def read_trained(folder: Path, step: int | None = None) -> Trained:
         restored = steps.read_step(stored, step, task.create_state())
         if restored.origin.run != workdir.identity(folder):
             raise RunError(f"{stored / str(restored.step)} is a checkpoint of another run")
-    return Trained(folder, config, task, restored.step, restored.state.params)
+    return Trained(folder, config, task, restored.step, restored.state.eval_params)
