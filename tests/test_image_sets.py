@@ -160,9 +160,10 @@ def test_colour_models_in_other_programs(coloured: Trained, folder: Path) -> Non
     assert json.loads(about["classes"]) == [*COLOURS]
     assert json.loads(about["image_shape"]) == [12, 10, 3]
     order = np.array(json.loads(about["pixel_order"]))
-    inputs = test.images.reshape(len(test.images), -1)[:, order] / np.float32(255)
+    inputs: Any = test.images.reshape(len(test.images), -1)[:, order] / np.float32(255)
     lengths = np.full(len(inputs), len(order), np.int32)
-    (actual,) = session.run(["probabilities"], {"sequences": inputs, "lengths": lengths})
+    feeds = {"sequences": inputs, "lengths": lengths}
+    actual = np.asarray(session.run(["probabilities"], feeds)[0])
     np.testing.assert_allclose(actual, expected, atol=1e-5)
     archive = zipfile.ZipFile(io.BytesIO(stablehlo))
     to_sequences = export.deserialize(bytearray(archive.read("to_sequences")))

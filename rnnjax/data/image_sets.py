@@ -75,7 +75,7 @@ def _keys(name: str, builder: Any) -> tuple[str, str]:
     ):
         return keys
     raise ConfigError(
-        f"config.data.name={name!r} has no images with one label each, but {', '.join(features)}"
+        f"config.data.name={name!r} has no images with one label each, but {', '.join(sorted(features))}"
     )
 
 
