@@ -26,10 +26,11 @@ def check_memory(config: Config, task: Task) -> None:
     if there is None:
         return
     devices = jax.device_count()
+    at_once = 1 if jax.default_backend() == "cpu" else config.seeds  # as `over_seeds` has it
     model, pixels = config.model, math.prod(IMAGE_SHAPE)
     try:
         state = jax.eval_shape(task.create_state)
-        state_bytes = _num_bytes(state) + _num_bytes(state.params)
+        state_bytes = config.seeds * _num_bytes(state) + at_once * _num_bytes(state.params)
     except (OverflowError, ValueError, TypeError) as error:
         raise ConfigError(
             f"config.model.hidden_size={model.hidden_size} makes arrays that JAX cannot have: "
@@ -41,13 +42,17 @@ def check_memory(config: Config, task: Task) -> None:
     if model.remat:
         steps = math.isqrt(steps)
     hidden = model.hidden_size * (1 + model.bidirectional)
-    training = config.batch_size // devices * 4 * (pixels + model.num_layers * steps * hidden)
-    evaluation = -(-config.eval_batch_size // devices) * 4 * (pixels + hidden)
+    training = (
+        at_once * config.batch_size // devices * 4 * (pixels + model.num_layers * steps * hidden)
+    )
+    evaluation = at_once * -(-config.eval_batch_size // devices) * 4 * (pixels + hidden)
     for name, value, needed in (
         ("model.hidden_size", model.hidden_size, state_bytes),
         ("batch_size", config.batch_size, training),
         ("eval_batch_size", config.eval_batch_size, evaluation),
     ):
+        if needed > there and config.seeds > 1:
+            name, value = "seeds", config.seeds
         if needed > there:
             raise ConfigError(
                 f"config.{name}={value} takes at least {_gib(needed)} a device, and there "

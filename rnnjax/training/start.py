@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import tensorflow_datasets.core  # noqa: F401
 from rnnjax import stored_config
 from rnnjax.config import Config
 from rnnjax.data import datasets
-from rnnjax.reporting.report import open_report
+from rnnjax.reporting.report import Report, open_report
 from rnnjax.reporting.summaries import open_pool
 from rnnjax.reporting.terminal import Display, waiting_on_primary
 from rnnjax.runs import resume
@@ -82,21 +82,7 @@ def _start(
     stack.enter_context(contextlib.closing(checkpoints))
     restored = resume.restore(config, workdir, state, checkpoints)
     feed = open_feed(config, dataset, restored.step)
-    pool = open_pool()
-    reports = {
-        seed: stack.enter_context(
-            open_report(
-                folder_of(workdir, config, seed),
-                workdir.resolve().name,
-                pool,
-                dataset.name,
-                ("train", *feed.evaluation),
-                first_step=restored.step,
-                evaluates_first=due(restored.step, config).evaluate,
-            )
-        )
-        for seed in seeds_of(config)
-    }
+    reports = _open_reports(config, workdir, dataset.name, [*feed.evaluation], restored.step, stack)
     display = stack.enter_context(Display(restored.step, config.num_steps))
     seeds = Seeds(seeds_of(config), restored.progress.failed, display.line)
     profiler = Profiler(
@@ -132,3 +118,29 @@ def _start(
         seeds=seeds,
         best_accuracy=distributed.broadcast_from_primary(checkpoints.best_accuracy),
     )
+
+
+def _open_reports(
+    config: Config,
+    workdir: Path,
+    dataset: str,
+    evaluated: Sequence[str],
+    first_step: int,
+    stack: contextlib.ExitStack,
+) -> dict[int, Report]:
+    """Returns a report for each seed, which all write in one thread."""
+    pool = open_pool()
+    return {
+        seed: stack.enter_context(
+            open_report(
+                folder_of(workdir, config, seed),
+                workdir.resolve().name,
+                pool,
+                dataset,
+                ("train", *evaluated),
+                first_step=first_step,
+                evaluates_first=due(first_step, config).evaluate,
+            )
+        )
+        for seed in seeds_of(config)
+    }
