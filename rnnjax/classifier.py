@@ -1,22 +1,24 @@
-"""The model: stacked cells over time, and a readout of the last output."""
+"""The model: stacked cells over time, and a readout of the last output or of all."""
 
 import dataclasses
 import math
 import typing
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int, PRNGKeyArray
 
+from rnnjax import pooling
+from rnnjax.cell_options import checked_options
 from rnnjax.cell_source import cell_class
 from rnnjax.cells import DropoutCell
 from rnnjax.cells.conv_lstm import fold
 from rnnjax.cells.wrappers.noise import VARIATIONAL
 from rnnjax.config import ModelConfig
-from rnnjax.errors import ConfigError, did_you_mean, say_where
+from rnnjax.errors import ConfigError, say_where
 from rnnjax.recurrent import Bidirectional, Stack, StackedBidirectional, unroll
 from rnnjax.recurrent.implementations import Implementation
 
@@ -26,11 +28,11 @@ BACKWARDS = "_back"  # ends the names of the layers that read from the last step
 
 class Classified(NamedTuple):
     logits: Float32[Array, "B K"]
-    last_hidden: Float32[Array, "B H"]  # the output that the readout saw
+    last_hidden: Float32[Array, "B H"]  # the output that the readout saw, or what it pooled
 
 
 class Classifier(nn.Module):
-    """Classifies sequences by the last output of stacked cells.
+    """Classifies sequences by what stacked cells put out, at last or at all steps.
 
     A convolutional cell sees the F features of a step as an image with one channel, 28 of them as
     28, 7 x 4 or 7 x 2 x 2, and has so many channels that all its positions together come nearest to
@@ -50,6 +52,7 @@ class Classifier(nn.Module):
       compute_dtype: of products and outputs.
       remat: compute most steps again for the gradient, which needs less memory and more time.
       implementation: what runs the cells over time in training, as `unroll` describes it.
+      readout: the outputs that it reads: the last, or a `Pooling` of all.
       readout_stddev: of the readout's truncated normal weights.
       readout_bias: initial bias of the readout.
     """
@@ -67,6 +70,7 @@ class Classifier(nn.Module):
     compute_dtype: str
     remat: bool
     implementation: Implementation
+    readout: Literal["last"] | pooling.Kind
     readout_stddev: float
     readout_bias: float
 
@@ -92,7 +96,7 @@ class Classifier(nn.Module):
         layers = [self._layer(f"layer_{n}", space, train) for n in range(self.num_layers)]
         options: Any = {
             "lengths": lengths,
-            "return_outputs": "last",
+            "return_outputs": "last" if self.readout == "last" else "all",
             "remat": self.remat,
             "implementation": self.implementation if train else "auto",
         }
@@ -104,14 +108,17 @@ class Classifier(nn.Module):
             outputs = StackedBidirectional(pairs)(inputs, **options).outputs
         else:
             outputs = unroll(Stack(layers), inputs, **options).outputs
-        last_hidden = outputs.reshape(outputs.shape[0], -1).astype(jnp.float32)
+        num_axes = 1 if self.readout == "last" else 2  # [B], [B, T]
+        outputs = outputs.reshape(*outputs.shape[:num_axes], -1).astype(jnp.float32)
+        if self.readout != "last":
+            outputs = pooling.Pooling(self.readout, name="pooling")(outputs, lengths)
         readout = nn.Dense(
             self.num_classes,
             kernel_init=nn.initializers.truncated_normal(self.readout_stddev),
             bias_init=nn.initializers.constant(self.readout_bias),
             name="readout",
         )
-        return Classified(readout(last_hidden), last_hidden)
+        return Classified(readout(outputs), outputs)
 
     def _layer(self, name: str, space: tuple[int, ...], train: bool) -> nn.RNNCellBase:
         features = max(1, self.hidden_size // math.prod(space))
@@ -189,23 +196,7 @@ def build(
       ConfigError: for an unknown cell, an option that the cell does not have, or a wrong value.
     """
     cell: Any = cell_class(config.cell)
-    options = {k: tuple(v) if type(v) is list else v for k, v in config.cell_options.items()}
-    known = _settable_options(cell)
-    for name, value in options.items():
-        if name not in known or not isinstance(name, str):
-            raise ConfigError(
-                f"config.model.cell_options: {config.cell!r} has no option {name!r}; "
-                f"{did_you_mean(str(name), known)}"
-            )
-        items = value if isinstance(value, tuple) else (value,)
-        is_wrong = isinstance(value, tuple) and not all(type(item) is int for item in items)
-        is_wrong |= any(isinstance(item, float) and not math.isfinite(item) for item in items)
-        if type(value) not in known[name] or is_wrong:
-            wanted = " or ".join(sorted({kind.__name__ for kind in known[name]}))
-            raise ConfigError(
-                f"config.model.cell_options: {name!r} must be {wanted}, of finite numbers, got "
-                f"{value!r}"
-            )
+    options = checked_options(config, cell)
     # All other settings are fields of the classifier by the same name.
     names = {field.name for field in dataclasses.fields(config)} - {"cell_options", "cell_sha256"}
     fields = {name: getattr(config, name) for name in names}
@@ -219,25 +210,3 @@ def build(
             raise ConfigError(f"config.model: {error}") from error
         raise
     return model
-
-
-# For each type of a cell's field that a config can set: the types that its values may have.
-_SETTABLE: dict[Any, tuple[type, ...]] = {
-    bool: (bool,),
-    int: (int,),
-    int | None: (int, type(None)),
-    float: (int, float),
-    float | None: (int, float, type(None)),
-    str: (str,),
-    tuple[int, ...]: (tuple, list),
-}
-
-
-def _settable_options(cell: type[nn.RNNCellBase]) -> dict[str, tuple[type, ...]]:
-    """Returns {name: types of its value} of a cell's own numbers and switches."""
-    hints = typing.get_type_hints(cell)
-    return {
-        field.name: _SETTABLE[hints[field.name]]
-        for field in dataclasses.fields(cell)
-        if hints[field.name] in _SETTABLE and field.name != "features"
-    }

@@ -54,6 +54,28 @@ class DataConfig:
 
 
 @dataclasses.dataclass(slots=True)
+class AugmentationConfig:
+    max_shift: int = option(
+        0,
+        "most pixels that a training image moves each way, with black behind it",
+        at_least=0,
+        at_most=27,
+    )
+    flip_prob: float = option(
+        0.0, "probability that left and right change places", at_least=0, at_most=1
+    )
+    erase_prob: float = option(
+        0.0, "probability that a random rectangle becomes black", at_least=0, at_most=1
+    )
+    erase_area: float = option(
+        0.33,
+        "largest share of an image that is erased; the smallest is 0.02",
+        at_least=0.02,
+        at_most=1,
+    )
+
+
+@dataclasses.dataclass(slots=True)
 class ModelConfig:
     cell: str = option(
         "lstm", "a registered cell, of `python -m rnnjax.cells`, or one of your own: FILE.py:CLASS"
@@ -83,6 +105,11 @@ class ModelConfig:
         "what runs the cells over time in training; 'auto': the fastest measured on such a device",
         choices=("auto", "scan", "deferred", "cudnn", "fused"),
     )
+    readout: str = option(
+        "last",
+        "what of the outputs over time is classified; attention: a mean with learned weights",
+        choices=("last", "mean", "max", "attention"),
+    )
     readout_stddev: float = option(0.1, "of the readout's truncated normal weights", at_least=0)
     readout_bias: float = option(0.1, "initial bias of the readout")
 
@@ -106,6 +133,12 @@ class OptimizerConfig:
     label_smoothing: float = option(
         0.0, "share of the target spread over all classes, in training", at_least=0, below=1
     )
+    average_decay: float = option(
+        0.0,
+        "of an exponential average of the parameters, which is what is evaluated; 0: none",
+        at_least=0,
+        below=1,
+    )
 
 
 @dataclasses.dataclass(slots=True)
@@ -127,6 +160,12 @@ class Config:
     )
     num_steps: int = option(2_000, "training steps of the whole run", at_least=1)
     batch_size: int = option(128, "training images a step, over all devices", at_least=1)
+    num_microbatches: int = option(
+        1,
+        "parts of each device's batch that are computed one after the other, for less memory; "
+        "their gradients are averaged",
+        at_least=1,
+    )
     eval_batch_size: int = option(1_000, "test images evaluated at once", at_least=1)
     log_every_steps: int = option(20, "steps between training figures", at_least=1)
     steps_per_dispatch: int = option(
@@ -150,6 +189,7 @@ class Config:
         False, "do not go on where other devices, cores or versions may change the last bits"
     )
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)

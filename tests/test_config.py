@@ -19,7 +19,7 @@ from rnnjax.system.files import write_json
 from rnnjax.training.train import train
 from rnnjax.validation import validate
 
-SECTIONS = {"data", "model", "optimizer", "checkpoint"}
+SECTIONS = {"data", "augmentation", "model", "optimizer", "checkpoint"}
 
 
 def recorded(kind: type, prefix: str, reads: set[str]) -> Any:
@@ -54,6 +54,9 @@ def test_every_field_is_read(tmp_path: Path, data_dir: str) -> None:
     config.optimizer.warmup_steps = 1
     config.optimizer.clip_norm = 1.0
     config.optimizer.weight_decay = 0.1
+    config.optimizer.average_decay = 0.9
+    config.augmentation.max_shift, config.augmentation.flip_prob = 2, 0.5
+    config.augmentation.erase_prob = 0.5
     reads.clear()
     train(config, tmp_path)
     names = {name for name, _, _ in settings.fields(Config())}
@@ -80,6 +83,12 @@ def test_every_field_is_read(tmp_path: Path, data_dir: str) -> None:
         ("data.sequence", "diagonals", "known are: columns, permuted_pixels, pixels, rows"),
         ("optimizer.learning_rate", float("inf"), "config.optimizer.learning_rate=inf"),
         ("optimizer.beta1", 1.0, "below 1"),
+        ("optimizer.average_decay", 1.0, "must be at least 0 and below 1"),
+        ("augmentation.max_shift", 28, "must be at least 0 and at most 27"),
+        ("augmentation.flip_prob", 1.5, "config.augmentation.flip_prob=1.5 is out of range"),
+        ("augmentation.erase_area", 0.01, "must be at least 0.02 and at most 1"),
+        ("model.readout", "mena", "did you mean 'mean'"),
+        ("num_microbatches", 0, "config.num_microbatches=0"),
         ("optimizer.warmup_steps", 2_001, "is more than config.num_steps=2000"),
         ("checkpoint.keep", 0, "config.checkpoint.keep=0"),
         (

@@ -27,6 +27,7 @@ class Batch(NamedTuple):
     images: UInt8[np.ndarray | Array, "*S B 28 28"]
     labels: Int32[np.ndarray | Array, "*S B"]
     mask: Bool[np.ndarray | Array, "*S B"] | None = None  # False: padding; None: all count
+    rows: Int32[np.ndarray | Array, "*S B"] | None = None  # of the training split, in training
 
 
 def train_rows(
@@ -66,16 +67,16 @@ def stream(split: Split, rows: Iterator[Int32[np.ndarray, "*S B"]]) -> Iterator[
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread holds up the end of the data for seconds
 
-    def gather(rows: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
-        return tf.gather(images, rows), tf.gather(labels, rows)
+    def gather(rows: "tf.Tensor") -> "tuple[tf.Tensor, ...]":
+        return tf.gather(images, rows), tf.gather(labels, rows), rows
 
     # The rows of many dispatches are arrays, so that no Python runs in tf.data's threads: a
     # generator there took a tenth of the training's speed.
     while dispatches := list(itertools.islice(rows, DISPATCHES_PER_DATASET)):
         dataset = tf.data.Dataset.from_tensor_slices(np.stack(dispatches)).map(gather)
         dataset = dataset.prefetch(PREFETCHED_BATCHES).with_options(options)
-        for batch in dataset.as_numpy_iterator():
-            yield Batch(*batch)
+        for images_of, labels_of, rows_of in dataset.as_numpy_iterator():
+            yield Batch(images_of, labels_of, rows=rows_of)
 
 
 def eval_batches(

@@ -10,7 +10,7 @@ from jax import export
 from rnnjax.classifier import Params
 from rnnjax.exporting.inference import INPUTS, OUTPUTS, Inference
 from rnnjax.exporting.onnx_graph import IR_VERSION, OPSET, Graph, value_info
-from rnnjax.exporting.onnx_jaxpr import translate
+from rnnjax.exporting.onnx_jaxpr import translate_function
 from rnnjax.exporting.onnx_layers import add_layers, has_own_nodes
 
 
@@ -75,14 +75,8 @@ def _translate(graph: Graph, inference: Inference, arguments: Sequence[str]) -> 
         results = inference._replace(params=params).classify(sequences, lengths)
         return [results[name] for name in OUTPUTS]
 
-    traced = jax.make_jaxpr(classify)(
-        inference.params,
+    structs = [
         jax.ShapeDtypeStruct(sequences, jnp.float32),
         jax.ShapeDtypeStruct((batch,), jnp.int32),
-    )
-    leaves = jax.tree_util.tree_leaves_with_path(inference.params)
-    names = [
-        graph.array(leaf, name=jax.tree_util.keystr(path, simple=True, separator="/"))
-        for path, leaf in leaves
     ]
-    return translate(graph, traced, [*names, *arguments])
+    return translate_function(graph, classify, inference.params, structs, arguments)

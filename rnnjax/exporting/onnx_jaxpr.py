@@ -1,14 +1,47 @@
 """Any model in ONNX, translated from its jaxpr: a loop over time becomes a Scan node."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 from jax.extend.core import ClosedJaxpr, Literal
 
+from rnnjax.classifier import Params
 from rnnjax.compat import Scan, called, scan_of
 from rnnjax.exporting.onnx_graph import Graph, UnsupportedError, value_info
 from rnnjax.exporting.onnx_primitives import translate_primitive
 from rnnjax.exporting.onnx_shapes import dims_of
+
+
+def translate_function(
+    graph: Graph,
+    function: Callable[..., Any],
+    params: Params,
+    structs: Sequence[jax.ShapeDtypeStruct],
+    arguments: Sequence[str],
+) -> list[str]:
+    """Adds a function of parameters and arrays; the parameters become constants by their paths.
+
+    Args:
+      graph: as `translate` wants it.
+      function: of the parameters and the arrays.
+      params: its parameters.
+      structs: shapes and dtypes of the arrays.
+      arguments: the names of the arrays.
+
+    Returns:
+      The names of its results.
+
+    Raises:
+      UnsupportedError: if it does something that has no translation.
+    """
+    traced = jax.make_jaxpr(function)(params, *structs)
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    names = [
+        graph.array(leaf, name=jax.tree_util.keystr(path, simple=True, separator="/"))
+        for path, leaf in leaves
+    ]
+    return translate(graph, traced, [*names, *arguments])
 
 
 def translate(graph: Graph, traced: ClosedJaxpr, arguments: Sequence[str]) -> list[str]:

@@ -4,17 +4,22 @@ https://onnx.ai/onnx/operators/onnx__LSTM.html has their equations. They stack t
 axis, in the order of `NODES`, under the letters of `rnnjax.interop.gates`.
 """
 
+import typing
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import export
 
 from rnnjax.cell_source import cell_class
 from rnnjax.cells import BasicRNNCell, Cell, GRUCell, LSTMCell
 from rnnjax.classifier import Classifier, Params
 from rnnjax.exporting.onnx_graph import Graph
+from rnnjax.exporting.onnx_jaxpr import translate_function
 from rnnjax.interop import gates
+from rnnjax.pooling import Pooling
 
 NODES = {BasicRNNCell: ("RNN", "c"), GRUCell: ("GRU", "urc"), LSTMCell: ("LSTM", "iofj")}
 
@@ -54,14 +59,17 @@ def add_layers(
         x, last = _add_layer(graph, cell, f"layer_{n}", own, x, counted)
         x = graph.add("Transpose", x, perm=[0, 2, 1, 3])  # from [T, D, B, H]
         x = graph.add("Reshape", x, graph.shape(("t", "b", width)), allowzero=1)
-    last = graph.add("Transpose", last, perm=[1, 0, 2])  # from [D, B, H]
-    last = graph.add("Reshape", last, graph.shape(("b", width)), allowzero=1)
-    taken = graph.add("Unsqueeze", graph.add("Greater", lengths, zero), graph.ints(1))
-    last = graph.add("Where", taken, last, graph.array(0, np.float32))
+    if model.readout == "last":
+        last = graph.add("Transpose", last, perm=[1, 0, 2])  # from [D, B, H]
+        last = graph.add("Reshape", last, graph.shape(("b", width)), allowzero=1)
+        taken = graph.add("Unsqueeze", graph.add("Greater", lengths, zero), graph.ints(1))
+        seen = graph.add("Where", taken, last, graph.array(0, np.float32))
+    else:
+        seen = _pool(graph, Pooling(model.readout), params, x, lengths, width)
     kernel, bias = (
         graph.array(params["readout"][name], name=f"readout/{name}") for name in ("kernel", "bias")
     )
-    return graph.add("Add", graph.add("MatMul", last, kernel), bias)
+    return graph.add("Add", graph.add("MatMul", seen, kernel), bias)
 
 
 def _cell_of(model: Classifier) -> Any:
@@ -79,6 +87,25 @@ def _without_padding(graph: Graph, sequences: str, lengths: str) -> str:
     counts = graph.add("Less", steps, graph.add("Unsqueeze", lengths, graph.ints(1)))  # [B, T]
     counts = graph.add("Unsqueeze", counts, graph.ints(2))
     return graph.add("Where", counts, sequences, graph.array(0, np.float32))
+
+
+def _pool(
+    graph: Graph, pooling: Pooling, params: Params, outputs: str, lengths: str, width: int
+) -> str:
+    """Adds what is made of the outputs of all steps, `[T, B, H]`; returns the name of `[B, H]`."""
+    batch, steps = export.symbolic_shape("b, t")
+
+    def pool(params: Params, outputs: jax.Array, lengths: jax.Array) -> jax.Array:
+        batch_major = jnp.swapaxes(outputs, 0, 1)
+        pooled = pooling.apply({"params": params["pooling"]}, batch_major, lengths)
+        return typing.cast(jax.Array, pooled)
+
+    structs = [
+        jax.ShapeDtypeStruct((steps, batch, width), jnp.float32),
+        jax.ShapeDtypeStruct((batch,), jnp.int32),
+    ]
+    own = {"pooling": params.get("pooling", {})}  # none but of attention
+    return translate_function(graph, pool, own, structs, [outputs, lengths])[0]
 
 
 def _add_layer(

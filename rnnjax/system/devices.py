@@ -40,11 +40,13 @@ def start() -> None:
         ) from error
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Raises a ConfigError unless the batch can be split evenly over all devices."""
-    if batch_size % jax.device_count():
+def check_batch_size(batch_size: int, num_microbatches: int = 1) -> None:
+    """Raises a ConfigError unless all devices get equal parts of the batch, and can cut them up."""
+    if batch_size % (jax.device_count() * num_microbatches):
+        times = f" times config.num_microbatches={num_microbatches}" if num_microbatches > 1 else ""
         raise ConfigError(
             f"config.batch_size={batch_size} is not divisible by the {jax.device_count()} devices"
+            f"{times}"
         )
 
 

@@ -16,8 +16,8 @@ def check_memory(config: Config, task: Task) -> None:
     """Refuses a run that cannot fit: too large a state, or too large batches.
 
     What is counted is the least that there can be: parameters, gradients and the optimizer's
-    state; a batch as sequences of float32 with its last hidden states, and in training those of all
-    steps, or with `remat` of a root of them. XLA takes more.
+    state; a batch as sequences of float32 with the outputs that the readout sees, and in training
+    the hidden states of all steps, or with `remat` of a root of them. XLA takes more.
 
     Raises:
       ConfigError: naming the setting, and the bytes that it takes.
@@ -39,13 +39,12 @@ def check_memory(config: Config, task: Task) -> None:
     steps = jax.eval_shape(
         task.to_sequences, jax.ShapeDtypeStruct((1, *IMAGE_SHAPE), "uint8")
     ).shape[1]
-    if model.remat:
-        steps = math.isqrt(steps)
     hidden = model.hidden_size * (1 + model.bidirectional)
-    training = (
-        at_once * config.batch_size // devices * 4 * (pixels + model.num_layers * steps * hidden)
-    )
-    evaluation = at_once * -(-config.eval_batch_size // devices) * 4 * (pixels + hidden)
+    read = 1 if model.readout == "last" else steps  # outputs
+    states = max(model.num_layers * (math.isqrt(steps) if model.remat else steps), read)
+    images = at_once * (config.batch_size // devices // config.num_microbatches)
+    training = images * 4 * (pixels + states * hidden)
+    evaluation = at_once * -(-config.eval_batch_size // devices) * 4 * (pixels + read * hidden)
     for name, value, needed in (
         ("model.hidden_size", model.hidden_size, state_bytes),
         ("batch_size", config.batch_size, training),

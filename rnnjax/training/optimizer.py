@@ -8,6 +8,7 @@ import optax
 from jaxtyping import Array, Float
 
 from rnnjax.config import OptimizerConfig
+from rnnjax.training.averaging import average_params
 
 
 def learning_rate(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
@@ -33,7 +34,7 @@ def learning_rate(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
 
 
 def adam(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:
-    """Returns Adam (Kingma & Ba, 2015), with clipping and decoupled decay if they are set.
+    """Returns Adam (Kingma & Ba, 2015), with clipping, decoupled decay and averaging if set.
 
     The weight decay (AdamW; Loshchilov & Hutter, 2019) applies to matrices, not to biases and
     peepholes, which have no scale to hold down.
@@ -49,6 +50,8 @@ def adam(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformatio
     if config.weight_decay > 0:
         transforms.append(optax.add_decayed_weights(config.weight_decay, mask=_matrices))
     transforms.append(optax.scale_by_learning_rate(learning_rate(config, num_steps)))
+    if config.average_decay > 0:
+        transforms.append(average_params(config.average_decay))
     chain = optax.chain(*transforms)
 
     def update(

@@ -177,14 +177,14 @@ class Run:
         """
         jax.block_until_ready(state.step)  # steps under way are training time
         with self._stopwatch.paused(), self.reports.display.waiting("evaluating"):
-            params = devices.first_copy(state.params)
+            params = devices.first_copy(state.eval_params)
             if last_hidden is not None:  # else what is shown of the training is there already
                 self.reports.show_step(step, params, join_rows(jax.device_get(last_hidden)))
             evaluations = {}
             for split, batches in self.feed.evaluation.items():
                 evaluation = evaluate(
                     self.programs.eval_step,
-                    state.params,
+                    state.eval_params,
                     batches,
                     self.feed.evaluated[split].labels,
                     self.config.seeds,

@@ -1,5 +1,6 @@
 """All that a run carries from step to step, and all that a checkpoint holds."""
 
+import typing
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -10,6 +11,7 @@ from flax import struct
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from rnnjax.classifier import Classifier, Params
+from rnnjax.training.averaging import averaged
 from rnnjax.training.metrics import TrainMetrics
 
 if TYPE_CHECKING:
@@ -27,6 +29,12 @@ class TrainState:
     opt_state: optax.OptState
     metrics: Collection  # sums since the last report
     skipped: Leaf  # int32, steps left out because their loss or gradient was not finite
+
+    @property
+    def eval_params(self) -> Params:
+        """What is evaluated: the average of the parameters, or they themselves if there is none."""
+        average = averaged(self.opt_state)
+        return self.params if average is None else typing.cast(Params, average)
 
 
 def keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:

@@ -12,11 +12,13 @@ import optax
 from clu.metrics import Collection
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
-from rnnjax.classifier import Classified, Classifier, Params, classify
+from rnnjax.classifier import Classifier, Params, classify
+from rnnjax.data.augmentation import Augment
 from rnnjax.data.batches import Batch
 from rnnjax.data.datasets import Split
 from rnnjax.data.sequences import ToSequences
 from rnnjax.system import devices
+from rnnjax.training.gradients import gradients_of
 from rnnjax.training.losses import loss
 from rnnjax.training.metrics import EvalMetrics, TrainMetrics
 from rnnjax.training.optimizer import global_norm
@@ -43,7 +45,9 @@ def train_step(
     model: Classifier,
     optimizer: optax.GradientTransformation,
     to_sequences: ToSequences,
+    augment: Augment | None = None,
     label_smoothing: float = 0.0,
+    num_microbatches: int = 1,
     skip_non_finite: bool = False,
     axis_name: str | None = None,
 ) -> Stepped:
@@ -52,11 +56,13 @@ def train_step(
     Args:
       state: after the step before.
       batch: this device's share of the images, leaves `[B, ...]`.
-      key: the run's dropout key; this step's masks follow from it and the step.
+      key: the run's dropout key; this step's masks and augmentation follow from it and the step.
       model: the classifier.
       optimizer: of its parameters.
       to_sequences: from images `[B, 28, 28]`, uint8, to sequences `[B, T, F]`.
+      augment: what images undergo before, which needs their rows; None: nothing.
       label_smoothing: share of the target spread evenly over all classes.
+      num_microbatches: parts of `[B, ...]` that are computed one after the other.
       skip_non_finite: count a step whose loss or gradient is not finite, and change nothing else.
       axis_name: of the mapped devices; None: not mapped.
 
@@ -64,20 +70,25 @@ def train_step(
       The new state, and the last hidden states, `[B, H]`, for their histogram.
     """
     dropout_key = devices.device_key(jax.random.fold_in(key, state.step), axis_name)
-    inputs = to_sequences(batch.images)
-
-    def mean_loss(params: Params) -> tuple[Float[Array, ""], tuple[Array, Classified]]:
-        classified = classify(model, params, inputs, train=True, dropout_key=dropout_key)
-        losses = loss(classified.logits, batch.labels, label_smoothing)
-        return losses.mean(), (losses, classified)
-
-    gradients, (losses, classified) = jax.grad(mean_loss, has_aux=True)(state.params)
+    if augment is not None:
+        assert batch.rows is not None
+        images = augment(batch.images, batch.rows, key, state.step)
+        batch = batch._replace(images=images)
+    gradients, outcome = gradients_of(
+        state.params,
+        batch,
+        dropout_key,
+        model=model,
+        to_sequences=to_sequences,
+        label_smoothing=label_smoothing,
+        num_microbatches=num_microbatches,
+    )
     gradients = devices.mean(gradients, axis_name)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     gradient_norm = global_norm(gradients)
     measured = TrainMetrics.single_from_model_output(
-        loss=losses,
-        logits=classified.logits,
+        loss=outcome.losses,
+        logits=outcome.logits,
         labels=batch.labels,
         gradient_norm=gradient_norm,
     )
@@ -90,12 +101,12 @@ def train_step(
     )
     if skip_non_finite:
         # A square of a gradient may overflow in the optimizer, where the norm does not.
-        finite = jnp.isfinite(devices.mean(losses.mean(), axis_name) + gradient_norm)
+        finite = jnp.isfinite(devices.mean(outcome.losses.mean(), axis_name) + gradient_norm)
         for leaf in jax.tree.leaves((new_state.params, opt_state)):
             finite &= jnp.isfinite(leaf).all()
         skipped = dataclasses.replace(state, step=state.step + 1, skipped=state.skipped + 1)
         new_state = jax.tree.map(functools.partial(jnp.where, finite), new_state, skipped)
-    return new_state, classified.last_hidden
+    return new_state, outcome.last_hidden
 
 
 def train_steps(
@@ -122,7 +133,9 @@ def train_steps(
 
     def take_step(state: TrainState, batch: Batch | Int[Array, "*N B"]) -> Stepped:
         if split is not None:
-            batch = Batch(jnp.asarray(split.images)[batch], jnp.asarray(split.labels)[batch])
+            rows = typing.cast(Array, batch)
+            images, labels = (jnp.asarray(array)[rows] for array in split)
+            batch = Batch(images, labels, rows=rows)
         return step(state, typing.cast(Batch, batch), key)
 
     def body(carry: Stepped, batch: Batch | Int[Array, "*N B"]) -> tuple[Stepped, None]:

@@ -14,6 +14,7 @@ from rnnjax import classifier
 from rnnjax.classifier import Classifier, Params
 from rnnjax.config import Config
 from rnnjax.data import datasets, sequences
+from rnnjax.data.augmentation import augmentation
 from rnnjax.data.batches import Batch, Rows
 from rnnjax.data.datasets import Split
 from rnnjax.data.sequences import ToSequences
@@ -50,7 +51,7 @@ def build_task(config: Config) -> Task:
         config.model,
         datasets.NUM_CLASSES,
         num_features,
-        batch_size=max(1, config.batch_size // jax.device_count()),
+        batch_size=max(1, config.batch_size // jax.device_count() // config.num_microbatches),
     )
     optimizer = adam(config.optimizer, config.num_steps)
     to_sequences = functools.partial(
@@ -78,7 +79,9 @@ def build_task(config: Config) -> Task:
             model=model,
             optimizer=optimizer,
             to_sequences=to_sequences,
+            augment=augmentation(config.augmentation),
             label_smoothing=config.optimizer.label_smoothing,
+            num_microbatches=config.num_microbatches,
             skip_non_finite=config.on_nan == "skip",
         ),
         eval_step=functools.partial(step.eval_step, model=model, to_sequences=to_sequences),

@@ -51,7 +51,7 @@ def train(config: Config, workdir: str | Path) -> Result:
     started, workdir = time.monotonic(), local_path("--workdir", workdir)
     validate(config)
     config = cell_source.locate(config, workdir)
-    devices.check_batch_size(config.batch_size)
+    devices.check_batch_size(config.batch_size, config.num_microbatches)
     distributed.check_same_settings(config)
     task = build_task(config)
     check_own_cell(task.model, num_features(config.data.sequence))

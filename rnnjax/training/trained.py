@@ -26,7 +26,7 @@ class Trained(NamedTuple):
     config: Config
     task: Task
     step: int  # taken before
-    params: Params  # not replicated
+    params: Params  # that are evaluated; not replicated
     summaries: Path = Path()  # the folder of those of its seed
 
     @property
@@ -72,7 +72,7 @@ def read_trained(folder: Path, step: int | None = None, seed: int | None = None)
         own,
         task,
         restored.step,
-        unstack(restored.state.params, config.seeds)[number],
+        unstack(restored.state.eval_params, config.seeds)[number],
         folder_of(folder, config, own.seed),
     )
 

@@ -32,7 +32,9 @@ def test_pixels_have_the_order_of_the_sequences(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["columns", "permuted_pixels"])
 def test_programs_take_any_batch_and_any_number_of_steps(kind: str) -> None:
     num_features = 28 if kind == "columns" else 1
-    model = inference(Case("gru", {}), num_features, bidirectional=True, remat=False)
+    readout = "last" if kind == "columns" else "attention"
+    fields = {"bidirectional": True, "remat": False, "readout": readout}
+    model = inference(Case("gru", {}), num_features, **fields)
     read = functools.partial(to_sequences, kind=kind, permutation_seed=3)
     archive = zipfile.ZipFile(io.BytesIO(to_stablehlo(model._replace(to_sequences=read))))
     programs = {

@@ -71,6 +71,13 @@ def test_layers_and_both_directions_in_scan_nodes() -> None:
     assert "Scan" in check(inference(Case("mgu", {}), num_layers=2, bidirectional=True))
 
 
+@pytest.mark.parametrize("readout", ["mean", "max", "attention"])
+def test_readouts_over_time(readout: str) -> None:
+    fields = {"num_layers": 2, "bidirectional": True, "readout": readout}
+    assert check(inference(Case("lstm", {}), **fields)) & {"LSTM", "Scan"} == {"LSTM"}
+    assert "Scan" in check(inference(Case("indrnn", {}), readout=readout))
+
+
 def test_a_model_of_half_precision_is_exported_in_single() -> None:
     model = inference(Case("lstm", {}), compute_dtype="bfloat16", remat=False)
     single = model._replace(model=model.model.clone(compute_dtype="float32"))

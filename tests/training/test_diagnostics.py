@@ -107,10 +107,13 @@ def test_an_lstm_against_one_by_hand() -> None:
         )
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_beliefs_are_those_of_the_rows_so_far(bidirectional: bool) -> None:
+@pytest.mark.parametrize(
+    ("bidirectional", "readout"), [(False, "last"), (True, "last"), (True, "attention")]
+)
+def test_beliefs_are_those_of_the_rows_so_far(bidirectional: bool, readout: str) -> None:
     config = Config()
     config.model.hidden_size, config.model.bidirectional = UNITS, bidirectional
+    config.model.readout = readout
     task = build_task(config)
     params, images = task.create_state().params, batch().images[:2]
     actual = beliefs(params, images, model=task.model, to_sequences=task.to_sequences)
