@@ -17,6 +17,7 @@ from rnnjax.training.gather import read_runs
 from rnnjax.training.train import train
 from rnnjax.training.trained import read_trained
 from tests.faults.outcome import SPLITS, summaries
+from tests.training.runs import with_everything
 
 SEEDS = 3
 
@@ -26,6 +27,7 @@ def small(**fields: Any) -> Config:
     config.data = DataConfig("garments", validation_size=100)
     config.model.hidden_size = 4
     config.model.state_keep_prob = 0.7
+    with_everything(config)
     config.checkpoint.every_steps = 3
     return config
 
@@ -52,7 +54,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 def test_each_seed_ends_with_the_bits_of_a_run_alone(
     alone: list[tuple[Path, Result]], together: tuple[Path, Result]
 ) -> None:
-    """On four devices, with dropout and an interruption: parameters, figures and summaries."""
+    """On four devices, with dropout, augmentation, averages, an interruption: all, to summaries."""
     workdir, result = together
     assert [of_seed.seed for of_seed in result.by_seed] == [0, 1, 2]
     for seed, (own, expected) in enumerate(alone):
