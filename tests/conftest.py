@@ -25,7 +25,7 @@ import pytest
 jaxtyping.install_import_hook(
     [
         f"rnnjax.{room}"
-        for room in ("cells", "data", "exporting", "interop", "recurrent", "training")
+        for room in ("cells", "comparing", "data", "exporting", "interop", "recurrent", "training")
     ],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )

@@ -30,6 +30,7 @@ ALLOWED = {
     "data": f"system {BASICS}",
     "runs": f"system {BASICS}",
     "reporting": f"system {BASICS}",
+    "comparing": f"reporting system {BASICS}",
     "training": f"runs reporting data classifier cell_source recurrent cells system {BASICS}",
     "exporting": f"training data classifier cell_source pooling interop cells system rnnjax "
     f"{BASICS}",

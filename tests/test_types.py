@@ -15,7 +15,7 @@ from jaxtyping import TypeCheckError
 import rnnjax
 from rnnjax.interop import gates
 
-ROOMS = ("cells", "data", "exporting", "interop", "recurrent", "training")
+ROOMS = ("cells", "comparing", "data", "exporting", "interop", "recurrent", "training")
 
 
 def public_functions(room: str) -> Iterator[tuple[str, Any]]:

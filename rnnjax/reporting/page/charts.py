@@ -12,7 +12,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import ArrayLike
 
 from rnnjax.reporting.page import style
-from rnnjax.reporting.page.run_figures import Calibration, ClassTable, RunFigures, Trajectories
+from rnnjax.reporting.page.run_figures import (
+    Band,
+    Calibration,
+    ClassTable,
+    RunFigures,
+    Trajectories,
+)
 from rnnjax.reporting.page.style import GREY, INK, PAPER, SERIES
 
 BLUE, ORANGE = (SERIES[name][0] for name in ("blue", "orange"))
@@ -23,6 +29,7 @@ SPLIT_LINES: dict[str, dict[str, Any]] = {  # test is what counts, and training 
 }
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g} %")
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+LINES = ("-", "--", ":", "-.")  # of more series than there are colours
 MUCH = 10  # times as much, and a logarithm shows it better
 DARK_SHARE = 0.6  # of a cell of a table, above which paper is read better on it than ink
 
@@ -41,6 +48,22 @@ def curves(runs: Sequence[RunFigures], tag: str, label: str) -> Figure:
     _with_runs(axes, runs, handles, labels)
     if tag == "accuracy":
         _percent(axes)
+    return _figure(axes)
+
+
+def bands(variants: Mapping[str, Band], label: str) -> Figure:
+    """Returns an accuracy of several seeds of each variant over the training steps."""
+    axes = _axes("training step", label, height=style.HEIGHT * 1.2)
+    handles, lowest = [], []
+    for n, (steps, mean, sd) in enumerate(variants.values()):
+        hue, line = style.colour(n), LINES[n // len(SERIES) % len(LINES)]
+        axes.fill_between(steps, mean - sd, mean + sd, color=hue, alpha=0.2, linewidth=0)
+        handles += axes.plot(steps, mean, color=hue, linestyle=line, marker=".")
+        lowest.append((mean - sd)[steps >= steps[-1] / 4].min())
+    # The rise of the first steps would press together what differs later.
+    axes.set_ylim(bottom=min(lowest) - 0.01)
+    _percent(axes)
+    style.legend_below(axes, handles, [*variants])
     return _figure(axes)
 
 

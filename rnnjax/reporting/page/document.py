@@ -29,25 +29,42 @@ def build(runs: Sequence[RunFigures], maker: str) -> dict[str, bytes]:
             *(one_run.section_of(run, n, gallery) for n, run in enumerate(runs, 1)),
         ]
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
+    page = frame(title, runs[0].dataset, content, gallery, maker, MARK)
+    return {PAGE: page, **gallery.pictures}
+
+
+def frame(
+    title: str, dataset: str, content: Sequence[str], gallery: Gallery, maker: str, head: str
+) -> bytes:
+    """Returns a page that needs no other file.
+
+    Args:
+      title: what it is about.
+      dataset: what that was trained on.
+      content: its sections.
+      gallery: of their figures.
+      maker: the program and its version.
+      head: further elements of its head.
+    """
     body = "\n".join(content)
     links = (
         f'<li><a href="#{name}">{heading}</a></li>' for name, heading in HEADINGS.findall(body)
     )
     pictures = "".join(f'<li><a href="{name}">{name}</a></li>' for name in gallery.pictures)
     files = folded("The figures as PNG files, beside this page", f"<ul>{pictures}</ul>")
-    page = f"""<!DOCTYPE html>
+    return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-{MARK}
+{head}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,">
-<title>{escape(title)} on {escape(runs[0].dataset)}</title>
+<title>{escape(title)} on {escape(dataset)}</title>
 <style>{_css()}</style>
 </head>
 <body>
-<header><h1>{escape(title)} <span>on {escape(runs[0].dataset)}</span></h1>
+<header><h1>{escape(title)} <span>on {escape(dataset)}</span></h1>
 <nav aria-label="Contents"><ul>{"".join(links)}</ul></nav></header>
 <main>
 {body}
@@ -55,8 +72,7 @@ def build(runs: Sequence[RunFigures], maker: str) -> dict[str, bytes]:
 <footer>{files}<p>{escape(maker)}</p></footer>
 </body>
 </html>
-"""
-    return {PAGE: page.encode(), **gallery.pictures}
+""".encode()
 
 
 def _css() -> str:

@@ -16,6 +16,14 @@ class Curve(NamedTuple):
     values: Float[np.ndarray, " N"]
 
 
+class Band(NamedTuple):
+    """A scalar over the training steps, of several seeds."""
+
+    steps: Int[np.ndarray, " N"]  # increasing
+    mean: Float[np.ndarray, " N"]
+    sd: Float[np.ndarray, " N"]  # 0 of one seed
+
+
 class ClassTable(NamedTuple):
     """Of each class K, in [0, 1]."""
 
