@@ -26,7 +26,7 @@ def is_own(name: str) -> bool:
     return name not in CELLS
 
 
-def cell_class(name: str) -> type[nn.RNNCellBase]:
+def cell_class(name: str) -> type[Any]:
     """Returns the class of a cell. A file is run once for each content that it has had.
 
     Args:

@@ -156,6 +156,12 @@ class CheckpointConfig:
 @dataclasses.dataclass(slots=True)
 class Config:
     seed: int = option(0, "of parameters, data order and dropout", at_least=0, at_most=2**31 - 1)
+    seeds: int = option(
+        1,
+        "independent runs at once, in one program, of as many seeds from `seed` on",
+        at_least=1,
+        at_most=1_000,
+    )
     num_steps: int = option(2_000, "training steps of the whole run", at_least=1)
     batch_size: int = option(128, "training images a step, over all devices", at_least=1)
     num_microbatches: int = option(

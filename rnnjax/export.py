@@ -1,6 +1,6 @@
 """Writes the model of a run as a file that other programs run.
 
-python -m rnnjax.export --workdir DIR [--step N] --out FILE [--format FORMAT]
+python -m rnnjax.export --workdir DIR [--step N] [--seed N] --out FILE [--format FORMAT]
 """
 
 import argparse
@@ -42,31 +42,22 @@ ROUNDED = (
 
 
 def main() -> None:
-    command_line.run(parse_arguments, lambda a: export(a.workdir, a.step, a.out, a.format))
+    command_line.run(parse_arguments, export)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = command_line.Parser(prog="python -m rnnjax.export", description=__doc__)
-    parser.add_argument("--workdir", type=Path, required=True, help="folder of a run")
-    parser.add_argument("--step", type=int, help="one of its checkpoints; without it, the newest")
+    command_line.add_run_arguments(parser, __version__)
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     parser.add_argument(
         "--format", choices=FORMATS, help="of the file; without it, as the file's name ends"
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.add_argument("--version", action="version", version=f"rnnjax {__version__}")
     return parser.parse_args()
 
 
-def export(workdir: Path, step: int | None, out: Path, kind: str | None) -> None:
-    """Writes the model of a checkpoint of the run in a workdir.
-
-    Args:
-      workdir: of the run.
-      step: of the checkpoint; None: the newest.
-      out: the file; what is there is replaced.
-      kind: one of `FORMATS`; None: as the file's name ends.
-    """
+def export(arguments: argparse.Namespace) -> None:
+    """Writes the model of a checkpoint of a run."""
+    workdir, out, kind = arguments.workdir, arguments.out, arguments.format
     if kind is None:
         endings = {of_kind.ending: name for name, of_kind in FORMATS.items()}
         if out.suffix.lower() not in endings:
@@ -89,11 +80,11 @@ def export(workdir: Path, step: int | None, out: Path, kind: str | None) -> None
 
     with waiting("reading the checkpoint"):
         devices.start()
-        trained = read_trained(workdir, step)
+        trained = read_trained(workdir, arguments.step, arguments.seed)
     with waiting("converting"):
         content = convert(inference_of(trained))
     write_output(out, content)
-    lines = [f"step {trained.step:6d}  {kind}  {len(content) / 2**20:.1f} MiB  {out}"]
+    lines = [f"{trained.label}  {kind}  {len(content) / 2**20:.1f} MiB  {out}"]
     if FORMATS[kind].is_float32 and trained.config.model.compute_dtype != "float32":
         lines += [ROUNDED.format(trained.config.model.compute_dtype)]
     say("\n".join(lines))

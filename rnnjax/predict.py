@@ -1,7 +1,7 @@
 """Asks a trained model what it takes pictures for: files of one's own, or test images.
 
-python -m rnnjax.predict --workdir DIR [--step N] [--index N] [--wrong N] [--rows] [--out FILE.png]
-[--json FILE] [IMAGE ...]
+python -m rnnjax.predict --workdir DIR [--step N] [--seed N] [--index N] [--wrong N] [--rows]
+[--out FILE.png] [--json FILE] [IMAGE ...]
 
 A picture gets the size and the colours of the images that the model knows. Where these are grey,
 it is inverted if its border is light, or if its border is transparent and what can be seen is dark:
@@ -33,16 +33,13 @@ def parse_arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("images", type=Path, nargs="*", metavar="IMAGE", help="PNG, JPEG, GIF, BMP or WebP file")
-    add("--workdir", type=Path, required=True, help="folder of a run")
-    add("--step", type=int, help="one of its checkpoints; without it, the newest")
+    command_line.add_run_arguments(parser, __version__)
     counted = "a test image, in the order of TFDS, counted from 0; again for another"
     add("--index", type=int, action="append", default=[], metavar="N", help=counted)
     add("--wrong", type=int, metavar="N", help="the N worst mistakes among the test images")
     add("--rows", action="store_true", help="what the model believes after each row")
     add("--out", type=Path, help="PNG file for the images with what they are taken for")
     add("--json", type=Path, help="file for all probabilities")
-    add("--debug", action="store_true", help="show the traceback of an error")
-    add("--version", action="version", version=f"rnnjax {__version__}")
     arguments = parser.parse_intermixed_args()
     if arguments.wrong is not None and arguments.wrong < 1:
         parser.error(f"--wrong={arguments.wrong} must be at least 1")
@@ -72,7 +69,7 @@ def predict(arguments: argparse.Namespace) -> None:
 
     with waiting("reading the checkpoint"):
         devices.start()
-        trained = read_trained(arguments.workdir, arguments.step)
+        trained = read_trained(arguments.workdir, arguments.step, arguments.seed)
     task, sequence = trained.task, trained.config.data.sequence
     images = [as_in_the_data(picture, task.dataset.image_shape) for picture in pictures]
     examples = answers.of_files(arguments.images, images)
@@ -89,7 +86,7 @@ def predict(arguments: argparse.Namespace) -> None:
                 rows = answers.worst_mistakes(trained, test, arguments.wrong)
             examples += answers.of_test_split(dataset, rows)
     names = task.dataset.class_names
-    lines = [f"step {trained.step:6d}  ({trained.config.data.name})"]
+    lines = [f"{trained.label}  ({trained.config.data.name})"]
     if not examples:
         say("\n".join((*lines, "no test image is mistaken")))
         return

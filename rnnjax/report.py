@@ -1,6 +1,6 @@
 """Makes a page about runs: curves, mistakes, what it needs to see, a look inside.
 
-python -m rnnjax.report RUN [RUN ...] --out DIR [--step N]
+python -m rnnjax.report RUN [RUN ...] --out DIR [--step N] [--seed N]
 """
 
 import argparse
@@ -15,7 +15,7 @@ from rnnjax.system.messages import printable, say
 
 
 def main() -> None:
-    command_line.run(parse_arguments, lambda a: report(a.runs, a.out, a.step))
+    command_line.run(parse_arguments, lambda a: report(a.runs, a.out, a.step, a.seed))
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -25,18 +25,21 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--step", type=int, help="the checkpoint of each run; without it, the newest"
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.add_argument("--version", action="version", version=f"rnnjax {__version__}")
+    parser.add_argument("--seed", type=int, help="one of each run's seeds; without it, all")
+    command_line.add_common_arguments(parser, __version__)
     return parser.parse_args()
 
 
-def report(folders: Sequence[Path], out: Path, step: int | None = None) -> None:
+def report(
+    folders: Sequence[Path], out: Path, step: int | None = None, seed: int | None = None
+) -> None:
     """Makes a page about runs on one data set.
 
     Args:
       folders: their workdirs, to which nothing is written.
       out: the folder of the page.
       step: of the checkpoint of each run; None: the newest.
+      seed: of each run; None: all that it has.
 
     Raises:
       ConfigError: if one of them is no run or is there twice, the data sets differ, `out` cannot be
@@ -60,11 +63,11 @@ def report(folders: Sequence[Path], out: Path, step: int | None = None) -> None:
 
     with waiting("reading checkpoints"):
         devices.start()
-        runs = read_runs(folders, step)
+        runs = read_runs(folders, step, seed)
     with waiting("loading data"):
         dataset = datasets.load(runs[0].config.data)
     figures = []
-    for run, name in zip(runs, names(folders), strict=True):
+    for run, name in zip(runs, names([run.summaries for run in runs]), strict=True):
         with waiting(f"looking at {name}"):
             figures.append(gather(run, name, dataset))
     with waiting("drawing"):

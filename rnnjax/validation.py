@@ -64,6 +64,10 @@ def validate(config: object) -> None:
             f"config.optimizer.warmup_steps={config.optimizer.warmup_steps} is more than "
             f"config.num_steps={config.num_steps}"
         )
+    if config.seed + config.seeds - 1 > LARGEST[int]:
+        raise ConfigError(
+            f"config.seeds={config.seeds} from config.seed={config.seed} on: too large"
+        )
     _check_profile_steps(config)
     for name, _, value in fields(config):
         if name in WHOLE_DISPATCHES and value % config.steps_per_dispatch:

@@ -1,5 +1,6 @@
 """The command that exports: other programs get from its files what training computes."""
 
+import argparse
 import json
 import os
 import shutil
@@ -68,6 +69,10 @@ def test_the_command_says_what_it_wrote(root: Path, tmp_path: Path, finished_run
     onnx.checker.check_model(onnx.load(tmp_path / "model"))
 
 
+def arguments(workdir: Path, out: Path) -> argparse.Namespace:
+    return argparse.Namespace(workdir=workdir, step=None, seed=None, out=out, format=None)
+
+
 def test_what_is_rounded_otherwise_is_said(
     tmp_path: Path, finished_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,12 +81,12 @@ def test_what_is_rounded_otherwise_is_said(
     config = workdirs.read_config(workdir)
     config.model.compute_dtype = "bfloat16"
     workdirs.write_config(workdir, config, workdirs.identity(workdir))
-    export.export(workdir, None, out, None)
+    export.export(arguments(workdir, out))
     first, second = capsys.readouterr().out.splitlines()
     assert first.endswith(f"  {out}")
     assert second.startswith("it computes in float32, the training in bfloat16: probabilities")
     onnx.checker.check_model(onnx.load(out))
-    export.export(workdir, None, tmp_path / "model.SafeTensors", None)
+    export.export(arguments(workdir, tmp_path / "model.SafeTensors"))
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 

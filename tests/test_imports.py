@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-BASICS = "validation stored_config config errors compat"
+BASICS = "validation seeds stored_config config errors compat"
 # What each room may import beside itself. A room is a folder or a module of rnnjax/.
 ALLOWED = {
     "errors": "",
     "compat": "",
     "config": "",
+    "seeds": "config",
     "validation": "config errors",
     "stored_config": "validation config errors",
     "cells": "compat",

@@ -11,6 +11,7 @@ import math
 import re
 from typing import Any, NamedTuple
 
+from rnnjax import __version__
 from rnnjax.errors import ConfigError, RunError, say_where
 from rnnjax.system import command_line
 from rnnjax.system.messages import say
@@ -39,7 +40,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = command_line.Parser(prog="python -m rnnjax.cells", description=__doc__)
     parser.add_argument("cell", nargs="?", metavar="CELL", help="without it, all are listed")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command_line.add_common_arguments(parser, __version__)
     return parser.parse_args()
 
 

@@ -58,7 +58,7 @@ def train_rows(
         yield np.stack(rows).astype(np.int32)
 
 
-def stream(split: Split, rows: Iterator[Int32[np.ndarray, "S B"]]) -> Iterator[Batch]:
+def stream(split: Split, rows: Iterator[Int32[np.ndarray, "*S B"]]) -> Iterator[Batch]:
     """Fetches the images of `train_rows`, `[S, B]`, with tf.data: leaves `[S, B, ...]`."""
     import tensorflow as tf  # takes seconds: not before there is a run
 

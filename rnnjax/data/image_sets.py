@@ -75,7 +75,8 @@ def _keys(name: str, builder: Any) -> tuple[str, str]:
     ):
         return keys
     raise ConfigError(
-        f"config.data.name={name!r} has no images with one label each, but {', '.join(sorted(features))}"
+        f"config.data.name={name!r} has no images with one label each, but "
+        f"{', '.join(sorted(features))}"
     )
 
 

@@ -1,20 +1,20 @@
-"""What people see of a run while it goes on: lines, a bar, TensorBoard's pages."""
+"""What TensorBoard shows of a run, or of one seed of several: in the words of training."""
 
-import math
 import shlex
 import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from clu.asynclib import Pool
 from clu.metric_writers import MetricWriter
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from rnnjax.reporting import figures, summaries
+from rnnjax.reporting.lines import is_skipped
 from rnnjax.reporting.resumed_events import merge_events
-from rnnjax.reporting.terminal import Display
 from rnnjax.system import distributed, files
 from rnnjax.system.messages import warn
 from rnnjax.system.numerics import LIBRARIES
@@ -25,29 +25,14 @@ VERSIONS = (*LIBRARIES, "tensorflow-datasets", "numpy")  # that are shown
 class Report:
     """Shows the figures of a run, which are floats and arrays on the host.
 
-    `open_report` makes one. In all processes but the primary one it shows and writes nothing.
+    `open_report` makes one. In all processes but the primary one it writes nothing.
     Whatever cannot be written is an OSError.
     """
 
-    def __init__(
-        self, name: str, writers: Mapping[str, MetricWriter], display: Display, dataset: str
-    ) -> None:
+    def __init__(self, name: str, writers: Mapping[str, MetricWriter], dataset: str) -> None:
         self._name = name
         self._writers = writers
-        self._display = display
         self._dataset = dataset
-
-    def line(self, text: str) -> None:
-        """Prints a line above the bar."""
-        self._display.line(text)
-
-    def waiting(self, what: str) -> AbstractContextManager[None]:
-        """Shows what a block is busy with, and for how many seconds."""
-        return self._display.waiting(what)
-
-    def advance(self, steps: int) -> None:
-        """Moves the bar by so many steps."""
-        self._display.advance(steps)
 
     def flush(self) -> None:
         """Waits until all summaries are in their files."""
@@ -84,23 +69,13 @@ class Report:
           epoch: how often each training image was seen.
           scalars: `loss`, `accuracy`, `steps_per_second` and whatever else there is, by tag.
         """
-        if not math.isfinite(scalars["loss"]) and scalars.get("skipped_steps"):
-            self.line(f"{'':14}step {step:6d}  every step since the last figures was skipped")
-            return
-        summaries.write_scalars(self._writers["train"], step, {**scalars, "epoch": epoch})
-        self.line(
-            f"epoch {epoch:6.2f}  step {step:6d}  training accuracy {scalars['accuracy']:.4f}  "
-            f"loss {scalars['loss']:.4f}  {scalars['steps_per_second']:.1f} steps/s"
-        )
+        if not is_skipped(scalars):
+            summaries.write_scalars(self._writers["train"], step, {**scalars, "epoch": epoch})
 
     def evaluation(self, step: int, split: str, *, loss: float, accuracy: float) -> None:
         """Shows the loss and the accuracy on a whole split."""
         scalars = {"loss": loss, "accuracy": accuracy}
         summaries.write_scalars(self._writers[split], step, scalars)
-        self.line(
-            f"{'':14}step {step:6d}  {split} accuracy {accuracy:.4f}  loss {loss:.4f}  "
-            f"({self._dataset})"
-        )
 
     def last_hidden(self, step: int, split: str, states: np.ndarray) -> None:
         """Shows the distribution of last hidden states, `[B, H]`."""
@@ -210,35 +185,37 @@ def _table(rows: Mapping[str, object]) -> str:
 
 @contextmanager
 def open_report(
-    workdir: Path,
+    folder: Path,
+    name: str,
+    pool: Pool,
     dataset: str,
     splits: Sequence[str],
     *,
     first_step: int,
-    num_steps: int,
     evaluates_first: bool,
 ) -> Iterator[Report]:
     """Yields a report whose writers are flushed and closed in the end, whatever happens.
 
     Args:
-      workdir: the run's folder.
+      folder: of its summaries.
+      name: of the run, which its seeds have in common.
+      pool: where all reports of this process write.
       dataset: the name of its data set.
       splits: those that there are figures of, `train` among them.
       first_step: steps that were taken before; what was written of later ones is dropped.
-      num_steps: steps of the whole run.
       evaluates_first: whether the evaluation after `first_step` is made again, so that what was
         written of it is dropped too.
 
     Raises:
       OSError: if something cannot be written.
     """
+    if distributed.is_primary():
+        files.make_folder(folder)
     for split in splits if distributed.is_primary() else ():
-        files.make_folder(workdir / split)
+        files.make_folder(folder / split)
         end = first_step if split != "train" and evaluates_first else first_step + 1
         steps = range(end) if first_step else range(0)
-        if not merge_events(workdir / split, steps, summaries.OF_EACH_START) and first_step:
-            warn(f"{workdir / split} has no summaries of the {first_step} steps before")
-    with ExitStack() as stack:
-        writers = stack.enter_context(summaries.open_writers(workdir, splits))
-        display = stack.enter_context(Display(first_step, num_steps))
-        yield Report(workdir.resolve().name, writers, display, dataset)
+        if not merge_events(folder / split, steps, summaries.OF_EACH_START) and first_step:
+            warn(f"{folder / split} has no summaries of the {first_step} steps before")
+    with summaries.open_writers(folder, splits, pool) as writers:
+        yield Report(name, writers, dataset)

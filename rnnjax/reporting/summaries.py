@@ -51,14 +51,28 @@ def writer_error_as_os_error() -> Iterator[None]:
         raise OSError(lines[0] if lines else type(cause).__name__) from error
 
 
+def open_pool() -> Pool:
+    """Returns what writes, one thread for all.
+
+    Two that wrote histograms at the same time crashed the process, twice in 1,000 runs (TensorFlow
+    2.21, a segmentation fault in the first operations of two threads).
+    """
+    return Pool(max_workers=1)
+
+
 @contextlib.contextmanager
-def open_writers(workdir: Path, splits: Sequence[str]) -> Iterator[dict[str, MetricWriter]]:
+def open_writers(
+    folder: Path, splits: Sequence[str], pool: Pool
+) -> Iterator[dict[str, MetricWriter]]:
     """Yields a writer for each split, and closes them all whatever happens.
 
-    They write in a thread of their own, so that training does not wait; an error there is raised by
-    the next call or at the end. It is one for all: two that wrote histograms at the same time
-    crashed the process, twice in 1,000 runs (TensorFlow 2.21, a segmentation fault in the first
-    operations of two threads). In all processes but the primary one, nothing is written.
+    They write in the thread of a pool, so that training does not wait; an error there is raised by
+    the next call or at the end. In all processes but the primary one, nothing is written.
+
+    Args:
+      folder: where each split has a folder.
+      splits: their names.
+      pool: of `open_pool`.
 
     Raises:
       OSError: if the files cannot be made or written.
@@ -66,11 +80,10 @@ def open_writers(workdir: Path, splits: Sequence[str]) -> Iterator[dict[str, Met
     if not distributed.is_primary():
         yield {split: metric_writers.MultiWriter([]) for split in splits}
         return
-    pool = Pool(max_workers=1)
     with contextlib.ExitStack() as stack:
         writers: dict[str, MetricWriter] = {}
         for split in splits:
-            writers[split] = _open_writer(workdir / split, pool)
+            writers[split] = _open_writer(folder / split, pool)
             stack.callback(writer_error_as_os_error()(writers[split].close))
             stack.callback(writer_error_as_os_error()(writers[split].flush))
         yield writers

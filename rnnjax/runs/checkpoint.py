@@ -4,7 +4,9 @@ import dataclasses
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
@@ -23,7 +25,9 @@ class Progress(NamedTuple):
     """What a checkpoint says of the run beside its state."""
 
     seconds: float = 0.0  # spent in the processes that took these steps
-    validation_accuracy: float | None = None  # at this step, if it was evaluated on held-out images
+    # At this step, if it was evaluated on held-out images; of several seeds their mean.
+    validation_accuracy: float | None = None
+    failed: Mapping[str, str] = MappingProxyType({})  # by seed, of several: why it did not go on
 
 
 class Origin(NamedTuple):
@@ -76,7 +80,7 @@ def write(path: Path, step: int, state: PyTree, progress: Progress, origin: Orig
         metadata = {
             "step": step,
             "arrays": describe_arrays(state),
-            "progress": progress._asdict(),
+            "progress": progress._asdict() | {"failed": dict(progress.failed)},
             "origin": origin._asdict(),
         }
         files.write_json(path / METADATA_FILE, metadata)
@@ -171,10 +175,14 @@ def _parse(stored: dict[str, Any]) -> Metadata:
     progress, origin = Progress(**stored["progress"]), Origin(**stored["origin"])
     sealed.number(progress.seconds)
     sealed.number(progress.validation_accuracy or 0, at_most=1)
+    failed = {str(int(seed)): str(reason) for seed, reason in progress.failed.items()}
     arrays = {name: str(array) for name, array in stored["arrays"].items()}
     numerics = {name: str(value) for name, value in origin.numerics.items()}
     return Metadata(
-        sealed.count(stored["step"]), arrays, progress, Origin(str(origin.run), numerics)
+        sealed.count(stored["step"]),
+        arrays,
+        progress._replace(failed=failed),
+        Origin(str(origin.run), numerics),
     )
 
 

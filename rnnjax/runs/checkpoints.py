@@ -10,10 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import jax
-import numpy as np
 from jaxtyping import PyTree
 
-from rnnjax.errors import NonFiniteError, RunError
+from rnnjax.errors import RunError
 from rnnjax.runs.checkpoint import (
     DamagedCheckpointError,
     Metadata,
@@ -114,17 +113,9 @@ class Checkpoints:
           progress: what else is to be known of the run.
 
         Raises:
-          NonFiniteError: if anything in the state is NaN or infinite; it is not saved.
-          RunError: if this or the last save failed.
+          RunError: if the last save failed.
         """
         host: PyTree = jax.device_get(state)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(host):
-            if not np.all(np.isfinite(leaf)):
-                name = jax.tree_util.keystr(path, simple=True, separator="/")
-                raise NonFiniteError(
-                    f"{name} became NaN or infinite at or shortly before step {step}, which is not "
-                    "saved"
-                )
         if not distributed.is_primary():
             return
         self.wait()

@@ -43,7 +43,7 @@ def finished(config: Config, folder: Path, create_state: Callable[[], PyTree]) -
             stored = _check(config, folder, create_state)
         if stored is None or stored.steps < config.num_steps:
             return None
-        return stored._asdict()
+        return result.as_stored(stored)
 
     stored = distributed.broadcast_from_primary(read_finished)
     return None if stored is None else result.parse(stored)
@@ -90,7 +90,9 @@ def restore(
             distributed.print_on_primary(f"going on from step {restored.step}")
         workdir.write_config(folder, config, run)
         (folder / result.NAME).unlink(missing_ok=True)  # of fewer steps
-        return restored.step, restored.progress._asdict()
+        return restored.step, restored.progress._asdict() | {
+            "failed": dict(restored.progress.failed)
+        }
 
     step, progress = distributed.broadcast_from_primary(restore_on_primary)
     arrays = distributed.broadcast_arrays(restored.state) if step else state

@@ -17,6 +17,7 @@ from rnnjax.errors import ConfigError, RunError
 from rnnjax.runs import lock, result, sealed
 from rnnjax.runs.checkpoint import array_differences, describe_arrays
 from rnnjax.runs.steps import newest_metadata
+from rnnjax.seeds import FOLDER
 from rnnjax.system.files import UntrustedFileError, check_kind
 
 CONFIG, CHECKPOINTS = "config.json", "checkpoints"
@@ -108,13 +109,13 @@ def held(workdir: Path) -> Iterator[Callable[[], None]]:
     try:
         with lock.locked(workdir) as check_held:
             check_kinds(workdir)  # again, for what was planted meanwhile
-            absent = [name for name in FOLDERS if not (workdir / name).exists()]
+            there = {*_folders(workdir)}
             try:
                 yield check_held
             finally:
-                for name in absent:
+                for folder in [folder for folder in _folders(workdir) if folder not in there]:
                     with contextlib.suppress(OSError):  # it is not empty, as a rule
-                        (workdir / name).rmdir()
+                        folder.rmdir()
     finally:
         with contextlib.suppress(OSError):  # it is not empty, as a rule
             for folder in made:
@@ -123,14 +124,24 @@ def held(workdir: Path) -> Iterator[Callable[[], None]]:
 
 def check_kinds(workdir: Path) -> None:
     """Raises a ConfigError if a file or folder of a run is a link, a FIFO, or anything else."""
-    for names, kind in ((FILES, stat.S_IFREG), (FOLDERS, stat.S_IFDIR)):
-        for name in names:
+    seeds = [*workdir.glob(f"{FOLDER}*")]
+    folders = [path / name for path in (workdir, *seeds) for name in FOLDERS]
+    paths = ([workdir / name for name in FILES], stat.S_IFREG), ([*seeds, *folders], stat.S_IFDIR)
+    for of_kind, kind in paths:
+        for path in of_kind:
             try:
-                check_kind(workdir / name, kind)
+                check_kind(path, kind)
             except UntrustedFileError as error:
                 raise ConfigError(
                     f"{error}; a run reads and writes inside its workdir only"
                 ) from error
+
+
+def _folders(workdir: Path) -> list[Path]:
+    """Returns the folders that a run makes, of those that there are, the innermost first."""
+    seeds = sorted(workdir.glob(f"{FOLDER}*"))
+    inside = [path / name for path in (*seeds, workdir) for name in FOLDERS]
+    return [path for path in (*inside, *seeds) if path.exists()]
 
 
 def unresumable_changes(config: Config, stored: dict[str, object]) -> list[str]:

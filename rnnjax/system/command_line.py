@@ -11,6 +11,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from rnnjax.errors import ConfigError, RunError, own_place
@@ -31,6 +32,20 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print_error(ConfigError(f"{message}; --help tells more"))
         sys.exit(ConfigError.exit_code)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, version: str) -> None:
+    """Adds the arguments that say which model of a run is meant, and the common ones."""
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of a run")
+    parser.add_argument("--step", type=int, help="one of its checkpoints; without it, the newest")
+    parser.add_argument("--seed", type=int, help="one of its seeds; without it, the first")
+    add_common_arguments(parser, version)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser, version: str) -> None:
+    """Adds the arguments that all commands have."""
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--version", action="version", version=f"rnnjax {version}")
 
 
 def prepare() -> None:

@@ -46,7 +46,7 @@ def gate_blocks(task: Task) -> dict[Path, Blocks]:
         return result
 
     def create_params() -> Params:  # a function of its own, since JAX keeps what it has traced
-        return task.create_state().params
+        return task.init_state(jax.random.key(0)).params
 
     with nn.intercept_methods(note):
         jax.eval_shape(create_params)

@@ -13,6 +13,7 @@ from rnnjax.data.datasets import Split
 from rnnjax.system import devices
 from rnnjax.training import metrics
 from rnnjax.training.metrics import EvalMetrics
+from rnnjax.training.over_seeds import join_rows, stack, unstack
 from rnnjax.training.predictions import Predictions
 from rnnjax.training.task import EvalStep, compile_eval_step
 from rnnjax.training.trained import Trained
@@ -47,18 +48,20 @@ def evaluate(
     params: Params,
     batches: Sequence[Batch],
     labels: Int[np.ndarray, " N"],
+    num_seeds: int = 1,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Evaluation | None:
-    """Evaluates replicated parameters on every image of a split.
+) -> list[Evaluation] | None:
+    """Evaluates replicated parameters on every image of a split, those of each seed.
 
     Args:
       eval_step: of `compile_eval_step`.
-      params: replicated parameters, leaves `[D, ...]`.
+      params: replicated parameters, leaves `[D, ...]`; of several seeds `[D, N, ...]`.
       batches: of `device_batches`, leaves `[D, B, ...]`.
       labels: of all images of the split, whose batches those of all processes make up.
+      num_seeds: whose parameters they are.
       should_stop: called before each batch; as soon as it is true, None is returned.
     """
-    sums = devices.replicate(EvalMetrics.empty())
+    sums = devices.replicate(stack([EvalMetrics.empty()] * num_seeds))
     probabilities, first_hidden = [], None
     for batch in batches:
         if should_stop():
@@ -66,14 +69,19 @@ def evaluate(
         sums, of_batch, last_hidden = eval_step(params, sums, batch)
         probabilities.append(devices.unreplicate(of_batch))
         first_hidden = last_hidden if first_hidden is None else first_hidden
-    figures = metrics.compute(devices.unreplicate(sums))
-    together = np.concatenate(jax.device_get(probabilities))[: len(labels)]  # without the padding
-    return Evaluation(
-        figures["loss"],
-        figures["accuracy"],
-        Predictions(together, labels),
-        np.concatenate(jax.device_get(first_hidden)),
-    )
+    return [
+        Evaluation(
+            **metrics.compute(of_seed),
+            predictions=Predictions(together[: len(labels)], labels),  # without the padding
+            last_hidden=hidden,
+        )
+        for of_seed, together, hidden in zip(
+            unstack(devices.unreplicate(sums), num_seeds),
+            unstack(join_rows(jax.device_get(probabilities)), num_seeds),
+            unstack(join_rows(jax.device_get(first_hidden)), num_seeds),
+            strict=True,
+        )
+    ]
 
 
 def evaluate_trained(trained: Trained, split: Split) -> Evaluation:
@@ -85,7 +93,7 @@ def evaluate_trained(trained: Trained, split: Split) -> Evaluation:
         split.labels,
     )
     assert evaluation is not None  # nothing stops it
-    return evaluation
+    return evaluation[0]
 
 
 def predict_trained(

@@ -22,13 +22,14 @@ from rnnjax.reporting.page.run_figures import (
 )
 from rnnjax.runs import workdir
 from rnnjax.runs.checkpoint import read_metadata
+from rnnjax.seeds import seeds_of
 from rnnjax.system.files import local_path
 from rnnjax.training import predictions
 from rnnjax.training.diagnostics import classify_prefixes, diagnose
 from rnnjax.training.evaluation import evaluate_trained
 from rnnjax.training.insight import NUM_WORST, diagnosed_batch
 from rnnjax.training.predictions import Predictions
-from rnnjax.training.trained import Trained, read_trained
+from rnnjax.training.trained import Trained, find_seed, read_trained
 
 PREFIX_STEPS = 28_000  # of the sequences whose accuracy by part is told: 1,000 images in rows
 FEWEST_IMAGES = 200  # of these, in longer sequences, which take more time
@@ -36,12 +37,15 @@ MOST_TRAJECTORIES = 10  # classes whose ways can be told apart
 IMAGES_AT_ONCE = 50  # each of which is as many sequences as it has parts
 
 
-def read_runs(folders: Sequence[Path], step: int | None = None) -> list[Trained]:
+def read_runs(
+    folders: Sequence[Path], step: int | None = None, seed: int | None = None
+) -> list[Trained]:
     """Reads the checkpoints of runs that go into one report.
 
     Args:
       folders: of the runs.
       step: of each checkpoint; None: the newest.
+      seed: of each run; None: all that it has, one after the other.
 
     Raises:
       ConfigError: if a folder is none of a run, a run is there twice, or their data sets differ.
@@ -50,19 +54,26 @@ def read_runs(folders: Sequence[Path], step: int | None = None) -> list[Trained]
     folders = [local_path("RUN", folder) for folder in folders]
     folder_of: dict[str, Path] = {}
     datasets: dict[str, Path] = {}
+    seeds_of_each = []
     for folder in folders:  # all of them before the seconds that a checkpoint needs
         with workdir.os_error_as_run_error(folder):
-            dataset = workdir.read_config(folder).data.name
+            config = workdir.read_config(folder)
             identity = workdir.identity(folder)
         if identity in folder_of:
             raise ConfigError(
                 f"{folder_of[identity]} and {folder} are the same run; name each once"
             )
-        folder_of[identity] = datasets[dataset] = folder
+        find_seed(config, folder, seed)
+        seeds_of_each.append(seeds_of(config))
+        folder_of[identity] = datasets[config.data.name] = folder
     if len(datasets) > 1:
         trained_on = " and ".join(f"{folder} on {name}" for name, folder in datasets.items())
         raise ConfigError(f"the data sets differ, {trained_on}; make a report of each")
-    return [read_trained(folder, step) for folder in folders]
+    return [
+        read_trained(folder, step, one)
+        for folder, seeds in zip(folders, seeds_of_each, strict=True)
+        for one in (seeds if seed is None else [seed])
+    ]
 
 
 def gather(trained: Trained, name: str, dataset: Dataset) -> RunFigures:
@@ -81,7 +92,7 @@ def gather(trained: Trained, name: str, dataset: Dataset) -> RunFigures:
     of_test = evaluation.predictions
     stored = trained.workdir / workdir.CHECKPOINTS / str(trained.step)
     metadata = read_metadata(stored)
-    curves = read_curves(trained.workdir)
+    curves = read_curves(trained.summaries)
     logits, last_hidden = _prefixes(trained, test)
     by_part = logits.argmax(-1) == test.labels[: len(logits), None]
     return RunFigures(

@@ -1,7 +1,7 @@
 """What a run shows at an evaluation beside loss and accuracy: a look inside, and at mistakes."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -43,10 +43,12 @@ class Insight(NamedTuple):
     splits: dict[str, Split]  # those that are evaluated, on the host
     num_parameters: int
 
-    def show_graph(self, report: Report) -> None:
+    def show_graph(self, reports: Iterable[Report]) -> None:
         """Shows the computation of the model on a batch, from the images to the probabilities."""
         if distributed.is_primary():
-            report.graph(0, model_graph(self.task, self.batch))
+            graph = model_graph(self.task, self.batch)
+            for report in reports:
+                report.graph(0, graph)
 
     def show_parameters(self, report: Report, step: int, params: Params) -> None:
         """Shows the distributions of all parameters, gate by gate."""

@@ -25,11 +25,12 @@ def check_memory(config: Config, task: Task) -> None:
     if there is None:
         return
     devices = jax.device_count()
+    at_once = 1 if jax.default_backend() == "cpu" else config.seeds  # as `over_seeds` has it
     model, image_shape = config.model, task.dataset.image_shape
     pixels = math.prod(image_shape)
     try:
         state = jax.eval_shape(task.create_state)
-        state_bytes = _num_bytes(state) + _num_bytes(state.params)
+        state_bytes = config.seeds * _num_bytes(state) + at_once * _num_bytes(state.params)
     except (OverflowError, ValueError, TypeError) as error:
         raise ConfigError(
             f"config.model.hidden_size={model.hidden_size} makes arrays that JAX cannot have: "
@@ -40,14 +41,16 @@ def check_memory(config: Config, task: Task) -> None:
     hidden = model.hidden_size * (1 + model.bidirectional)
     read = 1 if model.readout == "last" else steps  # outputs
     states = max(model.num_layers * (math.isqrt(steps) if model.remat else steps), read)
-    at_once = config.batch_size // devices // config.num_microbatches
-    training = at_once * 4 * (pixels + states * hidden)
-    evaluation = -(-config.eval_batch_size // devices) * 4 * (pixels + read * hidden)
+    images = at_once * (config.batch_size // devices // config.num_microbatches)
+    training = images * 4 * (pixels + states * hidden)
+    evaluation = at_once * -(-config.eval_batch_size // devices) * 4 * (pixels + read * hidden)
     for name, value, needed in (
         ("model.hidden_size", model.hidden_size, state_bytes),
         ("batch_size", config.batch_size, training),
         ("eval_batch_size", config.eval_batch_size, evaluation),
     ):
+        if needed > there and config.seeds > 1:
+            name, value = "seeds", config.seeds
         if needed > there:
             raise ConfigError(
                 f"config.{name}={value} takes at least {_gib(needed)} a device, and there "

@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnnjax.config import Config
-from rnnjax.reporting.report import Report
 from rnnjax.reporting.terminal import Stopwatch
 from rnnjax.runs import result
 from rnnjax.runs.checkpoint import Progress
@@ -26,11 +25,14 @@ from rnnjax.system import devices, distributed
 from rnnjax.system.signals import StoppedError, StopRequest
 from rnnjax.training import metrics
 from rnnjax.training.due import due
-from rnnjax.training.evaluation import Evaluation, evaluate
+from rnnjax.training.evaluation import evaluate
 from rnnjax.training.feed import Feed
-from rnnjax.training.insight import Insight
-from rnnjax.training.on_nan import check_finite, check_skipped
+from rnnjax.training.on_nan import check_finite, check_skipped, check_state
+from rnnjax.training.outcome import Evaluations, mean_accuracy, result_of
+from rnnjax.training.over_seeds import join_rows, stack
 from rnnjax.training.profiling import Profiler
+from rnnjax.training.seed_reports import SeedReports
+from rnnjax.training.seeds import Seeds
 from rnnjax.training.state import TrainState
 from rnnjax.training.task import Programs, Task
 
@@ -49,8 +51,7 @@ class Run:
     feed: Feed
     programs: Programs
     checkpoints: Checkpoints
-    report: Report
-    insight: Insight
+    reports: SeedReports
     profiler: Profiler
     stop: StopRequest
     check_held: Callable[[], None] | None  # that the workdir is; only in the primary process
@@ -59,7 +60,8 @@ class Run:
     started: float  # when, on the monotonic clock
     seconds_before: float  # spent in earlier processes
     best_accuracy: float  # of all checkpoints, on held-out images
-    evaluations: dict[str, Evaluation] = dataclasses.field(default_factory=dict)  # of this step
+    seeds: Seeds
+    evaluations: Evaluations = dataclasses.field(default_factory=dict)  # of this step
 
     def __post_init__(self) -> None:
         self._stopwatch = Stopwatch(self.first_step)
@@ -71,9 +73,8 @@ class Run:
 
     @property
     def validation_accuracy(self) -> float | None:
-        """After this step; None if it was not evaluated, or nothing is held out."""
-        evaluation = self.evaluations.get("validation")
-        return None if evaluation is None else evaluation.accuracy
+        """After this step, the mean of the seeds; None without an evaluation of held-out images."""
+        return mean_accuracy(self.evaluations, "validation")
 
     @property
     def improved(self) -> bool:
@@ -87,7 +88,7 @@ class Run:
 
     def train_steps(
         self, step: int, state: TrainState
-    ) -> tuple[int, TrainState, Float[Array, "D B H"]]:
+    ) -> tuple[int, TrainState, Float[Array, "D *N B H"]]:
         """Takes the steps of one dispatch.
 
         Returns:
@@ -97,13 +98,13 @@ class Run:
           RunError: if a save has failed meanwhile.
         """
         batch, split = next(self.feed.batches), self.feed.split
-        is_first = step == self.first_step
+        is_first, display = step == self.first_step, self.reports.display
         dispatched = range(step + 1, step + self.config.steps_per_dispatch + 1)
         if self.profiler.begins(dispatched):
             jax.block_until_ready(state.step)  # steps under way are training time
             with self._stopwatch.paused():
                 self.profiler.begin(dispatched[0])
-        waiting = self.report.waiting("compiling") if is_first else contextlib.nullcontext()
+        waiting = display.waiting("compiling") if is_first else contextlib.nullcontext()
         with waiting, jax.profiler.StepTraceAnnotation("train", step_num=dispatched[0]):
             state, last_hidden = self.programs.train_steps(
                 state, batch, self.programs.dropout_key, split
@@ -114,15 +115,15 @@ class Run:
         if self.profiler.ends(step):
             jax.block_until_ready(state.step)
             with self._stopwatch.paused():
-                self.report.line(self.profiler.end(step))
+                display.line(self.profiler.end(step))
         self.evaluations = {}
-        self.report.advance(self.config.steps_per_dispatch)
+        display.advance(self.config.steps_per_dispatch)
         self.checkpoints.check()
         if is_first:
             seconds = time.monotonic() - self.started
-            self.report.line(f"step {step} was done {seconds:.1f} s after the start")
+            display.line(f"step {step} was done {seconds:.1f} s after the start")
             if step == self.config.steps_per_dispatch:
-                self.insight.show_graph(self.report)
+                self.reports.show_graph()
             # Compiling is no part of the speed, unless the first figures would have no other step.
             if not due(step, self.config).log:
                 self._stopwatch.restart(step)
@@ -132,21 +133,33 @@ class Run:
         """Reports the averages over the steps since the last call, and begins new ones.
 
         Raises:
-          NonFiniteError: if one of them is not finite, or too many steps were skipped.
+          NonFiniteError: if one of them is not finite, or too many steps were skipped; of several
+            seeds, if that is so of the last one that went on.
         """
         config = self.config
-        figures = metrics.compute(devices.unreplicate(state.metrics))
-        figures["learning_rate"] = float(np.asarray(self.task.schedule(step - 1)))
-        figures["steps_per_second"] = self._stopwatch.steps_per_second(step)
-        if config.on_nan == "skip":
-            figures["skipped_steps"] = self._check_skipped(step, state)
-        self.report.training(step, step * config.batch_size / self.feed.num_images, figures)
-        if config.on_nan == "halt":
-            check_finite(figures, step)
-        return dataclasses.replace(state, metrics=devices.replicate(metrics.TrainMetrics.empty()))
+        sums, skipped = jax.device_get(devices.unreplicate((state.metrics, state.skipped)))
+        of_all = {
+            "learning_rate": float(np.asarray(self.task.schedule(step - 1))),
+            "steps_per_second": self._stopwatch.steps_per_second(step),
+        }
+        by_seed = {}
+        for seed, (of_seed, num_skipped) in self.seeds.each((sums, skipped)):
+            by_seed[seed] = metrics.compute(of_seed) | of_all
+            if config.on_nan == "skip":
+                by_seed[seed]["skipped_steps"] = int(num_skipped)
+        epoch = step * config.batch_size / self.feed.num_images
+        self.reports.show_training(step, epoch, by_seed)
+        for seed, figures in by_seed.items():
+            with self.seeds.may_fail(seed):
+                if config.on_nan == "skip":
+                    check_skipped(by_seed[seed]["skipped_steps"], config.max_skipped_steps, step)
+                else:
+                    check_finite(figures, step)
+        empty = stack([metrics.TrainMetrics.empty()] * config.seeds)
+        return dataclasses.replace(state, metrics=devices.replicate(empty))
 
     def evaluate(
-        self, step: int, state: TrainState, last_hidden: Float[Array, "D B H"] | None = None
+        self, step: int, state: TrainState, last_hidden: Float[Array, "D *N B H"] | None = None
     ) -> bool:
         """Evaluates and reports all splits but the training one.
 
@@ -159,32 +172,36 @@ class Run:
           Whether it was done; False, and nothing is reported of it, if the run is to stop.
 
         Raises:
-          NonFiniteError: if a loss is not finite.
+          NonFiniteError: if a loss is not finite; of several seeds, if that is so of the last one
+            that went on.
         """
         jax.block_until_ready(state.step)  # steps under way are training time
-        with self._stopwatch.paused(), self.report.waiting("evaluating"):
+        with self._stopwatch.paused(), self.reports.display.waiting("evaluating"):
             params = devices.first_copy(state.eval_params)
             if last_hidden is not None:  # else what is shown of the training is there already
-                self.report.last_hidden(step, "train", np.concatenate(jax.device_get(last_hidden)))
-                self.insight.show_parameters(self.report, step, params)
-                self.insight.show_inside(self.report, step, params)
+                self.reports.show_step(step, params, join_rows(jax.device_get(last_hidden)))
             evaluations = {}
-            for name, batches in self.feed.evaluation.items():
-                labels = self.feed.evaluated[name].labels
+            for split, batches in self.feed.evaluation.items():
                 evaluation = evaluate(
-                    self.programs.eval_step, state.eval_params, batches, labels, self.stop.poll
+                    self.programs.eval_step,
+                    state.eval_params,
+                    batches,
+                    self.feed.evaluated[split].labels,
+                    self.config.seeds,
+                    self.stop.poll,
                 )
                 if evaluation is None:
                     return False
-                evaluations[name] = evaluation
-            for name, (loss, accuracy, predictions, hidden) in evaluations.items():
-                self.report.evaluation(step, name, loss=loss, accuracy=accuracy)
-                if self.config.on_nan == "halt" or step == self.config.num_steps:
-                    check_finite({f"{name} loss": loss}, step)
-                self.report.last_hidden(step, name, hidden)
-                self.insight.show_classes(self.report, step, name, predictions)
-            self.insight.show_beliefs(self.report, step, params)
-            self.evaluations = evaluations
+                evaluations[split] = self.seeds.of_those_that_go_on(evaluation)
+            self.reports.show_evaluations(step, evaluations)
+            if self.config.on_nan == "halt" or step == self.config.num_steps:
+                for split, by_seed in evaluations.items():
+                    for seed, of_seed in by_seed.items():
+                        with self.seeds.may_fail(seed):
+                            check_finite({f"{split} loss": of_seed.loss}, step)
+            without_failed = self.seeds.without_failed
+            self.evaluations = {split: without_failed(of) for split, of in evaluations.items()}
+            self.reports.show_predictions(step, self.evaluations, params)
         return True
 
     def save(self, step: int, state: TrainState) -> None:
@@ -197,11 +214,15 @@ class Run:
         if self.check_held is not None:
             self.check_held()
         jax.block_until_ready(state.step)  # steps under way are training time
-        self._check_skipped(step, state)
         with self._stopwatch.paused():
-            self.report.flush()
-            progress = Progress(self.seconds, self.validation_accuracy)
-            self.checkpoints.save(step, devices.unreplicate(state), progress)
+            host = jax.device_get(devices.unreplicate(state))
+            for seed, of_seed in self.seeds.each(host):
+                with self.seeds.may_fail(seed):
+                    check_skipped(int(of_seed.skipped), self.config.max_skipped_steps, step)
+                    check_state(of_seed, step)
+            self.reports.flush()
+            progress = Progress(self.seconds, self.validation_accuracy, self.seeds.failed)
+            self.checkpoints.save(step, host, progress)
         self.best_accuracy = max(self.best_accuracy, self.validation_accuracy or 0)
 
     def finish(self, step: int) -> Result:
@@ -218,32 +239,10 @@ class Run:
                 f"{self.stop.signal.name}: stopped after step {step}; all is saved, the same "
                 "command goes on from there",
             )
-        outcome = Result(
-            test_accuracy=self.evaluations["test"].accuracy,
-            test_loss=self.evaluations["test"].loss,
-            steps=self.config.num_steps,
-            seconds=self.seconds,
-            dataset=self.config.data.name,
-            seed=self.config.seed,
-            validation_accuracy=self.validation_accuracy,
-        )
-        self._report_end(step, outcome)
+        outcome = result_of(self.config, self.evaluations, self.seeds.failed, self.seconds)
+        self.reports.show_end(step, self.evaluations, outcome.seconds)
+        self.reports.flush()  # a run with a result does nothing more, so its summaries come first
         distributed.broadcast_from_primary(
             lambda: result.write(self.workdir, outcome, self.checkpoints.run)
         )
         return outcome
-
-    def _report_end(self, step: int, outcome: Result) -> None:
-        figures = {
-            f"{split}_{name}": figure
-            for split, evaluation in self.evaluations.items()
-            for name, figure in (("accuracy", evaluation.accuracy), ("loss", evaluation.loss))
-        }
-        figures |= {"num_parameters": self.insight.num_parameters, "seconds": outcome.seconds}
-        self.report.end(step, figures)
-        self.report.flush()  # a run with a result does nothing more, so its summaries come first
-
-    def _check_skipped(self, step: int, state: TrainState) -> int:
-        skipped = int(devices.unreplicate(state.skipped))
-        check_skipped(skipped, self.config.max_skipped_steps, step)
-        return skipped

@@ -1,7 +1,8 @@
 """How a run starts: its parts are opened, each needing those before it, and closed in the end."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,20 +13,31 @@ import tensorflow_datasets.core  # noqa: F401
 from rnnjax import stored_config
 from rnnjax.config import Config
 from rnnjax.data import datasets
-from rnnjax.reporting.report import open_report
-from rnnjax.reporting.terminal import waiting_on_primary
+from rnnjax.reporting.report import Report, open_report
+from rnnjax.reporting.summaries import open_pool
+from rnnjax.reporting.terminal import Display, waiting_on_primary
 from rnnjax.runs import resume
 from rnnjax.runs import workdir as workdirs
 from rnnjax.runs.checkpoints import Checkpoints
+from rnnjax.seeds import folder_of, seeds_of
 from rnnjax.system import devices, distributed
 from rnnjax.system.signals import StopRequest
 from rnnjax.training import state as train_state
 from rnnjax.training.due import due
 from rnnjax.training.feed import open_feed
 from rnnjax.training.insight import open_insight
+from rnnjax.training.over_seeds import stack as stack_seeds
 from rnnjax.training.profiling import Profiler
 from rnnjax.training.run import Run
-from rnnjax.training.task import Programs, Task, compile_eval_step, compile_train_steps
+from rnnjax.training.seed_reports import SeedReports
+from rnnjax.training.seeds import Seeds
+from rnnjax.training.task import (
+    Programs,
+    Task,
+    compile_eval_step,
+    compile_train_steps,
+    create_states,
+)
 
 
 @contextlib.contextmanager
@@ -56,7 +68,7 @@ def _start(
     # Reading and compiling each take seconds.
     with waiting_on_primary("loading data"), ThreadPoolExecutor() as background:
         loading = background.submit(datasets.load, config.data)
-        state = task.create_state()
+        state = create_states(task, seeds_of(config))
         dataset = loading.result()
     check_held: Callable[[], None] | None = None
 
@@ -70,34 +82,32 @@ def _start(
     stack.enter_context(contextlib.closing(checkpoints))
     restored = resume.restore(config, workdir, state, checkpoints)
     feed = open_feed(config, dataset, restored.step)
-    report = stack.enter_context(
-        open_report(
-            workdir,
-            dataset.name,
-            ("train", *feed.evaluation),
-            first_step=restored.step,
-            num_steps=config.num_steps,
-            evaluates_first=due(restored.step, config).evaluate,
-        )
+    reports = _open_reports(config, workdir, dataset.name, [*feed.evaluation], restored.step, stack)
+    display = stack.enter_context(Display(restored.step, config.num_steps))
+    seeds = Seeds(seeds_of(config), restored.progress.failed, display.line)
+    profiler = Profiler(
+        folder_of(workdir, config, config.seed) / "train", config.profile_steps, restored.step
     )
-    profiler = Profiler(workdir / "train", config.profile_steps, restored.step)
     insight = open_insight(task, dataset, feed.evaluated)
-    report.start(stored_config.to_dict(config), stored_config.compared(config))
-    if restored.step == 0:
-        report.data(dataset.class_names, *dataset.train)
-        insight.show_parameters(report, 0, state.params)
-    _, dropout_key = train_state.keys(config.seed)
+    for seed, of_seed in seeds.each(state):
+        own = dataclasses.replace(config, seed=seed, seeds=1)
+        reports[seed].start(stored_config.to_dict(own), stored_config.compared(own))
+        if restored.step == 0:
+            reports[seed].data(dataset.class_names, *dataset.train)
+            insight.show_parameters(reports[seed], 0, of_seed.params)
+    dropout_keys = stack_seeds([train_state.keys(seed)[1] for seed in seeds_of(config)])
     return Run(
         config=config,
         task=task,
         workdir=workdir,
         feed=feed,
         programs=Programs(
-            compile_train_steps(task), compile_eval_step(task), devices.replicate(dropout_key)
+            compile_train_steps(task, config.seeds),
+            compile_eval_step(task, config.seeds),
+            devices.replicate(dropout_keys),
         ),
         checkpoints=checkpoints,
-        report=report,
-        insight=insight,
+        reports=SeedReports(display, reports, insight, seeds, dataset.name),
         profiler=stack.enter_context(contextlib.closing(profiler)),
         stop=stop,
         check_held=check_held,
@@ -105,5 +115,32 @@ def _start(
         first_state=devices.replicate(restored.state),
         started=started,
         seconds_before=restored.progress.seconds,
+        seeds=seeds,
         best_accuracy=distributed.broadcast_from_primary(checkpoints.best_accuracy),
     )
+
+
+def _open_reports(
+    config: Config,
+    workdir: Path,
+    dataset: str,
+    evaluated: Sequence[str],
+    first_step: int,
+    stack: contextlib.ExitStack,
+) -> dict[int, Report]:
+    """Returns a report for each seed, which all write in one thread."""
+    pool = open_pool()
+    return {
+        seed: stack.enter_context(
+            open_report(
+                folder_of(workdir, config, seed),
+                workdir.resolve().name,
+                pool,
+                dataset,
+                ("train", *evaluated),
+                first_step=first_step,
+                evaluates_first=due(first_step, config).evaluate,
+            )
+        )
+        for seed in seeds_of(config)
+    }

@@ -43,13 +43,13 @@ def keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     return params_key, dropout_key
 
 
-def create(
+def init(
     model: Classifier,
     optimizer: optax.GradientTransformation,
     key: PRNGKeyArray,
     inputs: Float[Array, "B T F"],
 ) -> TrainState:
-    """Returns the state before the first step.
+    """Returns the state before the first step; a pure function.
 
     Args:
       model: the classifier.
@@ -57,10 +57,6 @@ def create(
       key: for the initial parameters.
       inputs: `[B, T, F]`, for their shape only.
     """
-
-    def init() -> TrainState:
-        params = model.init(key, inputs)["params"]
-        zero = jnp.zeros((), jnp.int32)
-        return TrainState(zero, params, optimizer.init(params), TrainMetrics.empty(), skipped=zero)
-
-    return jax.jit(init)()
+    params = model.init(key, inputs)["params"]
+    zero = jnp.zeros((), jnp.int32)
+    return TrainState(zero, params, optimizer.init(params), TrainMetrics.empty(), skipped=zero)

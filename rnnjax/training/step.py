@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from clu.metrics import Collection
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from rnnjax.classifier import Classifier, Params, classify
 from rnnjax.data.augmentation import Augment
@@ -29,11 +29,12 @@ class Evaluated(NamedTuple):
     """What an evaluation step returns."""
 
     sums: Collection
-    probabilities: Float[Array, "B K"]  # of the classes; with several devices of all their images
-    last_hidden: Float[Array, "B H"]
+    # Of the classes; with several devices of all their images. N: of several seeds.
+    probabilities: Float[Array, "*N B K"]
+    last_hidden: Float[Array, "*N B H"]
 
 
-Stepped = tuple[TrainState, Float[Array, "B H"]]  # the new state, the last hidden states
+Stepped = tuple[TrainState, Float[Array, "*N B H"]]  # the new state, the last hidden states
 
 
 def train_step(
@@ -110,18 +111,19 @@ def train_step(
 
 def train_steps(
     state: TrainState,
-    batches: Batch | Int[Array, "S B"],
-    key: PRNGKeyArray,
+    batches: Batch | Int[Array, "S *N B"],
+    key: Key[Array, "*N"],
     split: Split | None,
     *,
-    step: Callable[[TrainState, Batch, PRNGKeyArray], Stepped],
+    step: Callable[[TrainState, Batch, Key[Array, "*N"]], Stepped],
 ) -> Stepped:
     """Takes S steps, one after the other, in one program.
 
     Args:
       state: after the step before.
-      batches: leaves `[S, B, ...]`, or the rows of `split` that they consist of, `[S, B]`.
-      key: the run's dropout key.
+      batches: leaves `[S, B, ...]`, or the rows of `split` that they consist of, `[S, B]`; of
+        several seeds `[S, N, B, ...]`, as all leaves of the state lead with N.
+      key: the run's dropout key; of several seeds `[N]`.
       split: all images; None: they come with the batches.
       step: `train_step` with its options.
 
@@ -129,14 +131,14 @@ def train_steps(
       The new state, and the last step's last hidden states, `[B, H]`.
     """
 
-    def take_step(state: TrainState, batch: Batch | Int[Array, " B"]) -> Stepped:
+    def take_step(state: TrainState, batch: Batch | Int[Array, "*N B"]) -> Stepped:
         if split is not None:
             rows = typing.cast(Array, batch)
             images, labels = (jnp.asarray(array)[rows] for array in split)
             batch = Batch(images, labels, rows=rows)
         return step(state, typing.cast(Batch, batch), key)
 
-    def body(carry: Stepped, batch: Batch | Int[Array, " B"]) -> tuple[Stepped, None]:
+    def body(carry: Stepped, batch: Batch | Int[Array, "*N B"]) -> tuple[Stepped, None]:
         new = take_step(carry[0], batch)
         # With float64 switched on, counts come back wider than they went in.
         return jax.tree.map(lambda new, old: new.astype(old.dtype), new, carry), None

@@ -1,7 +1,7 @@
 """What is trained: settings turned into a model, its optimiser and its pure steps."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -21,6 +21,7 @@ from rnnjax.data.sequences import ToSequences
 from rnnjax.system import devices
 from rnnjax.training import state, step
 from rnnjax.training.optimizer import adam, learning_rate
+from rnnjax.training.over_seeds import over_seeds
 from rnnjax.training.state import TrainState
 from rnnjax.training.step import Evaluated, Stepped
 
@@ -36,7 +37,8 @@ class Task(NamedTuple):
     # `step.train_step` and `step.eval_step` with all their options but `axis_name`.
     train_step: Callable[..., Stepped]
     eval_step: Callable[..., Evaluated]
-    create_state: Callable[[], TrainState]  # the state before the first step
+    init_state: Callable[[PRNGKeyArray], TrainState]  # the state before the first step; pure
+    create_state: Callable[[], TrainState]  # the same of `config.seed`, compiled
 
 
 def build_task(config: Config) -> Task:
@@ -64,11 +66,14 @@ def build_task(config: Config) -> Task:
         permutation_seed=config.data.permutation_seed,
     )
 
-    def create_state() -> TrainState:
+    def init_state(key: PRNGKeyArray) -> TrainState:
         images = jax.ShapeDtypeStruct((1, *dataset.image_shape), jnp.uint8)
         inputs = jax.eval_shape(to_sequences, images)
+        return state.init(model, optimizer, key, jnp.zeros(inputs.shape, inputs.dtype))
+
+    def create_state() -> TrainState:
         params_key, _ = state.keys(config.seed)
-        return state.create(model, optimizer, params_key, jnp.zeros(inputs.shape, inputs.dtype))
+        return jax.jit(init_state)(params_key)
 
     return Task(
         dataset=dataset,
@@ -87,11 +92,13 @@ def build_task(config: Config) -> Task:
             skip_non_finite=config.on_nan == "skip",
         ),
         eval_step=functools.partial(step.eval_step, model=model, to_sequences=to_sequences),
+        init_state=init_state,
         create_state=create_state,
     )
 
 
-# The steps of a task over all devices: their arrays lead with the axis of the local devices.
+# The steps of a task over all devices: their arrays lead with the axis of the local devices, then,
+# if there are several seeds, with that of these.
 TrainSteps = Callable[[TrainState, Batch | Rows, PRNGKeyArray, Split | None], Stepped]
 EvalStep = Callable[[Params, Collection, Batch], Evaluated]
 
@@ -104,16 +111,24 @@ class Programs(NamedTuple):
     dropout_key: PRNGKeyArray  # replicated
 
 
-def compile_train_steps(task: Task) -> TrainSteps:
-    """Returns `step.train_steps` for all devices; the state given to it is overwritten."""
+def create_states(task: Task, seeds: Sequence[int]) -> TrainState:
+    """Returns the states of all seeds before the first step, each as `create_state` makes it."""
+    if len(seeds) == 1:
+        return task.create_state()
+    params_keys = jnp.stack([state.keys(seed)[0] for seed in seeds])
+    return jax.jit(lambda keys: jax.lax.map(task.init_state, keys))(params_keys)
+
+
+def compile_train_steps(task: Task, num_seeds: int = 1) -> TrainSteps:
+    """Returns `step.train_steps` for all seeds and devices; the state given is overwritten."""
     one_step = functools.partial(task.train_step, axis_name=devices.AXIS)
+    of_all = over_seeds(one_step, num_seeds, num_own=3)
     return devices.compile_step(
-        functools.partial(step.train_steps, step=one_step), donate_argnums=(0,)
+        functools.partial(step.train_steps, step=of_all), donate_argnums=(0,)
     )
 
 
-def compile_eval_step(task: Task) -> EvalStep:
-    """Returns `step.eval_step` for all devices; the sums given to it are overwritten."""
-    return devices.compile_step(
-        functools.partial(task.eval_step, axis_name=devices.AXIS), donate_argnums=(1,)
-    )
+def compile_eval_step(task: Task, num_seeds: int = 1) -> EvalStep:
+    """Returns `step.eval_step` for all seeds and devices; the sums given are overwritten."""
+    one_step = functools.partial(task.eval_step, axis_name=devices.AXIS)
+    return devices.compile_step(over_seeds(one_step, num_seeds, num_own=2), donate_argnums=(1,))

@@ -8,13 +8,14 @@ from rnnjax.config import Config
 from rnnjax.data.sequences import num_features
 from rnnjax.runs import resume
 from rnnjax.runs.result import Result
+from rnnjax.seeds import seeds_of
 from rnnjax.system import devices, distributed
 from rnnjax.system.files import local_path
 from rnnjax.training.due import due
 from rnnjax.training.first_check import check_own_cell
 from rnnjax.training.memory import check_memory
 from rnnjax.training.start import open_run
-from rnnjax.training.task import build_task
+from rnnjax.training.task import build_task, create_states
 from rnnjax.validation import validate
 
 
@@ -55,7 +56,7 @@ def train(config: Config, workdir: str | Path) -> Result:
     task = build_task(config)
     check_own_cell(task.model, num_features(config.data.sequence, task.dataset.image_shape))
     check_memory(config, task)
-    result = resume.finished(config, workdir, task.create_state)
+    result = resume.finished(config, workdir, lambda: create_states(task, seeds_of(config)))
     if result is not None:
         distributed.print_on_primary(f"{workdir} has finished already: {result}")
         return result

@@ -131,7 +131,7 @@ def hparams(page: Page) -> None:
     """Runs side by side, by the names of their folders, with what they came to."""
     tab = page.locator("tf-hparams-dashboard")
     cells = tab.locator("vaadin-grid-cell-content")
-    for heading in ("model.cell", "test_accuracy", "num_parameters"):
+    for heading in ("data.name", "test_accuracy", "num_parameters"):
         expect(cells.get_by_text(heading, exact=True)).to_be_visible()
     expect(cells.filter(has_text="epsilon")).to_have_count(0)  # what was not changed comes later
     expect(cells.filter(has_text=re.compile(r"^\s*0\.\d+\s*$")).first).to_be_visible()

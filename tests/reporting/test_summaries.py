@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from rnnjax.reporting import summaries
-from rnnjax.reporting.summaries import open_writers
+from rnnjax.reporting.summaries import open_pool, open_writers
 
 SPLITS = ("train", "test")
 
@@ -27,7 +27,7 @@ def test_one_thread_writes_for_all_splits(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(tf.summary, "write", record)
     array = np.arange(8.0)
-    with open_writers(tmp_path, SPLITS) as writers:
+    with open_writers(tmp_path, SPLITS, open_pool()) as writers:
         for writer in writers.values():
             summaries.write_histograms(writer, 1, dict.fromkeys("abc", array))
     assert len(threads) == 6
@@ -47,7 +47,7 @@ def test_histograms_and_images_are_those_of_tensorflow(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     arrays = {"some": random.normal(size=(7, 50)), "one": np.full(9, 2.5), "none": np.zeros(0)}
     image = random.integers(0, 256, (1, 20, 30, 3)).astype(np.uint8)
-    with open_writers(tmp_path, SPLITS) as writers:
+    with open_writers(tmp_path, SPLITS, open_pool()) as writers:
         summaries.write_histograms(writers["train"], 1, arrays)
         summaries.write_pictures(writers["train"], 1, {"image": image[0]})
     with tf.summary.create_file_writer(str(tmp_path / "tf")).as_default():
@@ -83,7 +83,7 @@ def test_what_cannot_be_written_is_an_error(
     """Raised by a flush, or else in the end."""
     at_the_end = False
     refused = pytest.raises(OSError, match=f"{split}.*File too large")
-    with refused, open_writers(tmp_path, SPLITS) as writers:
+    with refused, open_writers(tmp_path, SPLITS, open_pool()) as writers:
         full_disk()
         summaries.write_scalars(writers[split], 1, {"loss": 1.0})
         if flushes:

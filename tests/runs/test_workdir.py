@@ -11,6 +11,7 @@ import pytest
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError
 from rnnjax.reporting.report import open_report
+from rnnjax.reporting.summaries import open_pool
 from rnnjax.runs import result, sealed, workdir
 from rnnjax.runs.checkpoint import Progress
 from rnnjax.runs.checkpoints import Checkpoints
@@ -38,7 +39,13 @@ def test_a_folder_that_has_become_a_link_is_not_gone_through(tmp_path: Path) -> 
     with pytest.raises(UntrustedFileError, match="is a link, not a folder"):
         Checkpoints(tmp_path / "checkpoints", num_newest=3).prepare(ORIGIN)
     report = open_report(
-        tmp_path, "garments", ("train",), first_step=0, num_steps=3, evaluates_first=False
+        tmp_path,
+        "run",
+        open_pool(),
+        "garments",
+        ("train",),
+        first_step=0,
+        evaluates_first=False,
     )
     with pytest.raises(UntrustedFileError, match="is a link, not a folder"), report:
         pass

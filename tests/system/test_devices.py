@@ -72,12 +72,12 @@ def test_evaluation_does_not_depend_on_its_batch_size(real: datasets.Dataset) ->
     shifted = logits - logits.max(1, keepdims=True)
     log_softmax = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     expected_loss = -log_softmax[np.arange(10_000), real.test.labels].mean()
-    for evaluation in actual:
-        assert evaluation is not None
+    for of_seeds in actual:
+        assert of_seeds is not None
+        (evaluation,) = of_seeds
         np.testing.assert_allclose(
             evaluation.predictions.probabilities, np.exp(log_softmax), rtol=1e-4, atol=1e-7
         )
-        assert evaluation is not None
         assert evaluation.accuracy == np.mean(logits.argmax(1) == real.test.labels)
         assert evaluation.loss == pytest.approx(expected_loss, rel=1e-6)
 
