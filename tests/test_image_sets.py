@@ -21,7 +21,6 @@ from PIL import Image
 from rnnjax.config import Config, DataConfig
 from rnnjax.data import datasets
 from rnnjax.errors import ConfigError, DataError
-from rnnjax.evaluate import evaluate
 from rnnjax.exporting.inference import inference_of
 from rnnjax.exporting.onnx import to_onnx
 from rnnjax.exporting.runtime import Runtime
@@ -106,7 +105,8 @@ def test_a_whole_run_on_a_set_in_the_place_of_mnist(
     result = json.loads((workdir / "result.json").read_text())
     assert result["dataset"] == "mnist"
     assert f"test accuracy {result['test_accuracy']:.4f}" in trained
-    evaluate(workdir, None, tmp_path / "figures.json", tmp_path / "confusion.png")
+    outputs = (f"--json={tmp_path / 'figures.json'}", f"--confusion={tmp_path / 'confusion.png'}")
+    assert f"test accuracy {result['test_accuracy']:.4f}" in command("evaluate", *outputs)
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["accuracy"] == pytest.approx(result["test_accuracy"])
     assert [*figures["classes"]] == [*"0123456789"]
