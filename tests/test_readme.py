@@ -14,6 +14,7 @@ import pytest
 
 from rnnjax.config import Config, fields
 from rnnjax.data.datasets import Dataset
+from tests.image_sets import store_mnist
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/cells.md", "CONTRIBUTING.md")
@@ -86,16 +87,19 @@ def test_shell_commands_run(tmp_path: Path, data_dir: str, real: Dataset) -> Non
     """Runs every command in the order of the pages, on the folders that the ones before it left.
 
     A run gets tiny settings at its end; the name of a machine becomes this one's, and two processes
-    one; TensorBoard lists what it would show.
+    one; TensorBoard lists what it would show. MNIST is garments in its place.
     """
     del real  # which prepares the data
+    prepared = tmp_path / "tensorflow_datasets"
+    store_mnist(prepared)
+    (prepared / "fashion_mnist").symlink_to(Path(data_dir, "fashion_mnist"))
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]},1,0"
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "TFDS_DATA_DIR": data_dir,
+        "TFDS_DATA_DIR": str(prepared),
     }
     steps = 0
     for command in (command for block in SHELL for command in commands(block)):

@@ -70,3 +70,13 @@ def test_letters_that_the_font_lacks_become_the_nearest() -> None:
     ):
         actual, expected = (figures.grid(image, [(line,)]) for line in (text, nearest))
         np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("size", [47, 100, 1_000])
+def test_many_classes_have_room(size: int) -> None:
+    names, table = [f"class {k}" for k in range(size)], np.eye(size, dtype=int)
+    assert 900 < max(figures.confusion(table, names).shape) < 2_100
+    image, probabilities = np.zeros((40, 30, 3), np.uint8), np.eye(size)[[0, -1] * 20]
+    belief = figures.belief(image, probabilities, names)
+    assert belief.shape[1] < 2_400
+    assert (belief == BLUES[-1]).all(-1).sum() == 40 * 12 * CELL
