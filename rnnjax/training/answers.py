@@ -18,7 +18,7 @@ from rnnjax.training import diagnostics, predictions
 from rnnjax.training.evaluation import evaluate_trained, predict_trained
 from rnnjax.training.trained import Trained
 
-LEAST = 0.01  # probability of a class that is printed
+LEAST = 0.01  # probability of a class that is printed; the likeliest is in any case
 MOST_PRINTED = 3  # classes after a part of an image
 SHADES = " .:-=+*#%@"  # from black to white
 LONGEST_NAME = 24  # letters, in pictures
@@ -106,7 +106,7 @@ def text(answer: Answer, class_names: Sequence[str], sequence: str) -> str:
     lines += [
         f"  {class_names[k]:{width}}  {probabilities[k]:7.2%}"
         for k in _by_probability(probabilities)
-        if probabilities[k] >= LEAST
+        if probabilities[k] >= min(LEAST, probabilities.max())
     ]
     if belief is not None:
         for n, (part, of_part) in enumerate(zip(*belief, strict=True), 1):
