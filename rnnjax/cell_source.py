@@ -4,11 +4,14 @@ A file is code. It is run from where the user has named it, never from the workd
 sha256 of what is run stands in the settings of each run.
 """
 
+import contextlib
 import copy
 import hashlib
 import importlib
+import importlib.util
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +83,16 @@ def locate(config: Config, workdir: Path) -> Config:
 
 
 def check_outside(model: ModelConfig, workdir: Path) -> None:
-    """Raises a ConfigError if an own cell is in the workdir of a run, which others may send."""
-    file = _file(_split(model.cell)[0]) if is_own(model.cell) else None
-    if file is not None and file.resolve().is_relative_to(workdir.resolve()):
+    """Raises a ConfigError if an own cell is in the workdir of a run, which others may send.
+
+    Nothing is imported to find out.
+    """
+    if not is_own(model.cell):
+        return
+    module_name, _ = _split(model.cell)
+    file = _file(module_name)
+    places = [file] if file is not None else _package_places(module_name.partition(".")[0])
+    if any(place.resolve().is_relative_to(workdir.resolve()) for place in places):
         raise ConfigError(
             f"config.model.cell={model.cell!r} is in {workdir}, and nothing is run from a workdir; "
             "move the file elsewhere"
@@ -126,6 +136,19 @@ def _file(module_name: str) -> Path | None:
     return Path(module_name).expanduser().absolute() if is_file else None
 
 
+def _package_places(name: str) -> list[Path]:
+    """Returns where an import would find a package or a module, which may be the current folder."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # the import itself says more
+        return []
+    if spec is None:
+        return []
+    return [
+        Path(place) for place in (spec.origin, *(spec.submodule_search_locations or ())) if place
+    ]
+
+
 def _read(name: str, file: Path) -> bytes:
     if file.exists() and not file.is_file():  # a FIFO would not be read to its end
         raise ConfigError(f"config.model.cell={name!r}: {file} is no file")
@@ -136,10 +159,8 @@ def _read(name: str, file: Path) -> bytes:
 
 
 def _import(name: str, module_name: str) -> types.ModuleType:
-    try:
+    with _errors_of_code(name):
         return importlib.import_module(module_name)
-    except Exception as error:  # whatever the module, which is code, may raise
-        raise _failed(name, error) from error
 
 
 def _run(name: str, file: Path) -> types.ModuleType:
@@ -155,23 +176,30 @@ def _run(name: str, file: Path) -> types.ModuleType:
         sys.path.append(str(file.parent))
     sys.modules[module_name] = module  # where dataclasses and annotations look
     try:
-        exec(compile(content, str(file), "exec"), vars(module))
-    except Exception as error:  # whatever the file, which is code, may raise
+        with _errors_of_code(name):
+            exec(compile(content, str(file), "exec"), vars(module))
+    except ConfigError:
         del sys.modules[module_name]
-        raise _failed(name, error) from error
-    except SystemExit:
-        del sys.modules[module_name]
-        raise ConfigError(f"config.model.cell={name!r} ends the program by sys.exit") from None
+        raise
     return module
 
 
-def _failed(name: str, error: Exception) -> ConfigError:
-    place = own_place(error)
-    if isinstance(error, SyntaxError) and error.filename:
-        place = f"{error.filename}:{error.lineno}"
-    reason = str(error).splitlines()[0] if str(error) else ""
-    where = f" ({place})" if place else ""
-    return ConfigError(f"config.model.cell={name!r}: {type(error).__name__}: {reason}{where}")
+@contextlib.contextmanager
+def _errors_of_code(name: str) -> Iterator[None]:
+    """Turns whatever a file or a module, which is code, may raise into a ConfigError."""
+    try:
+        yield
+    except SystemExit:
+        raise ConfigError(f"config.model.cell={name!r} ends the program by sys.exit") from None
+    except Exception as error:
+        place = own_place(error)
+        if isinstance(error, SyntaxError) and error.filename:
+            place = f"{error.filename}:{error.lineno}"
+        reason = str(error).splitlines()[0] if str(error) else ""
+        where = f" ({place})" if place else ""
+        raise ConfigError(
+            f"config.model.cell={name!r}: {type(error).__name__}: {reason}{where}"
+        ) from error
 
 
 def _is_cell_of(value: Any, module: types.ModuleType) -> bool:

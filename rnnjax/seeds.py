@@ -4,6 +4,8 @@ from pathlib import Path
 
 from rnnjax.config import Config
 
+FOLDER = "seed_"  # begins the names of the folders of single seeds
+
 
 def seeds_of(config: Config) -> range:
     """Returns the seeds of the independent runs that are trained at once.
@@ -17,6 +19,3 @@ def seeds_of(config: Config) -> range:
 def folder_of(workdir: Path, config: Config, seed: int) -> Path:
     """Returns the folder of a seed's summaries: the workdir itself, if there is one seed only."""
     return workdir if config.seeds == 1 else workdir / f"{FOLDER}{seed}"
-
-
-FOLDER = "seed_"  # before the seed

@@ -22,45 +22,7 @@ from rnnjax.training.trained import read_trained
 
 pytestmark = pytest.mark.process
 
-LEAKY = '''
-from typing import NamedTuple
-
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
-
-import rnnjax
-
-
-class LeakyCarry(NamedTuple):
-    hidden: jax.Array
-
-
-class LeakyParams(NamedTuple):
-    kernel: jax.Array
-    bias: jax.Array
-
-
-class LeakyCell(rnnjax.Cell):
-    """A leaky unit.
-
-    h' = leak * h + (1 - leak) * tanh([x, h] W + b)
-    """
-
-    leak: float = 0.5
-    carry_type = LeakyCarry
-    source = "nobody"
-
-    @nn.compact
-    def parameters(self, num_inputs):
-        kernel = self.weight("kernel", self.kernel_init, num_inputs + self.features, self.features)
-        return LeakyParams(kernel, self.weight("bias", self.bias_init, self.features))
-
-    @nn.nowrap
-    def pointwise(self, params, carry, products):
-        hidden = self.leak * carry.hidden + (1 - self.leak) * jnp.tanh(products)
-        return LeakyCarry(hidden), hidden
-'''
+LEAKY = Path(__file__).with_name("leaky_cell.py").read_text()
 # What a cell must hold to, and a change of the one above that breaks it.
 BROKEN = {
     "examples of a batch are independent": ("jnp.tanh(products)", "jnp.tanh(products).mean(0)"),
@@ -150,6 +112,26 @@ def test_nothing_is_run_from_a_workdir(tmp_path: Path, file: Path) -> None:
     assert not (tmp_path / "was_here").exists()
 
 
+def test_no_module_is_imported_from_a_workdir(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the current folder, in which Python looks for modules, is the workdir."""
+    workdir = tmp_path / "run"
+    train(tiny(f"{file}:LeakyCell"), workdir)
+    mark = f"open({str(tmp_path / 'was_here')!r}, 'w')\n"
+    (workdir / "planted_module.py").write_text(mark)
+    (workdir / "planted_package").mkdir()
+    (workdir / "planted_package" / "__init__.py").write_text(mark)
+    monkeypatch.syspath_prepend(workdir)
+    for name in ("planted_module", "planted_package", "planted_package.cells"):
+        config = read_config(workdir)
+        config.model.cell = f"{name}:LeakyCell"
+        write_config(workdir, config, json.loads((workdir / CONFIG).read_text())["run"])
+        with pytest.raises(ConfigError, match="nothing is run from a workdir"):
+            read_trained(workdir)
+    assert not (tmp_path / "was_here").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -164,6 +146,7 @@ def test_nothing_is_run_from_a_workdir(tmp_path: Path, file: Path) -> None:
         ("here.py:Cell", "x = = 1", r"SyntaxError: .*here\.py:1\)"),
         ("here.py:Cell", "\nimport nothing_like_it", r"ModuleNotFoundError.*here\.py:2\)"),
         ("here.py:Cell", "raise SystemExit", "ends the program"),
+        ("here_too:Cell", "raise SystemExit", "ends the program"),
         ("nothing.like_it:Cell", "", "No module named 'nothing'"),
         ("folder.py:Cell", "", "is no file"),
         ("fifo.py:Cell", "", "is no file"),
@@ -173,7 +156,9 @@ def test_what_is_no_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "here.py").write_text(content)
+    (tmp_path / "here_too.py").write_text(content)
     (tmp_path / "folder.py").mkdir()
     os.mkfifo(tmp_path / "fifo.py")
     with pytest.raises(ConfigError, match=message):

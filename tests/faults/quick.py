@@ -2,7 +2,7 @@
 
 With RECORD_SAMPLES=FILE in the environment, each batch that training takes is noted there: process,
 step, and a digest of which images it holds, in their order. With RECORD_OPENED=FILE, each path that
-is opened.
+is opened. With RECORD_COMPILING=FILE, when the training is about to be compiled.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,22 @@ def get_config() -> Config:
         record_samples(Path(os.environ["RECORD_SAMPLES"]))
     if "RECORD_OPENED" in os.environ:
         record_opened(Path(os.environ["RECORD_OPENED"]))
+    if "RECORD_COMPILING" in os.environ:
+        record_compiling(Path(os.environ["RECORD_COMPILING"]))
     return config
+
+
+def record_compiling(file: Path) -> None:
+    """Notes each call that takes steps, of which the first compiles and looks for no signal."""
+    from rnnjax.training.run import Run
+
+    train_steps = Run.train_steps
+
+    def recorded(self: Run, step: int, state: Any) -> Any:
+        file.touch()
+        return train_steps(self, step, state)
+
+    Run.train_steps = recorded
 
 
 def record_opened(file: Path) -> None:

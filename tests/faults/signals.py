@@ -23,7 +23,7 @@ def reach(run: Process, phase: str) -> None:
     if phase == "start-up":  # not before Python itself has started
         reached = run.until(lambda: "jaxlib" in Path(f"/proc/{run.pid}/maps").read_text())
     elif phase == "compile":
-        reached = run.until(lambda: any((run.workdir / "train").glob("events*")))
+        reached = run.until(compiling(run.workdir).exists)
         time.sleep(0.3)  # from there to the compiler
     elif phase == "step":
         reached = run.until_line("training accuracy", " 12 ")
@@ -34,10 +34,20 @@ def reach(run: Process, phase: str) -> None:
     assert reached, f"ended before it was in {phase}: {run.errors}"
 
 
+def compiling(workdir: Path) -> Path:
+    """Returns the file that there is once a run is about to compile, where `recorded` is used."""
+    return Path(f"{workdir}.compiling")
+
+
+def recorded(workdir: Path) -> dict[str, str]:
+    """Returns the environment of a run that notes when it is about to compile."""
+    return {"RECORD_COMPILING": str(compiling(workdir))}
+
+
 def stopped(bench: Bench, number: signal.Signals, phase: str) -> str:
     """Stops a run, which has to save and end in time, and lets it go on to the same end."""
     expected, workdir = bench.expected(), bench.workdir()
-    run = Process(workdir)
+    run = Process(workdir, environment=recorded(workdir))
     reach(run, phase)
     run.send(number)
     sent = time.monotonic()
@@ -66,7 +76,8 @@ def stopped(bench: Bench, number: signal.Signals, phase: str) -> str:
 def stopped_twice(bench: Bench, phase: str, second: signal.Signals) -> str:
     """Two signals: the run ends at once, and goes on later from what it has saved."""
     workdir = bench.workdir()
-    run = Process(workdir, *(DEEP if phase == "compile" else ()))
+    settings = DEEP if phase == "compile" else ()
+    run = Process(workdir, *settings, environment=recorded(workdir))
     reach(run, phase)
     run.send(signal.SIGTERM)
     time.sleep(0.03)
