@@ -1,5 +1,6 @@
 """Whether settings are what they may be: their types, ranges and choices, and how they fit."""
 
+import dataclasses
 import math
 import re
 from typing import Any
@@ -33,32 +34,7 @@ def validate(config: object) -> None:
     if not isinstance(config, Config):
         raise ConfigError(f"get_config() must return a rnnjax.config.Config, not {config!r}")
     for name, field, value in fields(config):
-        wanted: Any = field.type
-        if isinstance(value, int | float) and abs(value) > (most := LARGEST.get(wanted, 1)):
-            raise ConfigError(f"config.{name}={value!r} is too large: at most {most:g}")
-        if type(value) is int and wanted is float:
-            value = float(value)
-        if isinstance(value, dict) and wanted is ConfigDict:
-            continue
-        if type(value) is not wanted:
-            raise ConfigError(f"config.{name} must be of type {wanted.__name__}, got {value!r}")
-        if isinstance(value, str) and not value.isascii() and not _is_text(value):
-            raise ConfigError(f"config.{name}={value!r} has bytes that are no UTF-8; rename it")
-        if name in FOLDERS and URL.match(str(value)):
-            raise ConfigError(f"config.{name}={value!r} is no folder of a disk; name a mounted one")
-        if name == "data.name" and not DATASET.fullmatch(str(value)):
-            raise ConfigError(
-                f"config.{name}={value!r} is no name of a data set; such are mnist, "
-                "emnist/balanced, mnist:3.0.1"
-            )
-        choices = field.metadata.get("choices")
-        if choices and value not in choices:
-            raise ConfigError(
-                f"config.{name}={value!r} is unknown; {did_you_mean(str(value), choices)}"
-            )
-        bounds = field.metadata.get("bounds")
-        if bounds and isinstance(value, int | float) and not _within(value, **bounds):
-            raise ConfigError(f"config.{name}={value!r} is out of range: must be {limits(bounds)}")
+        check_value(name, field, value)
     if config.optimizer.warmup_steps > config.num_steps:
         raise ConfigError(
             f"config.optimizer.warmup_steps={config.optimizer.warmup_steps} is more than "
@@ -75,6 +51,45 @@ def validate(config: object) -> None:
                 f"config.{name}={value} is not divisible by "
                 f"config.steps_per_dispatch={config.steps_per_dispatch}"
             )
+
+
+def check_value(name: str, field: dataclasses.Field, value: object) -> None:
+    """Checks the type, range and choices of one setting.
+
+    Args:
+      name: the dotted name, for messages.
+      field: of the setting, in `config.fields`.
+      value: what it is to be.
+
+    Raises:
+      ConfigError: if it cannot be that.
+    """
+    wanted: Any = field.type
+    if isinstance(value, int | float) and abs(value) > (most := LARGEST.get(wanted, 1)):
+        raise ConfigError(f"config.{name}={value!r} is too large: at most {most:g}")
+    if type(value) is int and wanted is float:
+        value = float(value)
+    if isinstance(value, dict) and wanted is ConfigDict:
+        return
+    if type(value) is not wanted:
+        raise ConfigError(f"config.{name} must be of type {wanted.__name__}, got {value!r}")
+    if isinstance(value, str) and not value.isascii() and not _is_text(value):
+        raise ConfigError(f"config.{name}={value!r} has bytes that are no UTF-8; rename it")
+    if name in FOLDERS and URL.match(str(value)):
+        raise ConfigError(f"config.{name}={value!r} is no folder of a disk; name a mounted one")
+    if name == "data.name" and not DATASET.fullmatch(str(value)):
+        raise ConfigError(
+            f"config.{name}={value!r} is no name of a data set; such are mnist, "
+            "emnist/balanced, mnist:3.0.1"
+        )
+    choices = field.metadata.get("choices")
+    if choices and value not in choices:
+        raise ConfigError(
+            f"config.{name}={value!r} is unknown; {did_you_mean(str(value), choices)}"
+        )
+    bounds = field.metadata.get("bounds")
+    if bounds and isinstance(value, int | float) and not _within(value, **bounds):
+        raise ConfigError(f"config.{name}={value!r} is out of range: must be {limits(bounds)}")
 
 
 def _check_profile_steps(config: Config) -> None:

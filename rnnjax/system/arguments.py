@@ -22,11 +22,16 @@ from rnnjax.errors import ConfigError, did_you_mean
 CELL_OPTION = re.compile(r"--?config\.model\.cell_options\.(\w+)(?:=(.*))?", re.DOTALL)
 
 
-# What a parser of values says, and what is wanted instead.
+KINDS = {
+    int: "a whole number, such as 100",
+    float: "a number, such as 0.001",
+    bool: "True or False",
+}
+# What the flag parser says, and what is wanted instead.
 WANTED = {
-    "invalid literal for int()": "a whole number, such as 100",
-    "could not convert string to float": "a number, such as 0.001",
-    "('Non-boolean argument": "True or False",
+    "invalid literal for int()": KINDS[int],
+    "could not convert string to float": KINDS[float],
+    "('Non-boolean argument": KINDS[bool],
 }
 
 
@@ -90,7 +95,7 @@ def split_cell_options(argv: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
         if match and match[2] is None:
             raise ConfigError(f"{argument} needs a value, as in {argument}=0.9")
         if match:
-            options[match[1]] = _parse(match[2])
+            options[match[1]] = parse_option(match[2])
     return [argument for argument, match in matches if not match], options
 
 
@@ -102,7 +107,19 @@ def clear_none(config: Config) -> None:
                 setattr(section, field.name, "")
 
 
-def _parse(text: str) -> Any:
+def parse_value(kind: type, text: str) -> Any:
+    """Returns a setting of a type, which a text says.
+
+    Raises:
+      ConfigError: if it says none.
+    """
+    try:
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (ValueError, LookupError):
+        raise ConfigError(f"{text!r} must be {KINDS[kind]}") from None
+
+
+def parse_option(text: str) -> Any:
     """Returns a value in Python's notation; any other text is text."""
     try:
         return ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
