@@ -7,6 +7,7 @@ argument is told at once.
 
 import collections
 import itertools
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -113,13 +114,14 @@ def _range(name: str, text: str) -> Range | None:
         return None
     if name in FIELDS and not is_number:
         raise ConfigError("only numbers have a range; name the values, as in best:a,b")
-    bounds = [_parse_value(name, end) for end in (low, high)]
-    if not bounds[0] < bounds[1]:
+    lowest, highest = _parse_value(name, low), _parse_value(name, high)
+    if not lowest < highest:
         raise ConfigError("a range goes from the lower to the higher number")
-    if is_log and bounds[0] <= 0:
+    if is_log and lowest <= 0:
         raise ConfigError("a range on a logarithmic scale begins above 0")
-    is_int = all(isinstance(end, int) for end in bounds)
-    return Range(name, *(bounds if is_int else map(float, bounds)), is_log, is_int)
+    if isinstance(lowest, int) and isinstance(highest, int):
+        return Range(name, lowest, highest, is_log, is_int=True)
+    return Range(name, float(lowest), float(highest), is_log, is_int=False)
 
 
 def _is_number(text: str) -> bool:
@@ -147,10 +149,19 @@ def _values(name: str, text: str) -> Axis | Choice:
 
 def _parse_value(name: str, text: str) -> Any:
     if name not in FIELDS:
-        return parse_option(text)  # whether the cell has it is told when it is made
-    value = parse_value(FIELDS[name].type, text)
+        return _as_stored(parse_option(text))  # whether the cell has it is told when it is made
+    kind: Any = FIELDS[name].type
+    value = parse_value(kind, text)
     check_value(name, FIELDS[name], value)
     return value
+
+
+def _as_stored(option: object) -> Any:
+    """Returns the option of a cell as JSON gives it back."""
+    try:
+        return json.loads(json.dumps(option, allow_nan=False))
+    except (TypeError, ValueError):
+        raise ConfigError(f"{option!r} cannot be an option of a cell") from None
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:
@@ -204,4 +215,4 @@ def _last_part(name: str) -> str:
 def _text(value: object) -> str:
     if isinstance(value, float) and float(f"{value:g}") == value:
         return f"{value:g}"
-    return stored_config.short(tuple(value) if isinstance(value, list) else value)  # as of JSON
+    return stored_config.short(tuple(value) if isinstance(value, list) else value)
