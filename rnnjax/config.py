@@ -63,7 +63,6 @@ class AugmentationConfig:
         0,
         "most pixels that a training image moves each way, with black behind it",
         at_least=0,
-        at_most=27,
     )
     flip_prob: float = option(
         0.0, "probability that left and right change places", at_least=0, at_most=1

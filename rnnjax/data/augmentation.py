@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, UInt8
 
 from rnnjax.config import AugmentationConfig
+from rnnjax.errors import ConfigError
 
 # No step has this number, so that no key of dropout, which is folded with the step, is one of here.
 NO_STEP = np.uint32(2**32 - 1)
@@ -24,8 +25,17 @@ Images = UInt8[np.ndarray | Array, "B Y X *C"]
 Augment = Callable[[Images, Int[np.ndarray | Array, " B"], PRNGKeyArray, Int[Array, ""]], Images]
 
 
-def augmentation(config: AugmentationConfig) -> Augment | None:
-    """Returns what the settings ask for; None: nothing."""
+def augmentation(config: AugmentationConfig, image_shape: tuple[int, ...]) -> Augment | None:
+    """Returns what the settings ask for, of images `[Y, X]` or `[Y, X, C]`; None: nothing.
+
+    Raises:
+      ConfigError: if an image could be moved out of sight.
+    """
+    if config.max_shift >= (most := min(image_shape[:2])):
+        raise ConfigError(
+            f"config.augmentation.max_shift={config.max_shift} moves images of "
+            f"{image_shape[0]}x{image_shape[1]} out of sight: at most {most - 1}"
+        )
     if not (config.max_shift or config.flip_prob or config.erase_prob):
         return None
     return functools.partial(augment, config=config)

@@ -86,7 +86,7 @@ def build_task(config: Config) -> Task:
             model=model,
             optimizer=optimizer,
             to_sequences=to_sequences,
-            augment=augmentation(config.augmentation),
+            augment=augmentation(config.augmentation, dataset.image_shape),
             label_smoothing=config.optimizer.label_smoothing,
             num_microbatches=config.num_microbatches,
             skip_non_finite=config.on_nan == "skip",

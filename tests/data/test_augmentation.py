@@ -11,6 +11,7 @@ from scipy import stats
 
 from rnnjax.config import AugmentationConfig
 from rnnjax.data.augmentation import augment, augmentation
+from rnnjax.errors import ConfigError
 from rnnjax.system import devices
 
 NUMBER = 10_000
@@ -101,8 +102,14 @@ def test_erasures_of_any_size_fit() -> None:
 
 
 def test_nothing_asked_for_is_nothing_done() -> None:
-    assert augmentation(AugmentationConfig(erase_area=0.5)) is None
-    assert augmentation(AugmentationConfig(max_shift=1)) is not None
+    assert augmentation(AugmentationConfig(erase_area=0.5), (28, 28)) is None
+    assert augmentation(AugmentationConfig(max_shift=1), (28, 28)) is not None
+
+
+def test_no_image_is_moved_out_of_sight() -> None:
+    assert augmentation(AugmentationConfig(max_shift=7), (8, 32, 3)) is not None
+    with pytest.raises(ConfigError, match="max_shift=8 moves images of 8x32 out of sight: at most"):
+        augmentation(AugmentationConfig(max_shift=8), (8, 32, 3))
 
 
 def test_an_image_is_augmented_by_its_row_wherever_it_is() -> None:
