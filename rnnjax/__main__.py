@@ -11,6 +11,7 @@ from rnnjax.system.messages import say, warn
 
 COMMANDS = {
     "rnnjax.main": "trains a classifier, or resumes its run; --help lists every setting",
+    "rnnjax.compare": "trains variants over seeds, and tells which are better",
     "rnnjax.evaluate": "evaluates a checkpoint of a run",
     "rnnjax.predict": "says what a checkpoint takes pictures for",
     "rnnjax.export": "writes the model of a run as StableHLO, ONNX, safetensors or a web page",

@@ -30,11 +30,12 @@ ALLOWED = {
     "data": f"system {BASICS}",
     "runs": f"system {BASICS}",
     "reporting": f"system {BASICS}",
-    "comparing": f"reporting system {BASICS}",
+    "comparing": f"training runs reporting data cell_source system rnnjax {BASICS}",
     "training": f"runs reporting data classifier cell_source recurrent cells system {BASICS}",
     "exporting": f"training data classifier cell_source pooling interop cells system rnnjax "
     f"{BASICS}",
     "main": f"training system rnnjax {BASICS}",
+    "compare": f"comparing training system rnnjax {BASICS}",
     "evaluate": f"training reporting data system rnnjax {BASICS}",
     "predict": f"training reporting data system rnnjax {BASICS}",
     "export": f"exporting training data system rnnjax {BASICS}",
@@ -43,7 +44,7 @@ ALLOWED = {
     # The public names, imported when they are first used.
     "rnnjax": "cells recurrent interop config training",
 }
-TELLS_THE_STORY = {"rnnjax.training.train": {"rnnjax", "rnnjax.main"}}
+TELLS_THE_STORY = {"rnnjax.training.train": {"rnnjax", "rnnjax.main", "rnnjax.compare"}}
 HEAVY = {"tensorflow", "tensorflow_datasets", "tensorboard", "clu", "orbax", "optax"}
 
 
@@ -113,7 +114,7 @@ def test_a_training_loop_of_ones_own_needs_jax_and_flax_only(root: Path, name: s
 
 @pytest.mark.process
 def test_the_package_and_its_commands_load_nothing_heavy_before_they_are_asked(root: Path) -> None:
-    names = ("__main__", "main", "evaluate", "predict", "export", "report", "config")
+    names = ("__main__", "main", "compare", "evaluate", "predict", "export", "report", "config")
     code = "; ".join(("import rnnjax", *(f"import rnnjax.{name}" for name in names)))
     assert not loaded(root, code) & {"jax", "flax", "numpy", *HEAVY}
 

@@ -19,10 +19,12 @@ from rnnjax.errors import ConfigError, did_you_mean
 from rnnjax.system.arguments import parse_option, parse_value
 from rnnjax.validation import check_value
 
-OPTIONS = "model.cell_options"
+CELL, OPTIONS = "model.cell", "model.cell_options"
+# A cell may bring options of its own: `glstm+num_groups=4`.
+WITH_OPTIONS = re.compile(r"(?P<cell>.+?)(?P<options>(?:\+[A-Za-z_]\w*=[^+]+)*)")
 FIELDS = {name: field for name, field, _ in fields(Config())}
 # What can be said of a value without the name of its setting.
-TELLING = ("model.cell", "data.name")
+TELLING = (CELL, "data.name")
 NOT_VARIED = {
     "seed": "the seeds of all variants are the same; --seeds says how many",
     "seeds": "the seeds of all variants are the same; --seeds says how many",
@@ -176,14 +178,30 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
     """
     settings = stored_config.to_dict(config)
     options = {**config.model.cell_options}
-    if values.get("model.cell", config.model.cell) != config.model.cell:
-        settings["model.cell_sha256"] = ""  # that of the former cell
     for name, value in values.items():
         if name.startswith(f"{OPTIONS}."):
             options[name.removeprefix(f"{OPTIONS}.")] = value
         else:
             settings[name] = value
+    if CELL in values:
+        settings[CELL], own = split_options(values[CELL])
+        options |= own
+        if settings[CELL] != config.model.cell:
+            settings["model.cell_sha256"] = ""  # that of the former cell
     return stored_config.from_dict({**settings, OPTIONS: options})
+
+
+def split_options(text: str) -> tuple[str, dict[str, Any]]:
+    """Returns a cell and its own options.
+
+    >>> split_options("glstm+num_groups=4")
+    ('glstm', {'num_groups': 4})
+    """
+    match = WITH_OPTIONS.fullmatch(text)
+    if match is None:
+        return text, {}
+    options = [option.partition("=") for option in match["options"].split("+")[1:]]
+    return match["cell"], {name: parse_option(value) for name, _, value in options}
 
 
 def combinations(axes: Sequence[Axis]) -> list[dict[str, Any]]:

@@ -102,8 +102,7 @@ def sort(rows: Sequence[Row], column: str) -> list[Row]:
     Raises:
       ConfigError: if there is no such column, naming those that there are.
     """
-    if column not in COLUMNS:
-        raise ConfigError(f"no column {column!r} to sort by; {did_you_mean(column, COLUMNS)}")
+    check_column(column)
     of, sign = COLUMNS[column], -1 if COLUMNS[column].is_best_high else 1
 
     def order(row: Row) -> tuple[bool, float | str]:
@@ -111,6 +110,12 @@ def sort(rows: Sequence[Row], column: str) -> list[Row]:
         return (False, key) if isinstance(key, str) else (bool(np.isnan(key)), sign * key)
 
     return sorted(rows, key=order)
+
+
+def check_column(name: str) -> None:
+    """Raises a ConfigError if the table has no such column, naming those that there are."""
+    if name not in COLUMNS:
+        raise ConfigError(f"no column {name!r} to sort by; {did_you_mean(name, COLUMNS)}")
 
 
 def to_markdown(rows: Sequence[Row], runs: Sequence[Run]) -> str:
@@ -122,7 +127,7 @@ def to_markdown(rows: Sequence[Row], runs: Sequence[Run]) -> str:
     """
     texts = [cells(row) for row in rows]
     lines = [[*COLUMNS], *([_code(name), *rest] for name, *rest in texts)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]  # of Markdown
     rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
     lines.insert(1, rule)
     table = "\n".join(

@@ -44,6 +44,10 @@ class Display:
     def advance(self, steps: int) -> None:
         self._bar.update(steps)
 
+    def note(self, text: str) -> None:
+        """Shows a text after the bar, until there is another one."""
+        self._bar.set_postfix_str(printable(text))
+
     def line(self, text: str) -> None:
         if self._bar.disable:
             distributed.print_on_primary(text)

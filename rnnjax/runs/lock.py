@@ -15,10 +15,14 @@ NAME = "lock"
 
 
 @contextlib.contextmanager
-def locked(workdir: Path) -> Iterator[Callable[[], None]]:
+def locked(workdir: Path, argument: str = "--workdir") -> Iterator[Callable[[], None]]:
     """Holds a workdir for this process; the kernel frees it when the process dies.
 
     If there is nothing in the workdir but the lock when it is free again, the lock goes too.
+
+    Args:
+      workdir: the folder, which is there.
+      argument: by which people name it.
 
     Yields:
       A function that raises a RunError once the lock was removed, alone or with the workdir: what
@@ -38,12 +42,12 @@ def locked(workdir: Path) -> Iterator[Callable[[], None]]:
             holder = file.read().decode(errors="replace").strip()
             raise RunError(
                 f"{workdir} is in use by {holder or 'another process'}; wait for it, "
-                "stop it, or name another --workdir"
+                f"stop it, or name another {argument}"
             ) from error
         except OSError as error:
             raise RunError(
-                f"{workdir} cannot be locked: {error.strerror}; name a --workdir on a file system "
-                "with locks"
+                f"{workdir} cannot be locked: {error.strerror}; name a {argument} on a file "
+                "system with locks"
             ) from error
         file.truncate(0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")

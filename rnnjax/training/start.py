@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 # Imported here, and not by the thread that loads the data: while its modules are imported, TFDS
@@ -41,7 +42,9 @@ from rnnjax.training.task import (
 
 
 @contextlib.contextmanager
-def open_run(config: Config, workdir: Path, task: Task, started: float) -> Iterator[Run]:
+def open_run(
+    config: Config, workdir: Path, task: Task, started: float, name: str | None = None
+) -> Iterator[Run]:
     """Yields the run of a workdir, which is held until it is closed, whatever happens.
 
     Args:
@@ -49,6 +52,7 @@ def open_run(config: Config, workdir: Path, task: Task, started: float) -> Itera
       workdir: folder of the run; it is made if need be.
       task: of the settings.
       started: when the run began, on the monotonic clock.
+      name: of the run; None: that of the folder.
 
     Raises:
       ConfigError: if the workdir holds another run, or more steps than are asked for.
@@ -56,12 +60,12 @@ def open_run(config: Config, workdir: Path, task: Task, started: float) -> Itera
       RunError: if another process holds the workdir, it has no checkpoint that is intact, or
         something there cannot be read or written.
     """
-    with workdirs.os_error_as_run_error(workdir), contextlib.ExitStack() as stack:
-        yield _start(config, workdir, task, started, stack)
+    with workdirs.os_error_as_run_error(workdir), ExitStack() as stack:
+        yield _start(config, workdir, task, started, name or workdir.resolve().name, stack)
 
 
 def _start(
-    config: Config, workdir: Path, task: Task, started: float, stack: contextlib.ExitStack
+    config: Config, workdir: Path, task: Task, started: float, name: str, stack: ExitStack
 ) -> Run:
     """Returns a run, whose parts are closed with the stack."""
     stop = stack.enter_context(StopRequest(agree=devices.MaxOverProcesses()))
@@ -82,7 +86,8 @@ def _start(
     stack.enter_context(contextlib.closing(checkpoints))
     restored = resume.restore(config, workdir, state, checkpoints)
     feed = open_feed(config, dataset, restored.step)
-    reports = _open_reports(config, workdir, dataset.name, [*feed.evaluation], restored.step, stack)
+    splits = ["train", *feed.evaluation]
+    reports = _open_reports(config, workdir, name, dataset.name, splits, restored.step, stack)
     display = stack.enter_context(Display(restored.step, config.num_steps))
     seeds = Seeds(seeds_of(config), restored.progress.failed, display.line)
     profiler = Profiler(
@@ -123,10 +128,11 @@ def _start(
 def _open_reports(
     config: Config,
     workdir: Path,
+    name: str,
     dataset: str,
-    evaluated: Sequence[str],
+    splits: Sequence[str],
     first_step: int,
-    stack: contextlib.ExitStack,
+    stack: ExitStack,
 ) -> dict[int, Report]:
     """Returns a report for each seed, which all write in one thread."""
     pool = open_pool()
@@ -134,10 +140,10 @@ def _open_reports(
         seed: stack.enter_context(
             open_report(
                 folder_of(workdir, config, seed),
-                workdir.resolve().name,
+                name,
                 pool,
                 dataset,
-                ("train", *evaluated),
+                splits,
                 first_step=first_step,
                 evaluates_first=due(first_step, config).evaluate,
             )

@@ -1,0 +1,177 @@
+"""Which runs a comparison needs, which may begin, and what those have come to that have ended."""
+
+import math
+import statistics
+from pathlib import Path
+
+from rnnjax import stored_config
+from rnnjax.cell_source import is_own
+from rnnjax.comparing import axes, outcome, plan, search, store
+from rnnjax.comparing.outcome import Outcome
+from rnnjax.comparing.plan import Comparison, Job, Values
+from rnnjax.comparing.search import Trial
+from rnnjax.config import Config
+from rnnjax.errors import ConfigError
+from rnnjax.system.files import make_folder
+
+
+class Ledger:
+    """What is known of a comparison, on the disk and of this process.
+
+    Args:
+      comparison: what is asked for.
+
+    Raises:
+      ConfigError: if the folder is of another comparison, or of something else.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.comparison = comparison
+        self.outcomes: dict[str, Outcome] = {}  # by path of the run; also of those that failed
+        self._stored = store.read(comparison)
+        self.sizes = self._stored.sizes  # hidden sizes that were found, by `size_key`
+        self._proposals: dict[tuple[str, int], Values] = {}
+
+    def save(self) -> None:
+        """Writes which runs were begun, and the sizes that were found."""
+        store.write(self.comparison.out, self._stored)
+
+    def config(self, values: Values) -> Config:
+        """Returns the settings of the runs with these values.
+
+        Raises:
+          ConfigError: if the file of an own cell has changed since the comparison began.
+        """
+        config = plan.config_of(self.comparison, values, self.sizes.get(size_key(values)))
+        if is_own(config.model.cell):
+            sha256 = config.model.cell_sha256
+            if self._stored.cells.setdefault(config.model.cell, sha256) != sha256:
+                raise ConfigError(
+                    f"{stored_config.short(config.model.cell)} has changed since this comparison "
+                    f"began in {self.comparison.out}; name another --out, or bring the file back"
+                )
+        return config
+
+    def begin(self, job: Job) -> Path:
+        """Notes that a run begins, and returns its workdir, which may not be there yet."""
+        if job.name != plan.TRIAL:
+            block = (job.config.seed, job.config.seeds)
+            begun = self._stored.blocks.setdefault(job.folder, [])
+            if block not in begun:
+                begun.append(block)
+        self.save()
+        runs = self.comparison.out / store.RUNS
+        make_folder(runs)
+        make_folder(runs / job.folder)
+        return self.workdir(job)
+
+    def workdir(self, job: Job) -> Path:
+        """Returns where a run is."""
+        return self.comparison.out / store.RUNS / job.path
+
+    def outcome(self, job: Job) -> Outcome | None:
+        """Returns what a run has come to; None if it has not ended."""
+        if job.path not in self.outcomes:
+            workdir = self.workdir(job)
+            if found := outcome.read(job.config, workdir.with_name(f"{workdir.name}.json")):
+                self.outcomes[job.path] = found
+        return self.outcomes.get(job.path)
+
+    def due(self) -> list[Job]:
+        """Returns the runs that may begin now, in the order of the table."""
+        return [
+            job
+            for values in self.comparison.variants
+            for job in self._wanted(values)
+            if self.outcome(job) is None
+        ]
+
+    def _wanted(self, values: Values) -> list[Job]:
+        _, waiting = self._trials(values)
+        if waiting:
+            return waiting
+        chosen = self.chosen(values)
+        return [] if chosen is None else self.seed_jobs(chosen)
+
+    def trial_jobs(self, values: Values) -> list[Job]:
+        """Returns the trials of a variant that have ended."""
+        finished, _ = self._trials(values)
+        return [self._trial_job({**values, **trial.values}) for trial in finished]
+
+    def _trials(self, values: Values) -> tuple[list[Trial], list[Job]]:
+        """Returns the trials of a variant that have ended, and those that may begin."""
+        comparison, finished, waiting = self.comparison, [], []
+        for number in range(comparison.num_trials):
+            # Another sampler than this one proposes by what the trials before have come to.
+            if waiting and comparison.sampler != "random":
+                break
+            key = plan.folder_of(values), number
+            if key not in self._proposals:
+                self._proposals[key] = search.propose(
+                    comparison.space, finished, number, comparison.sampler
+                )
+            job = self._trial_job({**values, **self._proposals[key]})
+            if found := self.outcome(job):
+                finished.append(Trial(self._proposals[key], plan.figure_of(found)))
+            elif job not in waiting:
+                waiting.append(job)
+        return finished, waiting
+
+    def _trial_job(self, values: Values) -> Job:
+        return plan.trial_job(values, self.config(values))
+
+    def chosen(self, values: Values) -> Values | None:
+        """Returns the values of a variant with those that were chosen; None if no trial ended."""
+        if not self.comparison.space:
+            return values
+        finished, _ = self._trials(values)
+        number = search.best(finished)
+        return None if number is None else {**values, **finished[number].values}
+
+    def seed_jobs(self, values: Values) -> list[Job]:
+        """Returns the runs of a variant over its seeds."""
+        config, begun = self.config(values), self._stored.blocks.get(plan.folder_of(values), [])
+        blocks = plan.seed_blocks(self.comparison, begun)
+        return [plan.seed_job(values, config, *block) for block in blocks]
+
+    def num_steps(self) -> int:
+        """Returns the steps of all runs, of each seed."""
+        comparison = self.comparison
+        runs = comparison.num_trials + comparison.num_seeds
+        return sum(runs * self.config(values).num_steps for values in comparison.variants)
+
+    def num_finished_steps(self) -> int:
+        """Returns the same of the runs that have ended."""
+        total = 0
+        for values in self.comparison.variants:
+            finished, waiting = self._trials(values)
+            chosen = None if waiting else self.chosen(values)
+            jobs = [] if chosen is None else self.seed_jobs(chosen)
+            seeds = sum(job.config.seeds for job in jobs if self.outcome(job))
+            runs = len(finished) + min(seeds, self.comparison.num_seeds)
+            total += runs * self.config(values).num_steps
+        return total
+
+    def best(self) -> str:
+        """Returns the name of the best variant so far with its figure; empty without any."""
+        figures = {}
+        for values in self.comparison.variants:
+            if self._trials(values)[1] or (chosen := self.chosen(values)) is None:
+                continue
+            ended = [found for job in self.seed_jobs(chosen) if (found := self.outcome(job))]
+            known = [figure for of in ended if not math.isnan(figure := plan.figure_of(of))]
+            if known:
+                figures[axes.variant_name(chosen)] = statistics.fmean(known)
+        name = max(figures, key=figures.__getitem__, default="")
+        return f"best so far {name} {figures[name]:.4f}" if name else ""
+
+    def seeds(self) -> range:
+        """Returns those that are compared."""
+        first = self.comparison.config.seed
+        return range(first, first + self.comparison.num_seeds)
+
+
+def size_key(values: Values) -> str:
+    """Returns under which name the hidden size of a variant is stored, once it was found."""
+    shaping = {name: value for name, value in values.items() if not name.startswith("optimizer.")}
+    return plan.folder_of(shaping) if shaping else "all"

@@ -1,0 +1,162 @@
+"""What a run of a comparison has come to: a file beside its workdir, from which all tables follow.
+
+A run is finished once its file is there. It is written from what is on the disk, so that a process
+killed before has lost nothing but its seconds.
+"""
+
+import base64
+import resource
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Bool
+
+from rnnjax import stored_config
+from rnnjax.config import Config
+from rnnjax.data import datasets
+from rnnjax.errors import RunError
+from rnnjax.reporting.page.curves import read_curves
+from rnnjax.reporting.page.run_figures import Curve
+from rnnjax.runs import sealed
+from rnnjax.runs.result import Result, SeedResult
+from rnnjax.seeds import seeds_of
+from rnnjax.system import devices
+from rnnjax.training.evaluation import device_batches, evaluate
+from rnnjax.training.task import compile_eval_step
+from rnnjax.training.trained import Trained, read_trained
+
+
+class SeedOutcome(NamedTuple):
+    """What one seed has come to; of one that failed there is the reason only."""
+
+    figures: SeedResult
+    right: Bool[np.ndarray, " N"]  # whether each test image is told right
+    curve: Curve  # validation accuracy over the steps
+
+
+class Outcome(NamedTuple):
+    """What a run has come to, of one seed or of several at once."""
+
+    seconds: float
+    ms_per_step: float  # of one seed, the median; NaN where nothing tells it
+    peak_memory: float  # bytes, of the process or of its device; NaN where nothing tells it
+    seeds: Mapping[int, SeedOutcome]
+
+
+NOTHING = SeedOutcome(SeedResult(0), np.zeros(0, bool), Curve(np.zeros(0, int), np.zeros(0)))
+
+
+def failed(config: Config, failure: str) -> Outcome:
+    """Returns the outcome of a run that came to nothing."""
+    nothing = {
+        seed: NOTHING._replace(figures=SeedResult(seed, failure=failure))
+        for seed in seeds_of(config)
+    }
+    return Outcome(np.nan, np.nan, np.nan, nothing)
+
+
+def record(config: Config, workdir: Path, result: Result, path: Path) -> None:
+    """Writes the outcome of a run that is finished.
+
+    Args:
+      config: its settings.
+      workdir: its folder.
+      result: what it has come to.
+      path: of the file, which is there whole or not at all.
+    """
+    figures = result.by_seed or (
+        SeedResult(result.seed, result.test_accuracy, result.test_loss, result.validation_accuracy),
+    )
+    going_on = [of_seed.seed for of_seed in figures if of_seed.failure is None]
+    trained = {seed: read_trained(workdir, seed=seed) for seed in going_on}
+    right = _right(config, trained)
+    curves = {seed: read_curves(of_seed.summaries).by_split for seed, of_seed in trained.items()}
+    speeds = [of_seed["train"]["steps_per_second"].values for of_seed in curves.values()]
+    content = {
+        "settings": stored_config.to_dict(config),
+        "seconds": result.seconds,
+        "ms_per_step": float(1000 / np.median(speeds)) / config.seeds,
+        "peak_memory": peak_memory(),
+        "seeds": [
+            {
+                **of_seed._asdict(),
+                "right": _pack(right.get(of_seed.seed)),
+                "curve": _plain(curves.get(of_seed.seed)),
+            }
+            for of_seed in figures
+        ],
+    }
+    sealed.write(path, content)
+
+
+def read(config: Config, path: Path) -> Outcome | None:
+    """Returns the outcome of a run; None if it is not finished.
+
+    Raises:
+      RunError: if the file is not as it was written, or of other settings.
+    """
+    try:
+        stored = sealed.read(path)
+        if stored["settings"] != stored_config.to_dict(config):
+            raise sealed.DamagedFileError(f"{path} is of a run with other settings")
+        return Outcome(
+            sealed.number(stored["seconds"]),
+            sealed.number(stored["ms_per_step"]),
+            np.nan if stored["peak_memory"] is None else sealed.number(stored["peak_memory"]),
+            {of_seed["seed"]: _parse(of_seed) for of_seed in stored["seeds"]},
+        )
+    except FileNotFoundError:
+        return None
+    except sealed.SHAPE_ERRORS as error:
+        reason = str(error) if isinstance(error, sealed.DamagedFileError) else f"{path} is damaged"
+        raise RunError(f"{reason}; remove it, and it is made again") from error
+
+
+def peak_memory() -> float | None:
+    """Returns the most bytes that this process has had, or its device; None where nobody knows."""
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        unit = 1 if sys.platform == "darwin" else 1024
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
+    return None if peak is None else float(peak)
+
+
+def _right(config: Config, trained: Mapping[int, Trained]) -> dict[int, Bool[np.ndarray, " N"]]:
+    """Returns by seed which test images are told right, by the program that evaluates."""
+    test = datasets.load(config.data).test
+    batches = device_batches(test, config.eval_batch_size)
+    eval_step, right = None, {}
+    for seed, of_seed in trained.items():
+        eval_step = eval_step or compile_eval_step(of_seed.task)
+        params = devices.replicate(of_seed.params)
+        for evaluation in evaluate(eval_step, params, batches, test.labels) or ():
+            right[seed] = evaluation.predictions.guesses == test.labels
+    return right
+
+
+def _pack(right: Bool[np.ndarray, " N"] | None) -> dict[str, Any] | None:
+    if right is None:
+        return None
+    return {"images": len(right), "bits": base64.b64encode(np.packbits(right).tobytes()).decode()}
+
+
+def _plain(curves: Mapping[str, Mapping[str, Curve]] | None) -> dict[str, list[float]] | None:
+    curve = (curves or {}).get("validation", {}).get("accuracy")
+    return curve and {"steps": curve.steps.tolist(), "values": curve.values.tolist()}
+
+
+def _parse(stored: dict[str, Any]) -> SeedOutcome:
+    right, curve = stored.pop("right"), stored.pop("curve")
+    of_seed = NOTHING._replace(figures=SeedResult(**stored))
+    if right is not None:
+        bits = np.frombuffer(base64.b64decode(right["bits"], validate=True), np.uint8)
+        of_seed = of_seed._replace(right=np.unpackbits(bits, count=right["images"]).astype(bool))
+    if curve is not None:
+        steps, values = np.array(curve["steps"], int), np.array(curve["values"], float)
+        of_seed = of_seed._replace(curve=Curve(steps, values))
+    return of_seed

@@ -1,0 +1,54 @@
+"""The page of a comparison with its pictures, and what TensorBoard shows of it."""
+
+from collections.abc import Sequence
+
+from rnnjax import __version__
+from rnnjax.comparing import axes, collect, margins, page, table
+from rnnjax.comparing.ledger import Ledger
+from rnnjax.data import datasets
+from rnnjax.reporting.page.run_figures import RunFigures
+from rnnjax.system.outputs import write_output
+from rnnjax.training.gather import gather
+from rnnjax.training.trained import read_trained
+
+MOST_RUNS = 3  # that the page looks into
+MARGINS = "curves"  # the folder of the curves of TensorBoard
+
+
+def write_pictures(ledger: Ledger, order: str) -> None:
+    """Writes `report.html`, its pictures, and the curves for TensorBoard.
+
+    Args:
+      ledger: of a comparison that is finished.
+      order: the column that the table is sorted by.
+    """
+    out, variants = ledger.comparison.out, collect.collect(ledger)
+    rows = table.summarize(variants)
+    by_validation = [row.name for row in table.sort(rows, "validation accuracy")]
+    shown = list(dict.fromkeys([variants[0].name, *by_validation]))
+    figures = _figures(ledger, shown)
+    contents = page.build(variants, table.sort(rows, order), figures, f"rnnjax {__version__}")
+    for name in sorted(contents, key=page.PAGE.__eq__):  # the page last, since it has the others
+        write_output(out / name, contents[name])
+    margins.write(out / MARGINS, variants)
+
+
+def _figures(ledger: Ledger, names: Sequence[str]) -> list[RunFigures]:
+    """Returns what a report tells of the first seed of some variants, those named first."""
+    jobs = {
+        axes.variant_name(chosen): ledger.seed_jobs(chosen)
+        for values in ledger.comparison.variants
+        if (chosen := ledger.chosen(values)) is not None
+    }
+    figures = []
+    for name in names:
+        for job in jobs[name]:
+            found = ledger.outcome(job)
+            ended = [] if found is None else found.seeds.values()
+            seeds = [of.figures.seed for of in ended if of.figures.failure is None]
+            if seeds and len(figures) < MOST_RUNS:
+                trained = read_trained(ledger.workdir(job), seed=seeds[0])
+                dataset = datasets.load(job.config.data)
+                figures.append(gather(trained, f"{name}, seed {seeds[0]}", dataset))
+                break
+    return figures

@@ -1,0 +1,203 @@
+"""What a comparison asks for: its variants, and the runs that each of them needs.
+
+All of it follows from the command line and the outcomes that there are, so that a comparison goes
+on from whatever is on the disk.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rnnjax import cell_source
+from rnnjax.comparing import axes, search
+from rnnjax.comparing.axes import Axis, Choice, Range
+from rnnjax.comparing.outcome import Outcome
+from rnnjax.config import Config
+from rnnjax.errors import ConfigError
+from rnnjax.seeds import FOLDER, seeds_of
+
+HELD_OUT = 5_000  # images to choose by, unless the settings say how many
+CELL, SIZE = "model.cell", "model.hidden_size"
+TRIAL = "trial"  # the folder of a run that only chooses
+Values = Mapping[str, Any]  # of settings, by dotted name
+
+
+class Comparison(NamedTuple):
+    """What was asked for."""
+
+    out: Path
+    config: Config  # of all runs, but for what is varied
+    vary: Sequence[str]  # as typed
+    axes: Sequence[Axis]
+    space: Sequence[Choice | Range]  # of what is searched
+    num_trials: int  # of each variant
+    sampler: str
+    num_seeds: int
+    most_at_once: int  # seeds in a program
+    compute: str  # `as_set`, `equal` or `equal-seconds`
+
+    @property
+    def variants(self) -> list[dict[str, Any]]:
+        """The values of each row of the table but for those that are searched."""
+        return axes.combinations(self.axes)
+
+
+class Job(NamedTuple):
+    """A run that is wanted."""
+
+    title: str  # what people call its variant
+    folder: str  # of its variant, below `runs`
+    name: str  # of its workdir in that folder
+    config: Config
+
+    @property
+    def path(self) -> str:
+        return f"{self.folder}/{self.name}"
+
+    @property
+    def label(self) -> str:
+        """The name of all runs of one meaning, whose mean TensorBoard's HParams shows."""
+        return f"{self.title} (trial)" if self.name == TRIAL else self.title
+
+
+def make(
+    out: Path,
+    config: Config,
+    vary: Sequence[str],
+    *,
+    num_seeds: int,
+    most_at_once: int,
+    num_trials: int,
+    sampler: str,
+    compute: str,
+) -> Comparison:
+    """Returns what is asked for, with the places of own cells, after a look whether it can be.
+
+    Raises:
+      ConfigError: for a value that cannot be, or settings that do not go together.
+    """
+    compared, space = axes.parse(vary)
+    named = {axis.name for axis in (*compared, *space)}
+    if config.seeds != 1:
+        raise ConfigError(f"config.seeds={config.seeds}: of a comparison, --seeds says how many")
+    if not compared and not space:
+        raise ConfigError("--vary is missing: what is compared? Such as --vary model.cell=lstm,gru")
+    if num_trials and not space:
+        raise ConfigError(
+            f"--search={num_trials}, but no --vary is a range or a choice, such as "
+            "optimizer.learning_rate=log:1e-4..1e-2"
+        )
+    if space and not num_trials:
+        num_trials = search.grid_size(space) or 0
+        if not num_trials:
+            raise ConfigError("--search is missing: how many trials of the ranges for each row?")
+    if compute != "as_set" and SIZE in named:
+        raise ConfigError(f"--compute={compute} finds {SIZE}, so that it cannot be varied")
+    if compute != "as_set" and not all(one.name.startswith("optimizer.") for one in space):
+        raise ConfigError(
+            f"--compute={compute} finds one {SIZE} for each row, so that nothing can be searched "
+            "but settings of the optimizer"
+        )
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data))
+    if "data.validation_size" not in named:
+        config.data.validation_size = config.data.validation_size or HELD_OUT
+    located = [_locate(axis, config, out) if axis.name == CELL else axis for axis in compared]
+    comparison = Comparison(
+        *(out, config, vary, located, space),
+        *(num_trials, sampler, num_seeds, most_at_once, compute),
+    )
+    names = [axes.variant_name(values) for values in comparison.variants]
+    if doubles := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"--vary: two variants go by the name {doubles.pop()!r}; rename a file")
+    return comparison
+
+
+def _locate(axis: Axis, config: Config, out: Path) -> Axis:
+    """Returns the cells with the absolute places of those that are in files."""
+    located = []
+    for text in axis.values:
+        cell, _ = axes.split_options(text)
+        place = cell_source.locate(axes.with_values(config, {CELL: cell}), out).model.cell
+        located.append(place + text.removeprefix(cell))
+    return Axis(axis.name, tuple(located))
+
+
+def config_of(comparison: Comparison, values: Values, hidden_size: int | None = None) -> Config:
+    """Returns the settings of a run with these values, of an own cell with its sha256.
+
+    Args:
+      comparison: that it is of.
+      values: of what is varied.
+      hidden_size: that was found for them; None: as it is set.
+    """
+    found = {} if hidden_size is None else {SIZE: hidden_size}
+    config = axes.with_values(comparison.config, {**values, **found})
+    return cell_source.locate(config, comparison.out)
+
+
+def folder_of(values: Values) -> str:
+    """Returns the name of a variant's folder, which no other values have.
+
+    >>> folder_of({"model.cell": "lstm", "optimizer.learning_rate": 0.003})
+    'lstm,learning_rate=0.003'
+    """
+    name = axes.variant_name(values)
+    plain = re.sub(r"[^\w.,=+-]", "_", name.replace(", ", ","), flags=re.ASCII)
+    if plain == name.replace(", ", ",") and len(plain) <= 100:
+        return plain
+    digest = hashlib.sha256(json.dumps(dict(values), sort_keys=True).encode()).hexdigest()
+    return f"{plain[:80]}-{digest[:8]}"
+
+
+def seed_blocks(comparison: Comparison, begun: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+    """Returns the runs that a variant needs for its seeds: the first of each, and how many.
+
+    Args:
+      comparison: that says how many.
+      begun: those that it has already, which stay as they are.
+    """
+    there = {first + n for first, number in begun for n in range(number)}
+    wanted = seeds_of(dataclasses.replace(comparison.config, seeds=comparison.num_seeds))
+    missing = [seed for seed in wanted if seed not in there]
+    new = []
+    while missing:
+        number = 1
+        while number < min(comparison.most_at_once, len(missing)):
+            if missing[number] != missing[0] + number:
+                break
+            number += 1
+        new.append((missing[0], number))
+        missing = missing[number:]
+    needed = [(first, n) for first, n in begun if {*range(first, first + n)} & {*wanted}]
+    return [*needed, *new]
+
+
+def seed_job(values: Values, config: Config, first: int, number: int) -> Job:
+    """Returns the run of some seeds of a variant."""
+    name = f"seeds_{first}-{first + number - 1}" if number > 1 else f"{FOLDER}{first}"
+    return _job(values, name, dataclasses.replace(config, seed=first, seeds=number))
+
+
+def trial_job(values: Values, config: Config) -> Job:
+    """Returns the run that tells how good values are, of a seed that is not among those compared.
+
+    Had it been, the values that suit it would have been chosen, and its accuracy be too good.
+    """
+    return _job(values, TRIAL, dataclasses.replace(config, seed=(config.seed + 2**30) % 2**31))
+
+
+def _job(values: Values, name: str, config: Config) -> Job:
+    return Job(axes.variant_name(values), folder_of(values), name, config)
+
+
+def figure_of(outcome: Outcome) -> float:
+    """Returns the mean validation accuracy of the seeds that ended; NaN of none."""
+    accuracies = [of_seed.figures.validation_accuracy for of_seed in outcome.seeds.values()]
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    return statistics.fmean(known) if known else math.nan

@@ -1,0 +1,52 @@
+"""What a comparison asks processes of its own for, as JSON."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rnnjax import stored_config
+from rnnjax.comparing import outcome, pictures, plan
+from rnnjax.comparing.ledger import Ledger
+from rnnjax.comparing.plan import Comparison, Job
+from rnnjax.config import Config
+from rnnjax.runs.result import Result
+
+Train = Callable[[Config, Path, str], Result]  # `training.train.train`
+
+
+def train_request(job: Job, workdir: Path, record: Path) -> dict[str, Any]:
+    """Returns what asks to train, or to go on, and to write in a file what it came to."""
+    return {
+        "settings": stored_config.to_dict(job.config),
+        "workdir": str(workdir),
+        "name": job.label,
+        "record": str(record),
+    }
+
+
+def draw_request(comparison: Comparison, order: str) -> dict[str, Any]:
+    """Returns what asks to look into the best runs, and to draw.
+
+    Args:
+      comparison: that is finished.
+      order: the column that the table is sorted by.
+    """
+    options = ("vary", "num_seeds", "most_at_once", "num_trials", "sampler", "compute")
+    return {
+        "settings": stored_config.to_dict(comparison.config),
+        "out": str(comparison.out),
+        "options": {name: getattr(comparison, name) for name in options},
+        "order": order,
+    }
+
+
+def fulfil(request: Mapping[str, Any], train: Train) -> None:
+    """Does what is asked for."""
+    config = stored_config.from_dict(request["settings"])
+    if "workdir" in request:
+        workdir = Path(request["workdir"])
+        result = train(config, workdir, request["name"])
+        outcome.record(config, workdir, result, Path(request["record"]))
+    else:
+        comparison = plan.make(Path(request["out"]), config, **request["options"])
+        pictures.write_pictures(Ledger(comparison), request["order"])

@@ -1,0 +1,149 @@
+"""The command `compare` refuses what cannot be: one line, exit code 2, nothing written."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments import smoke
+from rnnjax.comparing import plan
+from rnnjax.comparing.ledger import Ledger
+from rnnjax.comparing.run import check, run
+from rnnjax.errors import ConfigError, DataError
+from tests import leaky_cell
+from tests.comparing.commands import compare, files
+
+CELLS = "model.cell=rnn"
+
+
+def make(out: Path, *vary: str, **options: Any) -> plan.Comparison:
+    """Returns a comparison on drawn garments."""
+    config = smoke.get_config()
+    config.model.hidden_size = 8
+    for name in [name for name in options if name in ("seeds", "batch_size")]:
+        setattr(config, name, options.pop(name))
+    for name in [name for name in options if name in ("name", "validation_size", "idx_dir")]:
+        setattr(config.data, name, options.pop(name))
+    usual = {"num_seeds": 2, "most_at_once": 9, "num_trials": 0}
+    usual |= {"sampler": "random", "compute": "as_set"}
+    return plan.make(out, config, vary, **{**usual, **options})
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--vary=model.cell="], ["model.cell="]),
+        (["--vary=model.cell=lstm", "--vary=model.cell=gru"], ["model.cell", "twice"]),
+        (["--vary=optimizer.learning_rate=fast"], ["fast"]),
+        (["--vary=model.cell=lstm", "--seeds=0"], ["--seeds=0"]),
+        (["--vary=model.cell=lstm", "--jobs=0"], ["--jobs=0"]),
+        (["--vary=model.cell=lstm", "--search=0"], ["--search=0"]),
+        (["--vary=model.cell=lstm", "--compute=fair"], ["--compute=fair"]),
+        (["--vary=model.cell=lstm", "surplus"], ["surplus"]),
+        (["--vary=model.cell=lstm", "--config.seeds=2"], ["config.seeds=2", "--seeds"]),
+        (["--vary=model.cell=lstm", "--sort=speed"], ["'speed'", "ms per step"]),
+    ],
+)
+def test_a_wrong_argument_is_one_line(
+    tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    done = compare(tmp_path / "out", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("vary", "options", "message"),
+    [
+        (["model.cell=lstm,lsmt"], {}, "did you mean 'lstm'"),
+        ([], {}, "--vary is missing"),
+        ([CELLS], {"num_trials": 3}, "--search=3, but no --vary is a range"),
+        (["optimizer.learning_rate=log:1e-4..1e-2"], {}, "--search is missing"),
+        (["model.hidden_size=8,16"], {"compute": "equal"}, "model.hidden_size, so that it cannot"),
+        (["model.num_layers=1..3"], {"num_trials": 2, "compute": "equal"}, "but settings of the"),
+        ([CELLS], {"seeds": 2}, "config.seeds=2: of a comparison, --seeds"),
+        ([CELLS], {"validation_size": 20_000}, "leaves no training image of 20000"),
+        ([CELLS], {"name": "fashion_mnist", "idx_dir": "/nowhere"}, "/nowhere"),
+        (["model.cell=glstm+num_groups=3"], {}, "num_groups"),
+        ([f"{CELLS},{leaky_cell.__file__}:Leaky"], {}, "did you mean 'LeakyCell'"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_written(
+    tmp_path: Path, vary: list[str], options: dict[str, Any], message: str
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises((ConfigError, DataError)) as raised:
+        run(make(out, *vary, **options), 1, "parameters")
+    assert message in str(raised.value)
+    assert not any(tmp_path.iterdir())
+
+
+def test_more_processes_than_cores_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--jobs=1000, but there are"):
+        run(make(tmp_path / "out", CELLS), 1_000, "parameters")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    Ledger(make(out, CELLS)).save()
+    for other, message in (
+        (make(out, CELLS, batch_size=64), "config.batch_size was 128 and is now 64"),
+        (make(out, "optimizer.learning_rate=1e-3"), "varies model.cell, not optimizer.learning"),
+        (make(out, CELLS, compute="equal"), "--compute was as_set and is now equal"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Ledger(other)
+    Ledger(make(out, f"{CELLS},gru", num_seeds=7))  # which is the same one, grown
+    (out / "plan.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"plan\.json is damaged"):
+        Ledger(make(out, CELLS))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"such as 'mine\.txt'"):
+        Ledger(make(tmp_path / "notes", CELLS))
+    (tmp_path / "link").symlink_to(out)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "plan.json").symlink_to(out / "plan.json")
+    with pytest.raises(ConfigError, match="is a link"):
+        Ledger(make(tmp_path / "linked", CELLS))
+    assert files(tmp_path / "notes") == {"mine.txt"}
+
+
+def test_a_cell_that_has_changed_is_another_comparison(tmp_path: Path) -> None:
+    file = Path(shutil.copy(leaky_cell.__file__, tmp_path / "leaky.py"))
+    out = tmp_path / "out"
+    out.mkdir()
+    vary = f"{CELLS},{file}:LeakyCell"
+    ledger = Ledger(make(out, vary))
+    check(ledger)
+    ledger.save()
+    file.write_text(file.read_text().replace("0.5", "0.6"))
+    with pytest.raises(ConfigError, match=r"leaky\.py:LeakyCell has changed since this comparison"):
+        ledger.due()  # while it is under way
+    with pytest.raises(ConfigError, match=r"leaky\.py:LeakyCell has changed since this comparison"):
+        run(make(out, vary), 1, "parameters")
+    assert files(out) == {"plan.json"}
+
+
+def test_a_cell_that_fails_its_check_is_not_trained(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.py"
+    text = Path(leaky_cell.__file__).read_text()
+    file.write_text(text.replace("jnp.tanh(products)", "jnp.tanh(products).mean(0)"))
+    with pytest.raises(ConfigError, match=r"wrong\.py:LeakyCell.*not so: examples"):
+        run(make(tmp_path / "out", f"model.cell=rnn,{file}:LeakyCell"), 1, "parameters")
+    assert files(tmp_path) == {"wrong.py"}
+
+
+def test_nothing_is_run_from_the_folder_of_a_comparison(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    file = Path(shutil.copy(leaky_cell.__file__, out / "leaky.py"))
+    with pytest.raises(ConfigError, match="nothing is run from a workdir"):
+        make(out, f"model.cell={file}:LeakyCell")
