@@ -1,7 +1,7 @@
 """The page of a comparison: the table, which a click sorts, and the curves, mean and spread."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 
 import numpy as np
@@ -68,16 +68,32 @@ def _curves(variants: Sequence[Variant], gallery: markup.Gallery) -> str:
     bands = {name: of for name, of in bands.items() if len(of.steps)}
     if not bands:
         return markup.section("learning", "Curves", markup.paragraph("There are none.", "note"))
-    ends = "; ".join(f"{name} ends at {of.mean[-1]:.4f}" for name, of in bands.items())
+    shown = _first_and_best(bands, variants[0].name)
+    ends = "; ".join(f"{name} ends at {of.mean[-1]:.4f}" for name, of in shown.items())
+    reading = (
+        "The mean over the seeds of runs that ended, and one standard deviation to each side. "
+        "The axis begins at the lowest after a quarter of the steps. The table says which differ."
+    )
+    if len(shown) < len(bands):
+        reading = f"Of {len(bands)} variants, the first and those that end highest. {reading}"
     chart = gallery.chart(
         CURVES,
         "Validation accuracy",
-        charts.bands(bands, "validation accuracy"),
-        "The mean over the seeds of runs that ended, and one standard deviation to each side. "
-        "The axis begins at the lowest after a quarter of the steps. The table says which differ.",
+        charts.bands(shown, "validation accuracy"),
+        reading,
         f"Validation accuracy over the training steps, mean over seeds: {ends}.",
     )
     return markup.section("learning", "Curves", chart)
+
+
+def _first_and_best(bands: Mapping[str, Band], first: str) -> dict[str, Band]:
+    """Returns as many as can be told apart in a picture, in their order."""
+
+    def rank(name: str) -> tuple[bool, float]:
+        return name == first, bands[name].mean[-1]
+
+    best = sorted(bands, key=rank, reverse=True)[: len(style.SERIES)]
+    return {name: of for name, of in bands.items() if name in best}
 
 
 def band(curves: Sequence[Curve]) -> Band:

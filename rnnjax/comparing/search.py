@@ -39,7 +39,7 @@ def propose(
     Where all combinations can be counted, none is tried twice before all have been tried once.
 
     Args:
-      space: what is searched.
+      space: what is searched, in any order.
       trials: those before, of which "random" needs none.
       number: of the trial, from 0.
       sampler: of `SAMPLERS`; "tpe" is Optuna's tree-structured Parzen estimator.
@@ -51,6 +51,7 @@ def propose(
         raise ConfigError(f"unknown sampler {sampler!r}; {did_you_mean(sampler, SAMPLERS)}")
     if sampler == "tpe" and importlib.util.find_spec("optuna") is None:
         raise ConfigError("the sampler tpe needs Optuna: pip install -e '.[search]'")
+    space = sorted(space, key=lambda one: one.name)
     if sampler == "random" or number < FIRST_AT_RANDOM:
         return _at_random(space, number)
     values = _by_optuna(space, trials[:number], number)

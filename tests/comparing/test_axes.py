@@ -1,6 +1,7 @@
 """What a comparison varies: how it is said on the command line, and what is wrong in one line."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +51,17 @@ def test_an_argument_is_compared_or_searched(argument: str, expected: Axis | Sea
     assert bool(compared) == isinstance(expected, Axis)
     got = [*compared, *searched][0]
     assert list(map(type, got)) == list(map(type, expected))  # 1.0 is 1, and True too
+
+
+def test_the_notation_of_the_docs(root: Path) -> None:
+    page = (root / "docs" / "comparing.md").read_text()
+    rows = re.findall(r"^\| (`.*`) \| (compared|searched):", page, re.MULTILINE)
+    assert len(rows) == 4
+    for row, meaning in rows:
+        for values in re.findall("`(.*?)`", row):
+            name = "model.cell" if values.startswith("lstm") else RATE
+            compared, searched = parse([f"{name}={values}"])
+            assert len({"compared": compared, "searched": searched}[meaning]) == 1
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,23 @@ def test_a_comparison_without_curves(variants: list[Variant]) -> None:
     assert "There are none." in files[page.PAGE].decode()
 
 
+def test_of_many_variants_the_picture_has_the_first_and_the_best(variants: list[Variant]) -> None:
+    steps = np.array([10, 20])
+    first, *others = (
+        variants[n % 4]._replace(
+            name=f"my_cells.py:Cell{n:02}, learning_rate=0.003, num_layers=3",
+            curves=[Curve(steps, np.array([1 - n, n]) / 100)],
+        )
+        for n in range(13)
+    )
+    many = [first, *reversed(others)]
+    text = page.build(many, table.summarize(many), [], "rnnjax")[page.PAGE].decode()
+    assert "Of 13 variants, the first and those that end highest." in text
+    picture = text[text.index("<svg") : text.index("</svg>")]
+    legend = re.findall(r">(my_cells[^<]+)<", picture)
+    assert legend == [many[0].name, *(variant.name for variant in many[1:10])]
+
+
 def column(of: Page, number: int) -> list[str]:
     cells = of.locator(f".sortable tbody tr > :nth-child({number})").all_text_contents()
     return [re.split(r"[ \N{NO-BREAK SPACE}][±(]", cell)[0] for cell in cells]
@@ -112,6 +129,9 @@ def test_a_page_without_scripts_and_on_paper(path: Path, browser: Browser) -> No
     with visit(browser, path.as_uri(), java_script_enabled=False) as (seen, complaints):
         assert column(seen, 1)[0] == "lstm"
         assert seen.locator(".sortable caption, .sortable button").count() == 0
+        for width in range(NARROW, WIDE, 100):
+            seen.set_viewport_size({"width": width, "height": 900})
+            assert sideways(seen) == 0
         assert not complaints
     with visit(browser, path.as_uri(), color_scheme="dark") as (seen, complaints):
         seen.emulate_media(media="print")

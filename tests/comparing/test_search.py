@@ -46,7 +46,8 @@ def peak(values: dict[str, Any]) -> float:
 def test_random_values_are_spread_as_they_should_be() -> None:
     space = searched([*MIXED, "optimizer.beta1=0.5..0.9", "model.hidden_size=log:4..64"])
     trials = [propose(space, [], n, "random") for n in range(1_000)]
-    assert [type(value) for value in trials[0].values()] == [float, int, str, float, int]
+    kinds = [type(trials[0][one.name]) for one in space]
+    assert kinds == [float, int, str, float, int]
     of = {name: [values[name] for values in trials] for name in trials[0]}
     assert stats.kstest(np.log10(of[RATE]), stats.uniform(-4, 2).cdf).pvalue > 0.01
     assert stats.kstest(of["optimizer.beta1"], stats.uniform(0.5, 0.4).cdf).pvalue > 0.01
@@ -72,6 +73,12 @@ def test_what_can_be_counted_is_tried_once_each(sampler: str) -> None:
 def test_few_trials_of_a_grid_are_not_all_of_its_first_value() -> None:
     space = searched(["model.cell=best:lstm,gru", "model.num_layers=best:1,2,3,4,5,6,7,8"])
     assert len({propose(space, [], n, "random")["model.cell"] for n in range(5)}) == 2
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_order_of_arguments_does_not_matter(sampler: str) -> None:
+    trials = search(searched(MIXED), sampler, 8, peak)
+    assert search(searched(MIXED[::-1]), sampler, 8, peak) == trials
 
 
 @pytest.mark.parametrize(

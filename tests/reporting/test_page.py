@@ -142,12 +142,12 @@ def test_the_settings_of_many_runs() -> None:
 def test_long_names_are_cut_in_the_middle_and_never_alike() -> None:
     names = ["lstm", "a" * 20, *(f"fashion_mnist_lstm_256_{end}" for end in ("adam", "sgd"))]
     names += [f"{'a' * 15}{n}{'b' * 15}" for n in range(12)]
-    actual = style.short(names)
+    actual = style.short(names, 20)
     assert actual[:4] == [*names[:2], "fashion_mn\u2026_256_adam", "fashion_mn\u2026m_256_sgd"]
     assert actual[4] == "aaaaaaaa\u2026bbbbbbb (1)"
     assert actual[15] == "aaaaaaa\u2026bbbbbbb (12)"
     assert len({*actual}) == len(actual)
-    assert max(map(len, actual)) <= style.MOST_LETTERS
+    assert max(map(len, actual)) <= 20
 
 
 def test_a_drawing_is_the_same_again() -> None:

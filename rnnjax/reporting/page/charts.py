@@ -29,7 +29,6 @@ SPLIT_LINES: dict[str, dict[str, Any]] = {  # test is what counts, and training 
 }
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g} %")
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
-LINES = ("-", "--", ":", "-.")  # of more series than there are colours
 MUCH = 10  # times as much, and a logarithm shows it better
 MOST_NUMBERED, MOST_NAMED = 20, 100  # classes of a table with numbers, and with names
 DARK_SHARE = 0.6  # of a cell of a table, above which paper is read better on it than ink
@@ -53,13 +52,16 @@ def curves(runs: Sequence[RunFigures], tag: str, label: str) -> Figure:
 
 
 def bands(variants: Mapping[str, Band], label: str) -> Figure:
-    """Returns an accuracy of several seeds of each variant over the training steps."""
+    """Returns an accuracy of several seeds of each variant over the training steps.
+
+    Each should have a colour of its own, of which there are as many as `style.SERIES`.
+    """
     axes = _axes("training step", label, height=style.HEIGHT * 1.2)
     handles, lowest = [], []
     for n, (steps, mean, sd) in enumerate(variants.values()):
-        hue, line = style.colour(n), LINES[n // len(SERIES) % len(LINES)]
-        axes.fill_between(steps, mean - sd, mean + sd, color=hue, alpha=0.2, linewidth=0)
-        handles += axes.plot(steps, mean, color=hue, linestyle=line, marker=".")
+        hue = style.colour(n)
+        axes.fill_between(steps, mean - sd, mean + sd, color=hue, alpha=0.15, linewidth=0)
+        handles += axes.plot(steps, mean, color=hue, marker=".")
         lowest.append((mean - sd)[steps >= steps[-1] / 4].min())
     # The rise of the first steps would press together what differs later.
     axes.set_ylim(bottom=min(lowest) - 0.01)

@@ -39,7 +39,8 @@ COLOURS = {
 }
 MARKERS = "osD^vPX<>*"
 WIDTH, HEIGHT = 4.6, 3.2  # inches: narrow, so that text can be read on a phone
-MOST_LETTERS = 20  # of a run's name in a chart
+# Letters of a name that a legend has room for, by how many columns it has.
+LETTERS = {3: 13, 2: 20, 1: 56}
 SETTINGS: Any = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -91,22 +92,22 @@ def new_figure(height: float = HEIGHT) -> Figure:
     return Figure(figsize=(WIDTH, height))
 
 
-def short(names: Sequence[str]) -> list[str]:
-    """Returns as much of each name as a chart has room for, its start and its end.
+def short(names: Sequence[str], most: int) -> list[str]:
+    """Returns so many letters of each name at most, its start and its end.
 
     Names that are alike in both have their numbers instead of their last letters.
     """
-    cut = [_cut(name) for name in names]
+    cut = [_cut(name, most) for name in names]
     return [
-        _cut(name, f" ({cut[: n + 1].count(cut[n])})") if cut.count(cut[n]) > 1 else cut[n]
+        _cut(name, most, f" ({cut[: n + 1].count(cut[n])})") if cut.count(cut[n]) > 1 else cut[n]
         for n, name in enumerate(names)
     ]
 
 
-def _cut(name: str, number: str = "") -> str:
-    if len(name) <= MOST_LETTERS:
+def _cut(name: str, most: int, number: str = "") -> str:
+    if len(name) <= most:
         return name
-    letters = MOST_LETTERS - 1 - len(number)
+    letters = most - 1 - len(number)
     return f"{name[: letters - letters // 2]}…{name[len(name) - letters // 2 :]}{number}"
 
 
@@ -114,10 +115,11 @@ def legend_below(axes: Axes, handles: Sequence[Artist], labels: Sequence[str]) -
     """Explains a figure below its axes, and makes it as much higher."""
     figure = axes.get_figure(root=True)
     assert figure is not None
-    columns = 3 if max(map(len, labels), default=0) <= 13 else 2
+    longest = max(map(len, labels), default=0)
+    columns = next((columns for columns, room in LETTERS.items() if longest <= room), 1)
     figure.set_figheight(figure.get_figheight() + 0.17 * -(-len(labels) // columns))
     legend = figure.legend(handles, [""] * len(labels), loc="outside lower center", ncols=columns)
-    for text, label in zip(legend.get_texts(), short(labels), strict=True):
+    for text, label in zip(legend.get_texts(), short(labels, LETTERS[columns]), strict=True):
         text.set_text(label)  # not a label, which Matplotlib leaves out if it begins with _
 
 
