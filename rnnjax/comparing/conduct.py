@@ -29,6 +29,8 @@ class Conductor:
     def __init__(self, ledger: Ledger, shares: Sequence[Share], ended: Callable[[], None]) -> None:
         self._ledger, self._free, self._ended = ledger, [*shares], ended
         self._running: dict[str, tuple[Job, Process]] = {}
+        variants = ledger.comparison.variants
+        self._total = sum(map(ledger.num_steps, variants))
         self._finished = self._shown = 0  # steps, of runs that have ended and in the bar
 
     def run(self) -> None:
@@ -40,7 +42,7 @@ class Conductor:
         """
         with (
             StopRequest(agree=lambda number: number) as stop,
-            Display(0, self._ledger.num_steps()) as display,
+            Display(0, self._total) as display,
             self._stopped_in_the_end(),
         ):
             self._start_due()
@@ -83,7 +85,8 @@ class Conductor:
         return _line(job, found)
 
     def _refresh(self, display: Display) -> None:
-        self._finished = self._ledger.num_finished_steps()
+        left = sum(map(self._ledger.num_steps_left, self._ledger.comparison.variants))
+        self._finished = self._total - left
         display.note(self._ledger.best())
 
     def _advance(self, display: Display) -> None:

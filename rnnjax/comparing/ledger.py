@@ -134,23 +134,21 @@ class Ledger:
         blocks = plan.seed_blocks(self.comparison, begun)
         return [plan.seed_job(values, config, *block) for block in blocks]
 
-    def num_steps(self) -> int:
-        """Returns the steps of all runs, of each seed."""
-        comparison = self.comparison
-        runs = comparison.num_trials + comparison.num_seeds
-        return sum(runs * self.config(values).num_steps for values in comparison.variants)
+    def num_steps(self, values: Values) -> int:
+        """Returns the steps of all runs of a variant, of each seed."""
+        runs = self.comparison.num_trials + self.comparison.num_seeds
+        return runs * self.config(values).num_steps
 
-    def num_finished_steps(self) -> int:
-        """Returns the same of the runs that have ended."""
-        total = 0
-        for values in self.comparison.variants:
-            finished, waiting = self._trials(values)
-            chosen = None if waiting else self.chosen(values)
-            jobs = [] if chosen is None else self.seed_jobs(chosen)
-            seeds = sum(job.config.seeds for job in jobs if self.outcome(job))
-            runs = len(finished) + min(seeds, self.comparison.num_seeds)
-            total += runs * self.config(values).num_steps
-        return total
+    def num_steps_left(self, values: Values) -> int:
+        """Returns the same of the runs that have not ended."""
+        finished, waiting = self._trials(values)
+        chosen = None if waiting else self.chosen(values)
+        jobs = [] if chosen is None else self.seed_jobs(chosen)
+        seeds = sum(job.config.seeds for job in jobs if self.outcome(job))
+        runs = len(finished) + min(seeds, self.comparison.num_seeds)
+        if not waiting and chosen is None:  # every trial has failed
+            return 0
+        return self.num_steps(values) - runs * self.config(values).num_steps
 
     def best(self) -> str:
         """Returns the name of the best variant so far with its figure; empty without any."""

@@ -43,6 +43,11 @@ class Comparison(NamedTuple):
     compute: str  # `as_set`, `equal` or `equal-seconds`
 
     @property
+    def num_seeds_at_once(self) -> int:
+        """The seeds in a program."""
+        return min(self.num_seeds, self.most_at_once)
+
+    @property
     def variants(self) -> list[dict[str, Any]]:
         """The values of each row of the table but for those that are searched."""
         return axes.combinations(self.axes)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnjax import stored_config
-from rnnjax.comparing import outcome, pictures, plan
+from rnnjax.comparing import measuring, outcome, pictures, plan
 from rnnjax.comparing.ledger import Ledger
 from rnnjax.comparing.plan import Comparison, Job
 from rnnjax.config import Config
@@ -31,12 +31,20 @@ def draw_request(comparison: Comparison, order: str) -> dict[str, Any]:
       comparison: that is finished.
       order: the column that the table is sorted by.
     """
+    return {**_plain(comparison), "order": order}
+
+
+def measure_request(comparison: Comparison) -> dict[str, Any]:
+    """Returns what asks to measure how long the runs of a comparison take."""
+    return _plain(comparison)
+
+
+def _plain(comparison: Comparison) -> dict[str, Any]:
     options = ("vary", "num_seeds", "most_at_once", "num_trials", "sampler", "compute")
     return {
         "settings": stored_config.to_dict(comparison.config),
         "out": str(comparison.out),
         "options": {name: getattr(comparison, name) for name in options},
-        "order": order,
     }
 
 
@@ -47,6 +55,9 @@ def fulfil(request: Mapping[str, Any], train: Train) -> None:
         workdir = Path(request["workdir"])
         result = train(config, workdir, request["name"])
         outcome.record(config, workdir, result, Path(request["record"]))
+        return
+    ledger = Ledger(plan.make(Path(request["out"]), config, **request["options"]))
+    if "order" in request:
+        pictures.write_pictures(ledger, request["order"])
     else:
-        comparison = plan.make(Path(request["out"]), config, **request["options"])
-        pictures.write_pictures(Ledger(comparison), request["order"])
+        measuring.measure_missing(ledger)

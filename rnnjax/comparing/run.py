@@ -1,8 +1,11 @@
 """A whole comparison, from what is asked for to its table, from top to bottom."""
 
 import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from rnnjax.comparing import processes
+from rnnjax.comparing import measuring, processes
 from rnnjax.comparing.collect import collect, write_results, write_table
 from rnnjax.comparing.conduct import Conductor
 from rnnjax.comparing.describe import describe
@@ -10,7 +13,7 @@ from rnnjax.comparing.ledger import Ledger, size_key
 from rnnjax.comparing.page import PAGE
 from rnnjax.comparing.plan import Comparison
 from rnnjax.comparing.processes import Process, Share
-from rnnjax.comparing.requests import draw_request
+from rnnjax.comparing.requests import draw_request, measure_request
 from rnnjax.comparing.sizes import equal_parameters, num_parameters
 from rnnjax.data import datasets
 from rnnjax.data.sequences import num_features
@@ -49,7 +52,11 @@ def run(comparison: Comparison, num_jobs: int, order: str) -> None:
             ledger = Ledger(comparison)  # as it is now that no other process changes it
             find_sizes(ledger)
             ledger.save()
-            say(describe(ledger))
+            if measuring.missing(ledger):
+                with waiting("measuring how long it takes"):
+                    _ask(measure_request(comparison), out / "measuring.log")
+                ledger = Ledger(comparison)  # with the sizes that were found
+            say(describe(ledger, num_jobs))
             Conductor(ledger, shares, lambda: write_results(ledger)).run()
             write_results(ledger)
             variants = collect(ledger)
@@ -58,7 +65,7 @@ def run(comparison: Comparison, num_jobs: int, order: str) -> None:
                 raise RunError(f"no run has ended: {(reasons or ['every trial has failed'])[0]}")
             text = write_table(out, variants, order)
             with waiting("drawing"):
-                _draw(comparison, order)
+                _ask(draw_request(comparison, order), out / "drawing.log")
     say(f"{text.partition(chr(10) * 2)[0]}\n{out / PAGE} has the curves and how to read the table")
 
 
@@ -90,9 +97,7 @@ def check(ledger: Ledger) -> None:
         datasets.load(of_variant)
 
 
-def _draw(comparison: Comparison, order: str) -> None:
-    process = Process(
-        draw_request(comparison, order), comparison.out / "drawing.log", Share((), {})
-    )
-    if failure := process.failure:
-        raise RunError(f"the pictures could not be drawn: {failure}")
+def _ask(request: Mapping[str, Any], log: Path) -> None:
+    """Has a process do something, with all of the machine."""
+    if failure := Process(request, log, Share((), {})).failure:
+        raise RunError(f"{log.stem} failed: {failure}")

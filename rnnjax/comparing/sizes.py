@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import jax
 
@@ -12,6 +13,7 @@ from rnnjax.training.task import build_task
 
 FARTHEST = 0.1  # share of the parameters wanted by which the nearest size may miss them
 MOST_UNITS = 2**14
+MOST_MEASUREMENTS = 6
 NEIGHBOURS = 64  # sizes of which a cell allows one: glstm's groups, the positions of a convolution
 
 
@@ -51,6 +53,28 @@ def equal_parameters(config: Config, target: int) -> int:
     return size
 
 
+def equal_seconds(config: Config, target: float, seconds: Callable[[Config], float]) -> int:
+    """Returns the hidden size with which a step takes about as long as another one.
+
+    Args:
+      config: of the model.
+      target: what the other step takes, in seconds.
+      seconds: measures a step.
+    """
+    size, _ = _from(config, config.model.hidden_size)
+    measured: dict[int, float] = {}
+    while len(measured) < MOST_MEASUREMENTS and size not in measured:
+        measured[size] = seconds(_resized(config, size))
+        # Between a step that hardly depends on the size and one of products alone, size squared.
+        guess = size * (target / measured[size]) ** 0.7
+        lower = [of for of, time in measured.items() if time <= target]
+        higher = [of for of, time in measured.items() if time > target]
+        if lower and higher:
+            guess = min(max(guess, max(lower) + 1), max(min(higher) - 1, 1))
+        size, _ = _from(config, min(max(1, round(guess)), MOST_UNITS))
+    return min(measured, key=lambda of: abs(math.log(measured[of] / target)))
+
+
 def _from(config: Config, size: int) -> tuple[int, float]:
     """Returns the first size from here on that the cell allows, and its parameters."""
     for candidate in range(size, size + NEIGHBOURS):
@@ -69,8 +93,11 @@ def _before(config: Config, size: int) -> tuple[int, float]:
 
 def _number(config: Config, size: int) -> int | None:
     """Returns the parameters with a hidden size; None if the cell does not allow it."""
-    model = dataclasses.replace(config.model, hidden_size=size)
     try:
-        return num_parameters(dataclasses.replace(config, model=model))
+        return num_parameters(_resized(config, size))
     except ConfigError:
         return None
+
+
+def _resized(config: Config, size: int) -> Config:
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, hidden_size=size))

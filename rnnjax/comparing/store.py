@@ -47,20 +47,19 @@ def read(comparison: Comparison) -> Stored:
         for folder in (out, out / RUNS):
             check_kind(folder, stat.S_IFDIR)
         check_kind(path, stat.S_IFREG)
-        if not path.exists():
-            _check_empty(out)
-            return new
-        stored = _parse(sealed.read(path))
-        changes = list(_changes(stored, new))
+        stored = _parse(sealed.read(path)) if path.exists() else None
+        changes = [] if stored is None else list(_changes(stored, new))
     except UntrustedFileError as error:
         raise ConfigError(f"--out={out}: {error}") from error
     except OSError as error:
         raise ConfigError(f"--out={out} cannot be read: {error.strerror or error}") from error
     except sealed.SHAPE_ERRORS as error:
         raise ConfigError(f"{path} is damaged; bring it back, or name another --out") from error
+    if stored is None:
+        _check_empty(out)
     if changes:
         raise ConfigError(f"{out} holds another comparison: {'; '.join(changes)}. {REMEDY}")
-    return stored
+    return stored or new
 
 
 def _parse(content: dict[str, Any]) -> Stored:

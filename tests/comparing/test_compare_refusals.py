@@ -23,7 +23,7 @@ def make(out: Path, *vary: str, **options: Any) -> plan.Comparison:
     config.model.hidden_size = 8
     for name in [name for name in options if name in ("seeds", "batch_size")]:
         setattr(config, name, options.pop(name))
-    for name in [name for name in options if name in ("name", "validation_size", "idx_dir")]:
+    for name in [name for name in options if hasattr(config.data, name)]:
         setattr(config.data, name, options.pop(name))
     usual = {"num_seeds": 2, "most_at_once": 9, "num_trials": 0}
     usual |= {"sampler": "random", "compute": "as_set"}
@@ -43,7 +43,7 @@ def make(out: Path, *vary: str, **options: Any) -> plan.Comparison:
         (["--vary=model.cell=lstm", "--compute=fair"], ["--compute=fair"]),
         (["--vary=model.cell=lstm", "surplus"], ["surplus"]),
         (["--vary=model.cell=lstm", "--config.seeds=2"], ["config.seeds=2", "--seeds"]),
-        (["--vary=model.cell=lstm", "--sort=speed"], ["'speed'", "ms per step"]),
+        (["--vary=model.cell=lstm", "--sort=loudness"], ["'loudness'", "ms per step"]),
     ],
 )
 def test_a_wrong_argument_is_one_line(
@@ -68,7 +68,6 @@ def test_a_wrong_argument_is_one_line(
         (["model.num_layers=1..3"], {"num_trials": 2, "compute": "equal"}, "but settings of the"),
         ([CELLS], {"seeds": 2}, "config.seeds=2: of a comparison, --seeds"),
         ([CELLS], {"validation_size": 20_000}, "leaves no training image of 20000"),
-        ([CELLS], {"name": "fashion_mnist", "idx_dir": "/nowhere"}, "/nowhere"),
         (["model.cell=glstm+num_groups=3"], {}, "num_groups"),
         ([f"{CELLS},{leaky_cell.__file__}:Leaky"], {}, "did you mean 'LeakyCell'"),
     ],
@@ -81,6 +80,13 @@ def test_what_cannot_be_is_told_before_anything_is_written(
         run(make(out, *vary, **options), 1, "parameters")
     assert message in str(raised.value)
     assert not any(tmp_path.iterdir())
+
+
+def test_data_that_is_missing_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    places = {"data_dir": str(tmp_path / "data"), "idx_dir": str(tmp_path / "nowhere")}
+    with pytest.raises(DataError, match="nowhere"):
+        run(make(tmp_path / "out", CELLS, name="fashion_mnist", **places), 1, "parameters")
+    assert not (tmp_path / "out").exists()
 
 
 def test_more_processes_than_cores_are_refused(tmp_path: Path) -> None:
