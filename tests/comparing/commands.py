@@ -1,8 +1,9 @@
-"""The command `compare` as its users type it, on runs of seconds, and what it leaves."""
+"""The command `compare` as docs/comparing.md has it, on runs of seconds, and what it leaves."""
 
 import csv
 import json
-import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,13 @@ import numpy as np
 from tests.training.runs import final_state
 
 ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-m", "rnnjax.compare")
+PAGE = (ROOT / "docs" / "comparing.md").read_text()
+CODE = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)[0]  # of leaky.py
+WORDS = shlex.split(re.findall(r"^```bash\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)[0])
+EVENING = WORDS[WORDS.index("--vary") :]  # what is compared there, over how many seeds
 QUICK = (
-    "--config=experiments/smoke.py",
+    "--config=experiments/family.py",
+    "--config.data.name=garments",
     "--config.num_steps=12",
     "--config.log_every_steps=4",
     "--config.eval_every_steps=6",
@@ -26,17 +31,28 @@ QUICK = (
 TIMES = ("seconds", "ms_per_step", "peak_memory")
 
 
-def compare(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command to its end."""
-    command = [*COMMAND, f"--out={out}", *QUICK, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def folder_of_evening(parent: Path) -> Path:
+    """Returns a folder in which the commands of the page can be typed: it has what they name."""
+    folder = parent / "evening"
+    folder.mkdir()
+    (folder / "leaky.py").write_text(CODE)
+    (folder / "experiments").symlink_to(ROOT / "experiments")
+    return folder
 
 
-def start(out: Path, *arguments: str) -> subprocess.Popen[bytes]:
+def compare(out: Path, *arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Runs the command in a folder, to its end."""
+    process = start(out, *arguments, folder=folder)
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def start(out: Path, *arguments: str, folder: Path = ROOT) -> subprocess.Popen[str]:
     """Starts the command."""
     return subprocess.Popen(
-        [*COMMAND, f"--out={out}", *QUICK, *arguments],
-        cwd=ROOT,
+        [sys.executable, "-m", "rnnjax.compare", f"--out={out}", *QUICK, *arguments],
+        cwd=folder,
+        text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -90,8 +106,3 @@ def states(out: Path) -> dict[str, np.ndarray]:
         for workdir in sorted(path.parent for path in out.glob("runs/*/*/checkpoints"))
         for path, array in final_state(workdir).items()
     }
-
-
-def environment_without_devices() -> dict[str, str]:
-    """Returns the environment of users, who have as many devices as there are."""
-    return {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}

@@ -7,45 +7,60 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests import leaky_cell
-from tests.comparing.commands import compare, files, results, rows, start, states
+from rnnjax.comparing import margins
+from rnnjax.reporting.resumed_events import read_events
+from tests.comparing.commands import (
+    CODE,
+    EVENING,
+    compare,
+    files,
+    folder_of_evening,
+    results,
+    rows,
+    start,
+    states,
+)
 
 pytestmark = pytest.mark.process
 
 
-@pytest.fixture(scope="module")
-def cell_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a cell of a user's own."""
-    return Path(shutil.copy(leaky_cell.__file__, tmp_path_factory.mktemp("own") / "leaky.py"))
+CELLS = ("lstm", "gru", "leaky.py:LeakyCell")
+SEEDS = "01234"
 
 
 @pytest.fixture(scope="module")
-def vary(cell_file: Path) -> str:
-    return f"--vary=model.cell=rnn,{cell_file}:LeakyCell"
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands are typed."""
+    return folder_of_evening(tmp_path_factory.mktemp("own"))
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, vary: str) -> Path:
-    """The folder of a comparison of two cells over two seeds; only to read."""
+def whole(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Path:
+    """The folder of the comparison of docs/comparing.md; only to read."""
     out = tmp_path_factory.mktemp("whole") / "out"
-    done = compare(out, vary, "--seeds=2")
+    done = compare(out, *EVENING, folder=folder)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
-    assert re.search(
-        r"^rnn: seeds 0-1  validation accuracy 0\.\d+ ± 0\.\d+  \d+ s$", done.stdout, re.M
-    )
-    assert re.search(r"^\| `leaky\.py:LeakyCell` \|.* too few seeds \|$", done.stdout, re.M)
+    for name in CELLS:
+        line = rf"^{re.escape(name)}: seeds 0-4  validation accuracy 0\.\d+ ± 0\.\d+  \d+ s$"
+        assert re.search(line, done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^\| `leaky\.py:LeakyCell` +\|.*\|$", done.stdout, re.MULTILINE)
     return out
+
+
+def test_the_file_of_the_page_is_short() -> None:
+    assert len(CODE.splitlines()) <= 25
 
 
 def test_there_is_a_row_for_each_run(whole: Path) -> None:
     stored = rows(whole)
     assert [(row["variant"], row["seed"]) for row in stored] == [
-        (name, seed) for name in ("rnn", "leaky.py:LeakyCell") for seed in "01"
+        (name, seed) for name in CELLS for seed in SEEDS
     ]
     for row in stored:
         assert 0 < float(row["validation_accuracy"]) < 1
@@ -53,8 +68,8 @@ def test_there_is_a_row_for_each_run(whole: Path) -> None:
         assert float(row["peak_memory"]) > 2**20
         assert row["config.data.validation_size"] == "5000"
         assert row["config.seed"] == row["seed"]
-        assert (len(row["config.model.cell_sha256"]) == 64) == (row["variant"] != "rnn")
-    assert len({row["test_accuracy"] for row in stored}) == 4
+        assert (len(row["config.model.cell_sha256"]) == 64) == (row["variant"] == CELLS[2])
+    assert len({row["test_loss"] for row in stored}) == 15
     json_rows = json.loads((whole / "results.json").read_text())["runs"]
     assert [str(row["test_accuracy"]) for row in json_rows] == [r["test_accuracy"] for r in stored]
 
@@ -75,59 +90,89 @@ def test_which_images_are_told_right_agrees_with_the_accuracy(whole: Path) -> No
 
 def test_the_page_tells_of_the_variants(whole: Path) -> None:
     page = (whole / "report.html").read_text()
-    assert "leaky.py:LeakyCell" in page
-    assert "rnn, seed 0" in page  # which it looks into
+    for name in CELLS:
+        assert f"{name}, seed 0" in page  # which it looks into
     assert (whole / "curves.png").stat().st_size > 1_000
-    assert list((whole / "curves").rglob("*.tfevents.*"))
     assert "validation" in (whole / "table.md").read_text()
 
 
+def test_tensorboard_has_means_and_margins(whole: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folders = sorted((whole / "curves").iterdir())
+    assert [folder.name for folder in folders] == ["00_lstm", "01_gru", "02_leaky.py_LeakyCell"]
+    accuracies = [float(r["validation_accuracy"]) for r in rows(whole) if r["variant"] == "lstm"]
+    events = EventAccumulator(str(folders[0])).Reload()
+    last = {
+        tag: [float(event.tensor_proto.float_val[0]) for event in events.Tensors(tag)][-1]
+        for tag in (margins.MEAN, margins.LOW, margins.HIGH)
+    }
+    mean, sd = np.mean(accuracies), np.std(accuracies, ddof=1)
+    assert last[margins.MEAN] == pytest.approx(mean, abs=1e-6)
+    assert last[margins.LOW] == pytest.approx(mean - sd, abs=1e-6)
+    assert last[margins.HIGH] == pytest.approx(mean + sd, abs=1e-6)
+
+
+def test_hparams_groups_the_seeds_of_a_variant(whole: Path) -> None:
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    protos: Any = plugin_data_pb2  # whose classes are made when it is imported
+    groups: dict[str, list[str]] = {}
+    for file in sorted(whole.glob("runs/*/*/seed_*/train/*.tfevents.*")):
+        for event in read_events(file):
+            assert event is not None
+            for value in event.summary.value:
+                if value.tag == metadata.SESSION_START_INFO_TAG:
+                    content = value.metadata.plugin_data.content
+                    start = protos.HParamsPluginData.FromString(content)
+                    group = start.session_start_info.group_name
+                    groups.setdefault(group, []).append(file.parents[1].name)
+    assert groups == {name: [f"seed_{seed}" for seed in SEEDS] for name in CELLS}
+
+
 def test_more_seeds_and_values_are_added_to_what_there_is(
-    whole: Path, tmp_path: Path, vary: str
+    whole: Path, folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(whole, out)
-    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/seeds_0-1*")}
-    again = compare(out, vary, "--seeds=2")
+    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/seeds_0-4*")}
+    again = compare(out, *EVENING, folder=folder)
     assert again.returncode == 0, again.stderr
-    assert "0 of 48 steps are left" in again.stdout
+    assert "0 of 180 steps are left" in again.stdout
     assert "validation accuracy 0" not in again.stdout  # of no run
     assert results(out) == results(whole)
-    more = compare(out, f"{vary},indrnn", "--seeds=3", "--sort=parameters")
+    vary = "--vary=model.cell=lstm,indrnn"
+    more = compare(out, vary, "--seeds=6", "--sort=parameters", folder=folder)
     assert more.returncode == 0, more.stderr
     ran = re.findall(r"^(.+: seeds? \S+)  validation accuracy", more.stdout, re.MULTILINE)
-    assert ran == ["rnn: seed 2", "leaky.py:LeakyCell: seed 2", "indrnn: seeds 0-2"]
+    assert ran == ["lstm: seed 5", "indrnn: seeds 0-5"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     stored = rows(out)
-    assert len(stored) == 9
-    assert [row for row in stored if row["seed"] != "2" and row["variant"] != "indrnn"] == rows(
-        whole
-    )
-    table = (out / "table.md").read_text()
-    assert [re.split(r"[`|]+", line)[1].strip(" `") for line in table.splitlines()[2:5]]
+    assert len(stored) == 12
+    assert stored[:5] == rows(whole)[:5]
+    table = (out / "table.md").read_text().splitlines()
+    assert [line.split("`")[1] for line in table[2:4]] == ["indrnn", "lstm"]
 
 
 def test_stopped_and_killed_at_any_moment_it_comes_to_the_same(
-    whole: Path, tmp_path: Path, vary: str
+    whole: Path, folder: Path, tmp_path: Path
 ) -> None:
     out, moments = tmp_path / "out", random.Random(0)
-    process = start(out, vary, "--seeds=2")
-    log = out / "runs" / "rnn" / "seeds_0-1.log"
+    process = start(out, *EVENING, folder=folder)
+    log = out / "runs" / "lstm" / "seeds_0-4.log"
     while not (log.exists() and "step" in log.read_text()):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate()
     assert process.returncode == 143, errors
-    assert errors.decode() == (
-        "rnnjax: SIGTERM: the runs under way have saved; the same command goes on\n"
-    )
+    assert errors == "rnnjax: SIGTERM: the runs under way have saved; the same command goes on\n"
     for _ in range(3):
-        process = start(out, vary, "--seeds=2")
+        process = start(out, *EVENING, folder=folder)
         time.sleep(moments.uniform(4, 12))
         process.kill()
         process.communicate()
-    done = compare(out, vary, "--seeds=2")
+    done = compare(out, *EVENING, folder=folder)
     assert done.returncode == 0, done.stderr
     assert files(out) == files(whole)
     assert results(out) == results(whole)
