@@ -99,12 +99,12 @@ class Bench:
                 self._outcomes[settings] = outcome(workdir)
             return self._outcomes[settings]
 
-    def unfinished(self) -> Path:
+    def unfinished(self, *settings: str) -> Path:
         """Returns a new copy of a workdir with a few steps to go; the newest saved is `SAVED`."""
         with self._lock:
-            original = self.folder / "unfinished"
+            original = self.folder / " ".join(["unfinished", *settings])
             if not original.exists():
-                Process(original, f"--config.num_steps={SAVED}").must_succeed()
+                Process(original, f"--config.num_steps={SAVED}", *settings).must_succeed()
         return Path(shutil.copytree(original, self.workdir()))
 
     def prepared(self) -> Path:

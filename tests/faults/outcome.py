@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from rnnjax.runs import manifest
 from rnnjax.runs.steps import steps_in
+from rnnjax.seeds import FOLDER
 
 ITS_OWN = {"steps_per_second", "final/seconds", "command"}  # of each process and workdir
 SPLITS = ("train", "test", "validation")
@@ -20,7 +21,7 @@ SPLITS = ("train", "test", "validation")
 class Outcome(NamedTuple):
     arrays: dict[str, np.ndarray]  # parameters, optimiser, sums, step of the newest checkpoint
     result: dict[str, Any]
-    summaries: dict[str, list[tuple[int, str, str]]]  # (step, tag, digest)
+    summaries: dict[str, list[tuple[int, str, str]]]  # by folder: (step, tag, digest)
     best: tuple[float, int]  # of all checkpoints: validation accuracy, step
 
 
@@ -37,7 +38,11 @@ def outcome(workdir: Path) -> Outcome:
     return Outcome(
         arrays=arrays(checkpoints / str(steps[-1])),
         result=result,
-        summaries={split: summaries(workdir / split) for split in SPLITS},
+        summaries={
+            str((parent / split).relative_to(workdir)): summaries(parent / split)
+            for parent in [*workdir.glob(f"{FOLDER}*")] or [workdir]
+            for split in SPLITS
+        },
         best=max((accuracy(checkpoints / str(step)), step) for step in steps),
     )
 
@@ -88,10 +93,11 @@ def check_equal(workdir: Path, expected: Outcome) -> None:
         same = same and array.tobytes() == actual.arrays[name].tobytes()
         assert same, f"{name} differs"
     assert actual.result == expected.result, f"{actual.result} instead of {expected.result}"
-    for split in SPLITS:
-        ours, theirs = actual.summaries[split], expected.summaries[split]
+    assert actual.summaries.keys() == expected.summaries.keys(), "other folders of summaries"
+    for name, theirs in expected.summaries.items():
+        ours = actual.summaries[name]
         differing = [a for a, b in zip(ours, theirs, strict=False) if a != b]
-        assert ours == theirs, f"{split}: {len(ours)} events, not {len(theirs)}, or {differing[:1]}"
+        assert ours == theirs, f"{name}: {len(ours)} events, not {len(theirs)}, or {differing[:1]}"
     assert actual.best == expected.best, f"best {actual.best} instead of {expected.best}"
 
 

@@ -8,11 +8,14 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from rnnjax.reporting.resumed_events import MERGED
+from rnnjax.seeds import FOLDER
 from tests.faults.bench import SAVED, Bench, Case, Seen, UnavailableError
 from tests.faults.outcome import check_equal, check_same_contents, contents
 from tests.faults.process import Process
 
 SECONDS = 120  # a run that waits for a FIFO waits for ever
+SEEDS = "--config.seeds=2"
 
 
 def make_socket(path: Path) -> None:
@@ -82,12 +85,12 @@ KINDS: dict[str, Callable[[Path, Path], None]] = {
 }
 
 
-def opened_paths(bench: Bench) -> list[str]:
+def opened_paths(bench: Bench, *settings: str) -> list[str]:
     """Returns what a run opens in its workdir, and what it finds there when it starts."""
-    workdir = bench.unfinished()
+    workdir = bench.unfinished(*settings)
     there = {str(path.relative_to(workdir)) for path in workdir.rglob("*")}
     record = workdir.with_name("opened")
-    Process(workdir, environment={"RECORD_OPENED": str(record)}).must_succeed()
+    Process(workdir, *settings, environment={"RECORD_OPENED": str(record)}).must_succeed()
     opened = {
         os.path.relpath(path, workdir)
         for path in map(os.path.abspath, record.read_text().splitlines())
@@ -97,17 +100,17 @@ def opened_paths(bench: Bench) -> list[str]:
     new_event_file = re.compile(r".*/events\.out\.tfevents\.\d+\.(?!resumed).*")
     paths = there | {path for path in opened if not new_event_file.fullmatch(path)}
     # Of each step it opens the same, under names of 32 hexadecimal digits that are new each time.
-    # The newest step stands for all.
+    # The newest step stands for all, the last seed for all.
     one_of_a_kind = {re.sub(r"[0-9a-f]{32}|\d+", "#", path): path for path in sorted(paths)}
     return sorted(one_of_a_kind.values())
 
 
 def untrusted(bench: Bench) -> Seen:
     """Fault 17."""
-    expected = bench.expected()
 
     def case(name: str, kind: str) -> str:
-        workdir = bench.unfinished()
+        settings = [SEEDS] if name.startswith(FOLDER) else []
+        workdir = bench.unfinished(*settings)
         outside = workdir.parent / "outside"
         outside.mkdir()
         (workdir / name).parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +118,7 @@ def untrusted(bench: Bench) -> Seen:
         for path in outside.rglob("*"):
             path.chmod(0o700 if path.is_dir() else 0o600)
         before = contents(outside)
-        run = Process(workdir)
+        run = Process(workdir, *settings)
         run.patience = SECONDS
         code = run.wait()
         check_same_contents(outside, before)
@@ -124,14 +127,16 @@ def untrusted(bench: Bench) -> Seen:
         assert len(run.errors) <= 2, f"{len(run.errors)} lines: {text}"
         assert code in (0, 1, 2), f"exit code {code}: {text}"
         if code == 0:
-            check_equal(workdir, expected)
+            check_equal(workdir, bench.expected(*settings))
             return "same end, nothing outside changed"
         assert len(run.errors) >= 1, "ended without a word"
         return f"exit {code} in a line or two, nothing outside changed"
 
     names = ["checkpoints", f"checkpoints/{SAVED}", "config.json", "lock", "train/merged.tmp"]
+    names += [f"{FOLDER}1/train", f"{FOLDER}1/test/{MERGED}"]
     if not bench.short:
-        names = opened_paths(bench)
+        of_seeds = [name for name in opened_paths(bench, SEEDS) if name.startswith(FOLDER)]
+        names = [*opened_paths(bench), *of_seeds]
     cases: dict[str, Case] = {
         f"{name} is {kind}": lambda name=name, kind=kind: case(name, kind)
         for name in names
@@ -144,5 +149,7 @@ def untrusted(bench: Bench) -> Seen:
             "lock is a hard link",
             f"checkpoints/{SAVED} is a device",
             "train/merged.tmp is a link",
+            f"{FOLDER}1/train is a link",
+            f"{FOLDER}1/test/{MERGED} is a hard link",
         )
     )
