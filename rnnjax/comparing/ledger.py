@@ -1,6 +1,7 @@
 """Which runs a comparison needs, which may begin, and what those have come to that have ended."""
 
 import math
+import stat
 import statistics
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rnnjax.comparing.plan import Comparison, Job, Values
 from rnnjax.comparing.search import Trial
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError
-from rnnjax.system.files import make_folder
+from rnnjax.system.files import check_kind, make_folder
 
 
 class Ledger:
@@ -53,7 +54,11 @@ class Ledger:
         return config
 
     def begin(self, job: Job) -> Path:
-        """Notes that a run begins, and returns its workdir, which may not be there yet."""
+        """Notes that a run begins, and returns its workdir, which may not be there yet.
+
+        Raises:
+          OSError: if it cannot be; an UntrustedFileError, if one of its folders is a link.
+        """
         if job.name != plan.TRIAL:
             block = (job.config.seed, job.config.seeds)
             begun = self._stored.blocks.setdefault(job.folder, [])
@@ -63,7 +68,9 @@ class Ledger:
         runs = self.comparison.out / store.RUNS
         make_folder(runs)
         make_folder(runs / job.folder)
-        return self.workdir(job)
+        workdir = self.workdir(job)
+        check_kind(workdir, stat.S_IFDIR)  # a link that people type is followed, but not this one
+        return workdir
 
     def workdir(self, job: Job) -> Path:
         """Returns where a run is."""

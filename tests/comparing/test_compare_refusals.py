@@ -13,6 +13,8 @@ from rnnjax.comparing.run import check, run
 from rnnjax.errors import ConfigError, DataError
 from tests import leaky_cell
 from tests.comparing.commands import compare, files
+from tests.faults.outcome import check_same_contents, contents
+from tests.faults.untrusted import KINDS
 
 CELLS = "model.cell=rnn"
 
@@ -21,7 +23,7 @@ def make(out: Path, *vary: str, **options: Any) -> plan.Comparison:
     """Returns a comparison on drawn garments."""
     config = smoke.get_config()
     config.model.hidden_size = 8
-    for name in [name for name in options if name in ("seeds", "batch_size")]:
+    for name in [name for name in options if name in ("seeds", "batch_size", "num_steps")]:
         setattr(config, name, options.pop(name))
     for name in [name for name in options if hasattr(config.data, name)]:
         setattr(config.data, name, options.pop(name))
@@ -153,3 +155,57 @@ def test_nothing_is_run_from_the_folder_of_a_comparison(tmp_path: Path) -> None:
     file = Path(shutil.copy(leaky_cell.__file__, out / "leaky.py"))
     with pytest.raises(ConfigError, match="nothing is run from a workdir"):
         make(out, f"model.cell={file}:LeakyCell")
+
+
+def plant(out: Path, outside: Path, name: str, kind: str, *, is_folder: bool = False) -> None:
+    """Puts something that leads outside where a comparison has a file or a folder."""
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    if is_folder:
+        (out / name).mkdir()
+    (outside / name).mkdir(parents=True)
+    KINDS[kind](out / name, outside / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "is_folder"),
+    [
+        ("plan.json", "a link", False),
+        ("lock", "a link", False),
+        ("runs", "a link", True),
+        ("runs/rnn", "a link", True),
+        ("runs/rnn/seed_0", "a link", True),
+        ("runs/rnn/seed_0", "a FIFO", False),
+        ("runs/rnn/seed_0.json", "a link", False),
+    ],
+)
+def test_what_leads_outside_is_refused(
+    tmp_path: Path, name: str, kind: str, is_folder: bool
+) -> None:
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    comparison = make(out, CELLS, num_seeds=1)
+    out.mkdir()
+    Ledger(comparison).save()
+    plant(out, outside, name, kind, is_folder=is_folder)
+    before = contents(outside)
+    with pytest.raises(ConfigError, match=rf"out/{name} .*{kind}"):
+        run(comparison, 1, "parameters")
+    check_same_contents(outside, before)
+
+
+@pytest.mark.process
+def test_what_is_written_anew_replaces_a_link(tmp_path: Path) -> None:
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    comparison = make(out, CELLS, num_seeds=1, num_steps=50)
+    out.mkdir()
+    Ledger(comparison).save()
+    results = ["results.csv", "results.json", "table.md", "report.html", "curves.png"]
+    beside = ["runs/rnn/seed_0.log", "drawing.log"]
+    drafts = ["plan.tmp", "runs/rnn/seed_0.tmp", ".table.md.tmp", ".report.html.tmp"]
+    for name in (*results, *beside, *drafts):
+        plant(out, outside, name, "a link")
+    plant(out, outside, "curves", "a link", is_folder=True)
+    before = contents(outside)
+    run(comparison, 1, "parameters")
+    check_same_contents(outside, before)
+    assert {*results, *beside} < files(out)
+    assert not any(path.is_symlink() for path in out.rglob("*"))
