@@ -186,7 +186,7 @@ def test_what_fails_stops_no_other_and_values_are_searched_by_validation(tmp_pat
     done = compare(
         out,
         "--vary=optimizer.epsilon=1e-8,1e-9",
-        "--vary=optimizer.learning_rate=best:1e30,1e-5,3e-3",
+        "--vary=optimizer.learning_rate=best:3e38,1e-5,3e-3",
         "--config.model.cell=rnn",
         "--seeds=2",
         "--seeds_at_once=1",
@@ -198,7 +198,7 @@ def test_what_fails_stops_no_other_and_values_are_searched_by_validation(tmp_pat
     assert {row["seed"] for row in trials} == {str(2**30)}  # which is none of those compared
     assert {row["test_accuracy"] for row in trials} == {""}
     for row in trials:
-        has_failed = row["config.optimizer.learning_rate"] == "1e+30"
+        has_failed = row["config.optimizer.learning_rate"] == "3e+38"
         assert ("became" in row["failure"]) == has_failed, row
     best = max(trials[:3], key=lambda row: float(row["validation_accuracy"] or 0))
     compared = rows(out)
@@ -210,7 +210,7 @@ def test_what_fails_stops_no_other_and_values_are_searched_by_validation(tmp_pat
     )
     again = compare(
         tmp_path / "failing",
-        "--vary=optimizer.learning_rate=1e30",
+        "--vary=optimizer.learning_rate=3e38",
         "--config.model.cell=rnn",
         "--seeds=1",
     )
