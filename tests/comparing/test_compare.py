@@ -18,13 +18,12 @@ from tests.comparing.commands import (
     CODE,
     EVENING,
     compare,
-    files,
     folder_of_evening,
     results,
     rows,
     start,
-    states,
 )
+from tests.comparing.kills import EARLIEST, differences, kill
 
 pytestmark = pytest.mark.process
 
@@ -168,17 +167,10 @@ def test_stopped_and_killed_at_any_moment_it_comes_to_the_same(
     assert process.returncode == 143, errors
     assert errors == "rnnjax: SIGTERM: the runs under way have saved; the same command goes on\n"
     for _ in range(3):
-        process = start(out, *EVENING, folder=folder)
-        time.sleep(moments.uniform(4, 12))
-        process.kill()
-        process.communicate()
+        kill(out, folder, moments.uniform(EARLIEST, 4 * EARLIEST))
     done = compare(out, *EVENING, folder=folder)
     assert done.returncode == 0, done.stderr
-    assert files(out) == files(whole)
-    assert results(out) == results(whole)
-    alone, killed = states(whole), states(out)
-    assert alone.keys() == killed.keys()
-    assert all(np.array_equal(alone[path], killed[path]) for path in alone)
+    assert not differences(whole, out)
 
 
 def test_what_fails_stops_no_other_and_values_are_searched_by_validation(tmp_path: Path) -> None:
