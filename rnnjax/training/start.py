@@ -91,7 +91,9 @@ def _start(
     insight = open_insight(task, dataset, feed.evaluated)
     for seed, of_seed in seeds.each(state):
         own = dataclasses.replace(config, seed=seed, seeds=1)
-        reports[seed].start(stored_config.to_dict(own), stored_config.compared(own))
+        reports[seed].start(
+            stored_config.to_dict(own), stored_config.compared(own), stored_config.group(own)
+        )
         if restored.step == 0:
             reports[seed].data(dataset.class_names, *dataset.train)
             insight.show_parameters(reports[seed], 0, of_seed.params)
@@ -134,7 +136,6 @@ def _open_reports(
         seed: stack.enter_context(
             open_report(
                 folder_of(workdir, config, seed),
-                workdir.resolve().name,
                 pool,
                 dataset,
                 ("train", *evaluated),
