@@ -63,7 +63,7 @@ def folder_name(variant: str) -> str:
     'cell=_home_me_my_cells.py_LeakyCell-57974b51'
     """
     name = UNUSUAL.sub("_", variant)[:NAME_CHARS].strip(" .")
-    if name == variant:
+    if name and name == variant:
         return name
     # Others may look the same by now.
     return f"{name}-{hashlib.sha256(variant.encode()).hexdigest()[:8]}"

@@ -37,7 +37,7 @@ def values(multiplexer: EventMultiplexer, run: str, tag: str) -> list[float]:
 def test_tensorboard_reads_mean_and_margin_of_each_variant(
     written: Path, variants: list[Variant]
 ) -> None:
-    """All but the last, of which no seed has ended; by the tags of the layout, which is there once."""
+    """All but the last, of which no seed has ended; by the tags of the one layout."""
     multiplexer = read(written)
     (run,) = multiplexer.PluginRunToTagToContent(custom_scalars.PLUGIN_NAME)
     (event,) = multiplexer.Tensors(run, custom_scalars.CONFIG_SUMMARY_TAG)
