@@ -1,6 +1,8 @@
 """Settings as a run stores them: one JSON object, {dotted name: value}."""
 
 import functools
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +33,35 @@ def short(value: object) -> str:
     """
     text = str(value)
     return text.rpartition("/")[2] if ".py:" in text else text
+
+
+# What nothing that is computed depends on.
+WITHOUT_EFFECT = (
+    "eval_batch_size",
+    "log_every_steps",
+    "profile_steps",
+    "strict",
+    "data.data_dir",
+    "data.idx_dir",
+    "data.on_device",
+    "checkpoint.every_steps",
+    "checkpoint.keep",
+)
+SEEDS = ("seed", "seeds")
+
+
+def group(config: Config) -> str:
+    """Returns a short name that runs share which differ in their seeds alone.
+
+    It begins with the cell. Of an own cell it depends on the class and on what the file holds,
+    `model.cell_sha256`, not on where the file is.
+    """
+    settings = {k: v for k, v in to_dict(config).items() if k not in (*SEEDS, *WITHOUT_EFFECT)}
+    name = settings["model.cell"] = str(settings["model.cell"]).rpartition(":")[2]
+    # As JSON, 1 and 1.0 would be two settings.
+    alike = {k: float(v) if type(v) is int else v for k, v in settings.items()}
+    content = json.dumps(alike, sort_keys=True).encode()
+    return f"{name} {hashlib.sha256(content).hexdigest()[:12]}"
 
 
 USUAL = {"model.cell", "model.hidden_size", "optimizer.learning_rate"}

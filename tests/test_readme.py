@@ -24,6 +24,7 @@ TINY = "--config.num_steps={steps} --config.model.hidden_size=8 --config.batch_s
 # What each command prints, if it has done what the page says.
 OUTPUT = {
     "python -m rnnjax.main": "test accuracy",
+    "python -m rnnjax.compare": " first |",
     "python -m rnnjax.evaluate": "test accuracy",
     "python -m rnnjax.predict": "test image",
     "python -m rnnjax.export": "MiB",
@@ -109,6 +110,8 @@ def test_shell_commands_run(tmp_path: Path, data_dir: str, real: Dataset) -> Non
         if "rnnjax.main" in line:
             steps += 2  # so that one that follows in the same folder goes on with it
             line += f" {TINY.format(steps=steps)}"
+        if "rnnjax.compare" in line:
+            line += f" {TINY.format(steps=2)}"
         if line.startswith("tensorboard "):
             line += " --inspect"
         done = subprocess.run(

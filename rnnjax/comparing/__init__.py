@@ -1,1 +1,1 @@
-"""What a comparison says of its runs: statistics over seeds and images, tables, a page."""
+"""Comparisons over seeds: their plan, their processes, and what can be told of their runs."""

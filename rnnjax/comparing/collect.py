@@ -12,6 +12,7 @@ from rnnjax.comparing.outcome import Outcome
 from rnnjax.comparing.plan import Job
 from rnnjax.comparing.results import Run, Variant
 from rnnjax.comparing.sizes import num_parameters
+from rnnjax.system.files import read_bytes
 from rnnjax.system.outputs import write_output
 
 CSV, JSON, TRIALS, TABLE = "results.csv", "results.json", "trials.csv", "table.md"
@@ -103,9 +104,15 @@ def write_results(ledger: Ledger) -> None:
         write_output(out / TRIALS, results.to_csv(trial_runs(ledger)))
 
 
-def write_table(out: Path, variants: Sequence[Variant], order: str) -> str:
-    """Writes the table in the order of a column, and returns it."""
+def table_text(variants: Sequence[Variant], order: str) -> str:
+    """Returns the table, in the order of a column."""
     rows = table.sort(table.summarize(variants), order)
-    text = table.to_markdown(rows, [run for variant in variants for run in variant.runs])
-    write_output(out / TABLE, text.encode())
-    return text
+    return table.to_markdown(rows, [run for variant in variants for run in variant.runs])
+
+
+def is_written(out: Path, text: str) -> bool:
+    """Whether a table is the one that was written last."""
+    try:
+        return read_bytes(out / TABLE) == text.encode()
+    except (OSError, ValueError):
+        return False

@@ -87,7 +87,8 @@ class Conductor:
     def _refresh(self, display: Display) -> None:
         left = sum(map(self._ledger.num_steps_left, self._ledger.comparison.variants))
         self._finished = self._total - left
-        display.note(self._ledger.best())
+        under_way = ", ".join(job.title for job, _ in self._running.values())
+        display.note("; ".join(filter(None, (under_way, self._ledger.best()))))
 
     def _advance(self, display: Display) -> None:
         running = sum(of.steps * job.config.seeds for job, of in self._running.values())

@@ -20,20 +20,25 @@ def describe(ledger: Ledger, num_jobs: int) -> str:
         name = axes.variant_name(values) or "all"
         size = f", {config.model.hidden_size} units" if comparison.compute != "as_set" else ""
         lines.append(f"  {name}: {num_parameters(config):,} parameters{size}")
-    trials = f"{comparison.num_trials} trials and " if comparison.space else ""
+    trials = f"{_number(comparison.num_trials, 'trial')} and " if comparison.space else ""
+    seeds = _number(comparison.num_seeds, "seed")
     held_out = comparison.config.data.validation_size
     total = sum(map(ledger.num_steps, comparison.variants))
     left = sum(map(ledger.num_steps_left, comparison.variants))
     seconds = estimate(ledger)
     return "\n".join(
         [
-            f"{len(lines)} variants, {trials}{comparison.num_seeds} seeds each; "
+            f"{_number(len(lines), 'variant')}, {trials}{seeds} each; "
             f"{held_out:,} training images are held out to choose by",
             *lines,
             f"{left:,} of {total:,} steps are left"
             + ("" if seconds is None or not left else f", {_duration(seconds / num_jobs)}"),
         ]
     )
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _duration(seconds: float) -> str:

@@ -75,11 +75,17 @@ def record(config: Config, workdir: Path, result: Result, path: Path) -> None:
     trained = {seed: read_trained(workdir, seed=seed) for seed in going_on}
     right = _right(config, trained)
     curves = {seed: read_curves(of_seed.summaries).by_split for seed, of_seed in trained.items()}
-    speeds = [of_seed["train"]["steps_per_second"].values for of_seed in curves.values()]
+    speeds = [
+        of_seed["train"]["steps_per_second"].values
+        for of_seed in curves.values()
+        if "steps_per_second" in of_seed["train"]  # which a damaged file may not have
+    ]
     content = {
         "settings": stored_config.to_dict(config),
         "seconds": result.seconds,
-        "ms_per_step": float(1000 / np.median(speeds)) / config.seeds,
+        "ms_per_step": 1000 / float(np.median(np.concatenate(speeds))) / config.seeds
+        if speeds
+        else None,
         "peak_memory": peak_memory(),
         "seeds": [
             {
@@ -105,8 +111,8 @@ def read(config: Config, path: Path) -> Outcome | None:
             raise sealed.DamagedFileError(f"{path} is of a run with other settings")
         return Outcome(
             sealed.number(stored["seconds"]),
-            sealed.number(stored["ms_per_step"]),
-            np.nan if stored["peak_memory"] is None else sealed.number(stored["peak_memory"]),
+            _known(stored["ms_per_step"]),
+            _known(stored["peak_memory"]),
             {of_seed["seed"]: _parse(of_seed) for of_seed in stored["seeds"]},
         )
     except FileNotFoundError:
@@ -114,6 +120,10 @@ def read(config: Config, path: Path) -> Outcome | None:
     except sealed.SHAPE_ERRORS as error:
         reason = str(error) if isinstance(error, sealed.DamagedFileError) else f"{path} is damaged"
         raise RunError(f"{reason}; remove it, and it is made again") from error
+
+
+def _known(figure: object) -> float:
+    return np.nan if figure is None else sealed.number(figure)
 
 
 def peak_memory() -> float | None:

@@ -1,16 +1,13 @@
 """The page of a comparison: the table, which a click sorts, and the curves, mean and spread."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
-import numpy as np
-
 from rnnjax.comparing import table
-from rnnjax.comparing.results import Variant
+from rnnjax.comparing.results import Variant, band
 from rnnjax.comparing.table import Row
 from rnnjax.reporting.page import charts, document, markup, one_run, style
-from rnnjax.reporting.page.run_figures import Band, Curve, RunFigures
+from rnnjax.reporting.page.run_figures import Band, RunFigures
 
 PAGE, CURVES = "report.html", "curves"  # the second is a PNG file as well
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -94,11 +91,3 @@ def _first_and_best(bands: Mapping[str, Band], first: str) -> dict[str, Band]:
 
     best = sorted(bands, key=rank, reverse=True)[: len(style.SERIES)]
     return {name: of for name, of in bands.items() if name in best}
-
-
-def band(curves: Sequence[Curve]) -> Band:
-    """Returns the mean of curves, at the steps that all of them have, and how they spread."""
-    steps = functools.reduce(np.intersect1d, [curve.steps for curve in curves])
-    values = np.stack([curve.values[np.isin(curve.steps, steps)] for curve in curves])
-    sd = values.std(axis=0, ddof=1) if len(curves) > 1 else np.zeros(len(steps))
-    return Band(steps, values.mean(axis=0), sd)

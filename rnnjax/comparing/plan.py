@@ -65,11 +65,6 @@ class Job(NamedTuple):
     def path(self) -> str:
         return f"{self.folder}/{self.name}"
 
-    @property
-    def label(self) -> str:
-        """The name of all runs of one meaning, whose mean TensorBoard's HParams shows."""
-        return f"{self.title} (trial)" if self.name == TRIAL else self.title
-
 
 def make(
     out: Path,

@@ -11,7 +11,7 @@ from rnnjax.comparing.plan import Comparison, Job
 from rnnjax.config import Config
 from rnnjax.runs.result import Result
 
-Train = Callable[[Config, Path, str], Result]  # `training.train.train`
+Train = Callable[[Config, Path], Result]  # `training.train.train`
 
 
 def train_request(job: Job, workdir: Path, record: Path) -> dict[str, Any]:
@@ -19,7 +19,6 @@ def train_request(job: Job, workdir: Path, record: Path) -> dict[str, Any]:
     return {
         "settings": stored_config.to_dict(job.config),
         "workdir": str(workdir),
-        "name": job.label,
         "record": str(record),
     }
 
@@ -53,7 +52,7 @@ def fulfil(request: Mapping[str, Any], train: Train) -> None:
     config = stored_config.from_dict(request["settings"])
     if "workdir" in request:
         workdir = Path(request["workdir"])
-        result = train(config, workdir, request["name"])
+        result = train(config, workdir)
         outcome.record(config, workdir, result, Path(request["record"]))
         return
     ledger = Ledger(plan.make(Path(request["out"]), config, **request["options"]))

@@ -1,6 +1,7 @@
 """What the runs of a comparison have come to: a row each, as CSV for other programs and as JSON."""
 
 import csv
+import functools
 import io
 import json
 import math
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from rnnjax.errors import DataError
-from rnnjax.reporting.page.run_figures import Curve
+from rnnjax.reporting.page.run_figures import Band, Curve
 from rnnjax.system import files
 from rnnjax.system.messages import printable
 
@@ -40,6 +41,14 @@ class Variant(NamedTuple):
     runs: Sequence[Run]
     right: Mapping[int, Bool[np.ndarray, " N"]]  # by seed: whether each test image is told right
     curves: Sequence[Curve]  # validation accuracy over the steps, of each run that ended
+
+
+def band(curves: Sequence[Curve]) -> Band:
+    """Returns the mean of curves, at the steps that all of them have, and how they spread."""
+    steps = functools.reduce(np.intersect1d, [curve.steps for curve in curves])
+    values = np.stack([curve.values[np.isin(curve.steps, steps)] for curve in curves])
+    sd = values.std(axis=0, ddof=1) if len(curves) > 1 else np.zeros(len(steps))
+    return Band(steps, values.mean(axis=0), sd)
 
 
 FIGURES = tuple(name for name in Run._fields if Run.__annotations__[name] is float)

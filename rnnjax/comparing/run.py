@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnjax.comparing import measuring, processes
-from rnnjax.comparing.collect import collect, write_results, write_table
+from rnnjax.comparing.collect import TABLE, collect, is_written, table_text, write_results
 from rnnjax.comparing.conduct import Conductor
 from rnnjax.comparing.describe import describe
 from rnnjax.comparing.ledger import Ledger, size_key
@@ -21,6 +21,7 @@ from rnnjax.errors import RunError
 from rnnjax.runs import lock
 from rnnjax.runs.workdir import os_error_as_run_error
 from rnnjax.system.messages import say
+from rnnjax.system.outputs import write_output
 from rnnjax.system.waiting import waiting
 from rnnjax.training.first_check import check_own_cell
 from rnnjax.training.task import build_task
@@ -63,9 +64,11 @@ def run(comparison: Comparison, num_jobs: int, order: str) -> None:
             if not any(variant.right for variant in variants):
                 reasons = [of.failure for variant in variants for of in variant.runs]
                 raise RunError(f"no run has ended: {(reasons or ['every trial has failed'])[0]}")
-            text = write_table(out, variants, order)
-            with waiting("drawing"):
-                _ask(draw_request(comparison, order), out / "drawing.log")
+            text = table_text(variants, order)
+            if not (is_written(out, text) and (out / PAGE).exists()):
+                with waiting("drawing"):
+                    _ask(draw_request(comparison, order), out / "drawing.log")
+                write_output(out / TABLE, text.encode())  # last: it tells that all is drawn
     say(f"{text.partition(chr(10) * 2)[0]}\n{out / PAGE} has the curves and how to read the table")
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 
@@ -14,6 +14,8 @@ from rnnjax.training.task import build_task
 FARTHEST = 0.1  # share of the parameters wanted by which the nearest size may miss them
 MOST_UNITS = 2**14
 MOST_MEASUREMENTS = 6
+# Of the size, that the time of a step is: of products alone 2, of overhead alone 0.
+USUAL_POWER, LEAST_POWER = 1.4, 0.3
 NEIGHBOURS = 64  # sizes of which a cell allows one: glstm's groups, the positions of a convolution
 
 
@@ -65,14 +67,22 @@ def equal_seconds(config: Config, target: float, seconds: Callable[[Config], flo
     measured: dict[int, float] = {}
     while len(measured) < MOST_MEASUREMENTS and size not in measured:
         measured[size] = seconds(_resized(config, size))
-        # Between a step that hardly depends on the size and one of products alone, size squared.
-        guess = size * (target / measured[size]) ** 0.7
-        lower = [of for of, time in measured.items() if time <= target]
-        higher = [of for of, time in measured.items() if time > target]
-        if lower and higher:
-            guess = min(max(guess, max(lower) + 1), max(min(higher) - 1, 1))
-        size, _ = _from(config, min(max(1, round(guess)), MOST_UNITS))
+        guess = round(_of_seconds(measured, target))
+        size, _ = _from(config, min(max(1, guess), MOST_UNITS))
     return min(measured, key=lambda of: abs(math.log(measured[of] / target)))
+
+
+def _of_seconds(measured: Mapping[int, float], target: float) -> float:
+    """Returns the size that two measured ones let expect, as if time were a power of it."""
+    nearest = sorted(measured, key=lambda of: abs(math.log(measured[of] / target)))
+    one = nearest[0]
+    across = [of for of in nearest if (measured[of] > target) != (measured[one] > target)]
+    other = (across or nearest[1:] or [0])[0]
+    power = USUAL_POWER
+    if other:
+        power = math.log(measured[one] / measured[other]) / math.log(one / other)
+    # Noise may have it that larger models are faster.
+    return one * (target / measured[one]) ** (1 / min(max(power, LEAST_POWER), 2))
 
 
 def _from(config: Config, size: int) -> tuple[int, float]:

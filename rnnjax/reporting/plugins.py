@@ -117,7 +117,7 @@ def write_layout(writer: MetricWriter, charts: Mapping[str, Sequence[str]]) -> N
 
 def write_session(
     writer: MetricWriter,
-    run: str,
+    group: str,
     settings: Mapping[str, Any],
     compared: Container[str],
     figures: Sequence[str],
@@ -126,7 +126,7 @@ def write_session(
 
     Args:
       writer: of the split whose folder is the session's.
-      run: its name.
+      group: its name, of runs whose figures HParams averages.
       settings: by name; bools, numbers and texts.
       compared: the names of those that are shown first.
       figures: names of those that `write_session_end` writes.
@@ -138,7 +138,7 @@ def write_session(
         hparams.Metric(f"{FINAL}{figure}", display_name=figure).as_proto() for figure in figures
     ]
     _write_proto(writer, 0, sessions.experiment_pb(infos, metrics, time_created_secs=0))
-    _write_proto(writer, 0, hparams.hparams_pb(settings, run, start_time_secs=0))
+    _write_proto(writer, 0, hparams.hparams_pb(settings, group, start_time_secs=0))
 
 
 def write_session_end(writer: MetricWriter, step: int, figures: Mapping[str, float]) -> None:

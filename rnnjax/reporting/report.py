@@ -29,8 +29,7 @@ class Report:
     Whatever cannot be written is an OSError.
     """
 
-    def __init__(self, name: str, writers: Mapping[str, MetricWriter], dataset: str) -> None:
-        self._name = name
+    def __init__(self, writers: Mapping[str, MetricWriter], dataset: str) -> None:
         self._writers = writers
         self._dataset = dataset
 
@@ -42,16 +41,18 @@ class Report:
         self,
         settings: Mapping[str, object],
         compared: Container[str],
+        group: str,
     ) -> None:
         """Shows the settings that a run starts with, or goes on with, in the place of earlier ones.
 
         Args:
           settings: by name.
           compared: the names of those that are shown first where runs are side by side.
+          group: the name of those runs that differ in the seed alone.
         """
         texts = {"settings": _table(settings), "command": f"`{shlex.join(sys.argv)}`"}
         texts["versions"] = _table({name: version(name) for name in VERSIONS})
-        summaries.write_start(self._writers, self._name, settings, compared, texts)
+        summaries.write_start(self._writers, group, settings, compared, texts)
 
     def data(self, class_names: Sequence[str], images: np.ndarray, labels: np.ndarray) -> None:
         """Shows the first of labelled images, as `images` has them, of a run that begins."""
@@ -186,7 +187,6 @@ def _table(rows: Mapping[str, object]) -> str:
 @contextmanager
 def open_report(
     folder: Path,
-    name: str,
     pool: Pool,
     dataset: str,
     splits: Sequence[str],
@@ -198,7 +198,6 @@ def open_report(
 
     Args:
       folder: of its summaries.
-      name: of the run, which its seeds have in common.
       pool: where all reports of this process write.
       dataset: the name of its data set.
       splits: those that there are figures of, `train` among them.
@@ -218,4 +217,4 @@ def open_report(
         if not merge_events(folder / split, steps, summaries.OF_EACH_START) and first_step:
             warn(f"{folder / split} has no summaries of the {first_step} steps before")
     with summaries.open_writers(folder, splits, pool) as writers:
-        yield Report(name, writers, dataset)
+        yield Report(writers, dataset)

@@ -65,7 +65,7 @@ def merge_events(folder: Path, steps: Container[int], dropped_tags: tuple[str, .
                     continue
                 if tags and seen.isdisjoint(tags):
                     seen |= tags
-                    merged.write(record(event.SerializeToString()))
+                    merged.write(_record(event.SerializeToString()))
     files.synchronise(draft)
     if folder / MERGED in damaged:  # under the new name the next call reads it, after a kill here
         paths.append(folder / files.move_aside(folder / MERGED))
@@ -90,7 +90,7 @@ def _move_aside(path: Path) -> None:
     warn(f"{path} is damaged; moved to {aside.name}")
 
 
-def record(event: bytes) -> bytes:
+def _record(event: bytes) -> bytes:
     """Returns an event as it stands in a file: its length, a checksum, itself, a checksum."""
     length = struct.pack("<Q", len(event))
     checksums = [struct.pack("<I", masked_crc32c(part)) for part in (length, event)]

@@ -12,7 +12,7 @@ from clu.asynclib import AsyncError, Pool
 from clu.metric_writers import MetricWriter
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
-from rnnjax import compat
+from rnnjax import compat, stored_config
 from rnnjax.reporting import figures, plugins
 from rnnjax.system import distributed
 
@@ -116,7 +116,7 @@ def _open_writer(folder: Path, pool: Pool) -> MetricWriter:
 @writer_error_as_os_error()
 def write_start(
     writers: Mapping[str, MetricWriter],
-    name: str,
+    group: str,
     settings: Mapping[str, object],
     compared: Container[str],
     texts: Mapping[str, str],
@@ -125,14 +125,16 @@ def write_start(
 
     Args:
       writers: by split; there is one of `train`.
-      name: of the run.
+      group: the name of those runs that differ in the seed alone.
       settings: by name.
       compared: the names of those that are shown first where runs are side by side.
       texts: by tag, of `TEXTS`; in Markdown.
     """
     plain = (bool, int, float, str)
-    values = {k: v if isinstance(v, plain) else repr(v) for k, v in settings.items()}
-    plugins.write_session(writers["train"], name, values, compared, FINAL_FIGURES)
+    # HParams shows the settings of one run for the whole group, so they are without the seed.
+    shared = {k: v for k, v in settings.items() if k not in stored_config.SEEDS}
+    values = {k: v if isinstance(v, plain) else repr(v) for k, v in shared.items()}
+    plugins.write_session(writers["train"], group, values, compared, FINAL_FIGURES)
     writers["train"].write_texts(0, texts)
 
 

@@ -31,18 +31,10 @@ IDENTITY = "run"  # in CONFIG, beside the settings
 # num_steps, num_steps belongs to the rest.
 FREE_ON_RESUME = (
     "num_steps",
-    "eval_batch_size",
-    "log_every_steps",
     "eval_every_steps",
-    "profile_steps",
     "on_nan",
     "max_skipped_steps",
-    "strict",
-    "data.data_dir",
-    "data.idx_dir",
-    "data.on_device",
-    "checkpoint.every_steps",
-    "checkpoint.keep",
+    *stored_config.WITHOUT_EFFECT,
 )
 
 

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 # Imported here, and not by the thread that loads the data: while its modules are imported, TFDS
@@ -42,9 +41,7 @@ from rnnjax.training.task import (
 
 
 @contextlib.contextmanager
-def open_run(
-    config: Config, workdir: Path, task: Task, started: float, name: str | None = None
-) -> Iterator[Run]:
+def open_run(config: Config, workdir: Path, task: Task, started: float) -> Iterator[Run]:
     """Yields the run of a workdir, which is held until it is closed, whatever happens.
 
     Args:
@@ -52,7 +49,6 @@ def open_run(
       workdir: folder of the run; it is made if need be.
       task: of the settings.
       started: when the run began, on the monotonic clock.
-      name: of the run; None: that of the folder.
 
     Raises:
       ConfigError: if the workdir holds another run, or more steps than are asked for.
@@ -60,12 +56,12 @@ def open_run(
       RunError: if another process holds the workdir, it has no checkpoint that is intact, or
         something there cannot be read or written.
     """
-    with workdirs.os_error_as_run_error(workdir), ExitStack() as stack:
-        yield _start(config, workdir, task, started, name or workdir.resolve().name, stack)
+    with workdirs.os_error_as_run_error(workdir), contextlib.ExitStack() as stack:
+        yield _start(config, workdir, task, started, stack)
 
 
 def _start(
-    config: Config, workdir: Path, task: Task, started: float, name: str, stack: ExitStack
+    config: Config, workdir: Path, task: Task, started: float, stack: contextlib.ExitStack
 ) -> Run:
     """Returns a run, whose parts are closed with the stack."""
     stop = stack.enter_context(StopRequest(agree=devices.MaxOverProcesses()))
@@ -86,8 +82,7 @@ def _start(
     stack.enter_context(contextlib.closing(checkpoints))
     restored = resume.restore(config, workdir, state, checkpoints)
     feed = open_feed(config, dataset, restored.step)
-    splits = ["train", *feed.evaluation]
-    reports = _open_reports(config, workdir, name, dataset.name, splits, restored.step, stack)
+    reports = _open_reports(config, workdir, dataset.name, [*feed.evaluation], restored.step, stack)
     display = stack.enter_context(Display(restored.step, config.num_steps))
     seeds = Seeds(seeds_of(config), restored.progress.failed, display.line)
     profiler = Profiler(
@@ -96,7 +91,9 @@ def _start(
     insight = open_insight(task, dataset, feed.evaluated)
     for seed, of_seed in seeds.each(state):
         own = dataclasses.replace(config, seed=seed, seeds=1)
-        reports[seed].start(stored_config.to_dict(own), stored_config.compared(own))
+        reports[seed].start(
+            stored_config.to_dict(own), stored_config.compared(own), stored_config.group(own)
+        )
         if restored.step == 0:
             reports[seed].data(dataset.class_names, *dataset.train)
             insight.show_parameters(reports[seed], 0, of_seed.params)
@@ -128,11 +125,10 @@ def _start(
 def _open_reports(
     config: Config,
     workdir: Path,
-    name: str,
     dataset: str,
-    splits: Sequence[str],
+    evaluated: Sequence[str],
     first_step: int,
-    stack: ExitStack,
+    stack: contextlib.ExitStack,
 ) -> dict[int, Report]:
     """Returns a report for each seed, which all write in one thread."""
     pool = open_pool()
@@ -140,10 +136,9 @@ def _open_reports(
         seed: stack.enter_context(
             open_report(
                 folder_of(workdir, config, seed),
-                name,
                 pool,
                 dataset,
-                splits,
+                ("train", *evaluated),
                 first_step=first_step,
                 evaluates_first=due(first_step, config).evaluate,
             )

@@ -19,7 +19,7 @@ from rnnjax.training.task import build_task, create_states
 from rnnjax.validation import validate
 
 
-def train(config: Config, workdir: str | Path, name: str | None = None) -> Result:
+def train(config: Config, workdir: str | Path) -> Result:
     """Trains, or goes on from the newest intact checkpoint in a workdir.
 
     Killed at any moment and called again, it ends with the same bits as if it had never been
@@ -37,7 +37,6 @@ def train(config: Config, workdir: str | Path, name: str | None = None) -> Resul
       config: the settings; `rnnjax.config.describe` says what there is.
       workdir: folder of checkpoints, summaries, settings and result; it is made if need be, and
         `~` in it is expanded.
-      name: by which TensorBoard's HParams groups runs of one meaning; None: that of the folder.
 
     Returns:
       What the run has come to, also when it was finished before.
@@ -62,7 +61,7 @@ def train(config: Config, workdir: str | Path, name: str | None = None) -> Resul
         distributed.print_on_primary(f"{workdir} has finished already: {result}")
         return result
 
-    with open_run(config, workdir, task, started, name) as run:
+    with open_run(config, workdir, task, started) as run:
         state, step = run.first_state, run.first_step
         if run.evaluates_first and run.evaluate(step, state):
             run.save(step, state)

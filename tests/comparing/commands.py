@@ -65,11 +65,15 @@ def rows(out: Path, name: str = "results.csv") -> list[dict[str, str]]:
 
 
 def files(folder: Path) -> set[str]:
-    """Returns the paths of all that is there, but for event files, whose names have the time."""
+    """Returns the paths of all that is there.
+
+    Left out are event files, whose names have the time, and the arrays of checkpoints, whose names
+    are drawn at random.
+    """
     return {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.is_file() and ".tfevents." not in path.name
+        if path.is_file() and ".tfevents." not in path.name and "state" not in path.parts
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from rnnjax.comparing import page, table
-from rnnjax.comparing.results import Variant
+from rnnjax.comparing.results import Variant, band
 from rnnjax.reporting.page.run_figures import Curve
 from tests.browser import NARROW, WIDE, chromium, sideways, visit
 from tests.comparing.conftest import HOSTILE
@@ -62,11 +62,11 @@ def test_a_band_is_of_the_steps_that_all_seeds_have() -> None:
         Curve(np.array([10, 20, 30]), np.array([0.1, 0.2, 0.4])),
         Curve(np.array([10, 15, 30]), np.array([0.3, 0.9, 0.8])),
     ]
-    steps, mean, sd = page.band(curves)
+    steps, mean, sd = band(curves)
     np.testing.assert_array_equal(steps, [10, 30])
     np.testing.assert_allclose(mean, [0.2, 0.6])
     np.testing.assert_allclose(sd, [0.02**0.5, 0.08**0.5])
-    np.testing.assert_array_equal(page.band(curves[:1]).sd, [0, 0, 0])
+    np.testing.assert_array_equal(band(curves[:1]).sd, [0, 0, 0])
 
 
 def test_a_comparison_without_curves(variants: list[Variant]) -> None:

@@ -128,7 +128,7 @@ def pr_curves(page: Page) -> None:
 
 
 def hparams(page: Page) -> None:
-    """Runs side by side, by the names of their folders, with what they came to."""
+    """Runs side by side, those of other seeds as one, with what they came to."""
     tab = page.locator("tf-hparams-dashboard")
     cells = tab.locator("vaadin-grid-cell-content")
     for heading in ("data.name", "test_accuracy", "num_parameters"):

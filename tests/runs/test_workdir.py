@@ -40,7 +40,6 @@ def test_a_folder_that_has_become_a_link_is_not_gone_through(tmp_path: Path) -> 
         Checkpoints(tmp_path / "checkpoints", num_newest=3).prepare(ORIGIN)
     report = open_report(
         tmp_path,
-        "run",
         open_pool(),
         "garments",
         ("train",),

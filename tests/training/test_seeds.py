@@ -18,6 +18,7 @@ from rnnjax.training.train import train
 from rnnjax.training.trained import read_trained
 from tests.cases import assert_close, assert_equal
 from tests.faults.outcome import SPLITS, summaries
+from tests.reporting.test_hparams import figures, session_groups
 from tests.training.runs import with_everything
 
 SEEDS = 3
@@ -77,6 +78,16 @@ def test_each_seed_ends_with_the_bits_of_a_run_alone(
     accuracies = [of_seed.test_accuracy or 0 for of_seed in result.by_seed]
     assert result.test_accuracy == pytest.approx(float(np.mean(accuracies)), rel=1e-12)
     assert len({*accuracies}) > 1
+
+
+def test_hparams_takes_seeds_alone_and_together_for_one_row(
+    alone: list[tuple[Path, Result]], together: tuple[Path, Result]
+) -> None:
+    """Even of a run that was interrupted and went on with other settings of no effect."""
+    (row,) = session_groups(alone[0][0].parent, together[0].parent)
+    assert len(row.sessions) == 2 * SEEDS
+    of_seeds = [of_seed.test_accuracy or 0 for of_seed in together[1].by_seed]
+    assert figures(row)["final/test_accuracy"] == pytest.approx(np.mean(of_seeds), rel=1e-6)
 
 
 def shown(folder: Path) -> list[Any]:
