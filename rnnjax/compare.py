@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 
 from rnnjax import __version__
-from rnnjax.comparing import axes
+from rnnjax.comparing import axes, search
 from rnnjax.errors import ConfigError
 from rnnjax.system import command_line, config_flag
 from rnnjax.system.waiting import waiting
@@ -23,7 +23,7 @@ _VARY = flags.DEFINE_multi_string(
 )
 _SEEDS = flags.DEFINE_integer("seeds", 5, "seeds of each row", lower_bound=1, upper_bound=1_000)
 _AT_ONCE = flags.DEFINE_integer(
-    "seeds_at_once", 1_000, "most seeds in one program", lower_bound=1, upper_bound=1_000
+    "seeds_at_once", None, "most seeds in one program", lower_bound=1, upper_bound=1_000
 )
 _JOBS = flags.DEFINE_integer(
     "jobs", 1, "processes at a time, among which GPUs or cores are divided", lower_bound=1
@@ -32,12 +32,12 @@ _SEARCH = flags.DEFINE_integer(
     "search", None, "trials of searched values for each row", lower_bound=1
 )
 _SAMPLER = flags.DEFINE_enum(
-    "sampler", "random", ["random", "tpe"], "what proposes trials; tpe is Optuna's"
+    "sampler", "random", search.SAMPLERS, "what proposes trials; tpe is Optuna's"
 )
 _COMPUTE = flags.DEFINE_enum(
     "compute",
-    "as_set",
-    ["as_set", "equal", "equal-seconds"],
+    "as-set",
+    ["as-set", "equal", "equal-seconds"],
     "equal: hidden sizes with the first row's number of parameters; equal-seconds: with its time",
 )
 _SORT = flags.DEFINE_string("sort", "validation accuracy", "column that the table is sorted by")
@@ -46,7 +46,7 @@ flags.adopt_module_key_flags(config_flag)
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses the command line; raises a RunError for whatever is wrong with it."""
-    return config_flag.parse(argv, __version__, ["out"], lambda: axes.parse(_VARY.value) and None)
+    return config_flag.parse(argv, __version__, ["out"], lambda: axes.parse(_VARY.value))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -72,12 +72,13 @@ def main(argv: Sequence[str]) -> None:
             config_flag.CONFIG.value,
             _VARY.value,
             num_seeds=_SEEDS.value,
-            most_at_once=_AT_ONCE.value,
+            seeds_at_once=_AT_ONCE.value,
+            num_jobs=_JOBS.value,
             num_trials=_SEARCH.value or 0,
             sampler=_SAMPLER.value,
             compute=_COMPUTE.value,
         )
-        run_comparison(comparison, _JOBS.value, _SORT.value)
+        run_comparison(comparison, _SORT.value)
 
 
 def work() -> None:

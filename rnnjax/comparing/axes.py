@@ -80,6 +80,15 @@ def parse(arguments: Sequence[str]) -> tuple[list[Axis], list[Searched]]:
         except ConfigError as error:
             raise ConfigError(f"--vary {argument}: {error}") from None
         parsed[one.name] = one
+    for one in parsed.values():
+        brought = (
+            [split_options(value)[1] for value in one.values if one.name == CELL]
+            if isinstance(one, Axis | Choice)
+            else []
+        )
+        for name in {f"{OPTIONS}.{option}" for options in brought for option in options}:
+            if name in parsed:
+                raise ConfigError(f"--vary: {name} is varied, and a cell brings its own")
     compared = [one for one in parsed.values() if isinstance(one, Axis)]
     return compared, [one for one in parsed.values() if not isinstance(one, Axis)]
 

@@ -11,7 +11,6 @@ from rnnjax.comparing.ledger import Ledger
 from rnnjax.comparing.outcome import Outcome
 from rnnjax.comparing.plan import Job
 from rnnjax.comparing.results import Run, Variant
-from rnnjax.comparing.sizes import num_parameters
 from rnnjax.system.files import read_bytes
 from rnnjax.system.outputs import write_output
 
@@ -25,10 +24,10 @@ def collect(ledger: Ledger) -> list[Variant]:
         chosen = ledger.chosen(values)
         jobs = ledger.trial_jobs(values) if chosen is None else ledger.seed_jobs(chosen)
         ended = [(job, found) for job in jobs if (found := ledger.outcome(job))]
-        if chosen is None and ended:
+        if chosen is None and ended and not ledger.has_trials_due(values):
             variants.append(_without_trial(axes.variant_name(values), *ended[0]))
-        elif ended:
-            variants.append(_variant(ended[0][0].title, ended, ledger.seeds()))
+        elif chosen is not None and ended:
+            variants.append(_variant(ended[0][0].variant, ended, ledger.seeds()))
     return variants
 
 
@@ -57,7 +56,6 @@ def _variant(name: str, ended: Sequence[tuple[Job, Outcome]], wanted: range) -> 
 def _runs(name: str, job: Job, outcome: Outcome) -> list[Run]:
     """Returns a row for each seed; of several at once, each has its share of the time."""
     runs = []
-    parameters = num_parameters(job.config)
     for seed, (figures, _, _) in outcome.seeds.items():
         own = dataclasses.replace(job.config, seed=seed, seeds=1)
         is_done = figures.failure is None
@@ -65,7 +63,7 @@ def _runs(name: str, job: Job, outcome: Outcome) -> list[Run]:
             Run(
                 variant=name,
                 seed=seed,
-                parameters=parameters,
+                parameters=outcome.parameters,
                 validation_accuracy=_known(figures.validation_accuracy),
                 test_accuracy=_known(figures.test_accuracy),
                 test_loss=_known(figures.test_loss),
@@ -90,7 +88,7 @@ def trial_runs(ledger: Ledger) -> list[Run]:
         for values in ledger.comparison.variants
         for job in ledger.trial_jobs(values)
         if (found := ledger.outcome(job))
-        for run in _runs(job.title, job, found)
+        for run in _runs(job.variant, job, found)
     ]
 
 

@@ -4,14 +4,15 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from rnnjax.comparing import outcome
 from rnnjax.comparing.ledger import Ledger
-from rnnjax.comparing.outcome import Outcome
+from rnnjax.comparing.outcome import Failure, Outcome
 from rnnjax.comparing.plan import Job
 from rnnjax.comparing.processes import Process, Share
 from rnnjax.comparing.requests import train_request
+from rnnjax.comparing.sizes import num_parameters
 from rnnjax.reporting.lines import mean_and_deviation
 from rnnjax.reporting.terminal import Display
+from rnnjax.seeds import seeds_of
 from rnnjax.system.signals import StoppedError, StopRequest
 
 POLL_SECONDS = 0.2
@@ -77,11 +78,13 @@ class Conductor:
         """Notes what a run has come to; returns a line about it."""
         job, process = self._running.pop(path)
         self._free.append(process.share)
-        failure = process.failure
-        found = None if failure else self._ledger.outcome(job)
+        failure = process.wait()
+        found = self._ledger.outcome(job)  # which may be there, whatever became of the process
         if found is None:
-            found = outcome.failed(job.config, failure or "it has left no outcome")
-            self._ledger.outcomes[path] = found
+            reason = failure or "it has left no outcome"
+            seeds = list(seeds_of(job.config))
+            self._ledger.fail(path, Failure(num_parameters(job.config), seeds, reason))
+            found = self._ledger.outcomes[path]
         return _line(job, found)
 
     def _refresh(self, display: Display) -> None:
@@ -111,7 +114,7 @@ def _line(job: Job, found: Outcome) -> str:
     figures = [of_seed.figures for of_seed in found.seeds.values()]
     accuracies = [of.validation_accuracy for of in figures if of.validation_accuracy is not None]
     failures = [of.failure for of in figures if of.failure]
-    title = f"{job.title}: {job.name.replace('_', ' ')}"
+    title = job.title
     if not accuracies:
         return f"{title}  failed: {failures[0]}"
     failed = f"  {len(failures)} failed: {failures[0]}" if failures else ""

@@ -6,35 +6,34 @@ from rnnjax.comparing.measuring import estimate
 from rnnjax.comparing.sizes import num_parameters
 
 
-def describe(ledger: Ledger, num_jobs: int) -> str:
-    """Returns a line for each variant, and what is to be done in all.
-
-    Args:
-      ledger: of the comparison.
-      num_jobs: processes at a time.
-    """
+def describe(ledger: Ledger) -> str:
+    """Returns a line for each variant, and what they have in common."""
     comparison = ledger.comparison
+    configs = [ledger.config(values) for values in comparison.variants]
     lines = []
-    for values in comparison.variants:
-        config = ledger.config(values)
-        name = axes.variant_name(values) or "all"
-        size = f", {config.model.hidden_size} units" if comparison.compute != "as_set" else ""
+    for values, config in zip(comparison.variants, configs, strict=True):
+        size = f", {config.model.hidden_size} units" if comparison.compute != "as-set" else ""
+        name = axes.variant_name(values) or "all that is searched"
         lines.append(f"  {name}: {num_parameters(config):,} parameters{size}")
     trials = f"{_number(comparison.num_trials, 'trial')} and " if comparison.space else ""
     seeds = _number(comparison.num_seeds, "seed")
-    held_out = comparison.config.data.validation_size
-    total = sum(map(ledger.num_steps, comparison.variants))
-    left = sum(map(ledger.num_steps_left, comparison.variants))
-    seconds = estimate(ledger)
+    held_out = " or ".join(f"{n:,}" for n in sorted({c.data.validation_size for c in configs}))
     return "\n".join(
         [
             f"{_number(len(lines), 'variant')}, {trials}{seeds} each; "
-            f"{held_out:,} training images are held out to choose by",
+            f"{held_out} training images are held out to choose by",
             *lines,
-            f"{left:,} of {total:,} steps are left"
-            + ("" if seconds is None or not left else f", {_duration(seconds / num_jobs)}"),
         ]
     )
+
+
+def describe_rest(ledger: Ledger) -> str:
+    """Returns what is left to do, and how long it takes if that was measured."""
+    variants = ledger.comparison.variants
+    total, left = (sum(map(of, variants)) for of in (ledger.num_steps, ledger.num_steps_left))
+    seconds = estimate(ledger) if left else None
+    duration = "" if seconds is None else f", {_duration(seconds)}"
+    return f"{left:,} of {total:,} steps are left{duration}"
 
 
 def _number(count: int, what: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rnnjax import stored_config
 from rnnjax.cell_source import is_own
 from rnnjax.comparing import axes, outcome, plan, search, store
-from rnnjax.comparing.outcome import Outcome
+from rnnjax.comparing.outcome import Failure, Outcome
 from rnnjax.comparing.plan import Comparison, Job, Values
 from rnnjax.comparing.search import Trial
 from rnnjax.config import Config
@@ -31,17 +31,31 @@ class Ledger:
         self.outcomes: dict[str, Outcome] = {}  # by path of the run; also of those that failed
         self._stored = store.read(comparison)
         self.sizes = self._stored.sizes  # hidden sizes that were found, by `size_key`
+        self.failures: dict[str, Failure] = {}  # of this process, by path
         self._proposals: dict[tuple[str, int], Values] = {}
 
+    @property
+    def target(self) -> float:
+        """The parameters, or the seconds of a step, that all rows are to have; 0: not set yet."""
+        return self._stored.target
+
+    def set_target(self, target: float) -> None:
+        """Sets what all rows are to have, those that come later too: what the first has as set."""
+        first = self.comparison.variants[0]
+        self.sizes[size_key(first)] = self.config(first).model.hidden_size
+        self._stored = self._stored._replace(target=target)
+
     def save(self) -> None:
-        """Writes which runs were begun, and the sizes that were found."""
+        """Writes which runs were begun, with which cells and which sizes."""
+        for values in self.comparison.variants:
+            self.config(values)  # which notes the file of an own cell
         store.write(self.comparison.out, self._stored)
 
     def config(self, values: Values) -> Config:
-        """Returns the settings of the runs with these values.
+        """Returns the settings of the runs with these values, and notes the file of an own cell.
 
         Raises:
-          ConfigError: if the file of an own cell has changed since the comparison began.
+          ConfigError: if that file has changed since the comparison began.
         """
         config = plan.config_of(self.comparison, values, self.sizes.get(size_key(values)))
         if is_own(config.model.cell):
@@ -59,22 +73,22 @@ class Ledger:
         Raises:
           OSError: if it cannot be; an UntrustedFileError, if one of its folders is a link.
         """
-        if job.name != plan.TRIAL:
-            block = (job.config.seed, job.config.seeds)
-            begun = self._stored.blocks.setdefault(job.folder, [])
-            if block not in begun:
-                begun.append(block)
-        self.save()
-        runs = self.comparison.out / store.RUNS
-        make_folder(runs)
-        make_folder(runs / job.folder)
         workdir = self.workdir(job)
+        room, *folders = Path(job.path).parts
+        if room == plan.RUNS:
+            first, number = job.config.seed, job.config.seeds
+            begun = self._stored.blocks.get(folders[0], [])
+            others = [of for of in begun if of[0] + of[1] <= first or first + number <= of[0]]
+            self._stored.blocks[folders[0]] = [*others, (first, number)]
+        self.save()
+        for parent in reversed(Path(job.path).parents[:-1]):
+            make_folder(self.comparison.out / parent)
         check_kind(workdir, stat.S_IFDIR)  # a link that people type is followed, but not this one
         return workdir
 
     def workdir(self, job: Job) -> Path:
         """Returns where a run is."""
-        return self.comparison.out / store.RUNS / job.path
+        return self.comparison.out / job.path
 
     def outcome(self, job: Job) -> Outcome | None:
         """Returns what a run has come to; None if it has not ended."""
@@ -83,6 +97,11 @@ class Ledger:
             if found := outcome.read(job.config, workdir.with_name(f"{workdir.name}.json")):
                 self.outcomes[job.path] = found
         return self.outcomes.get(job.path)
+
+    def fail(self, path: str, failure: Failure) -> None:
+        """Notes why a run has come to nothing; typed again, the command tries it again."""
+        self.outcomes[path] = outcome.failed(*failure)
+        self.failures[path] = failure
 
     def due(self) -> list[Job]:
         """Returns the runs that may begin now, in the order of the table."""
@@ -136,10 +155,25 @@ class Ledger:
         return None if number is None else {**values, **finished[number].values}
 
     def seed_jobs(self, values: Values) -> list[Job]:
-        """Returns the runs of a variant over its seeds."""
-        config, begun = self.config(values), self._stored.blocks.get(plan.folder_of(values), [])
-        blocks = plan.seed_blocks(self.comparison, begun)
+        """Returns the runs of a variant over its seeds.
+
+        Where `--seeds_at_once` asks for smaller ones, a larger one that has not ended is left.
+        """
+        config, most = self.config(values), self.comparison.seeds_at_once
+        begun = self._stored.blocks.get(plan.folder_of(values), [])
+        suiting = [
+            block
+            for block in begun
+            if most is None
+            or block[1] <= most
+            or self.outcome(plan.seed_job(values, config, *block)) is not None
+        ]
+        blocks = plan.seed_blocks(self.comparison, suiting)
         return [plan.seed_job(values, config, *block) for block in blocks]
+
+    def has_trials_due(self, values: Values) -> bool:
+        """Whether a variant has trials that have not ended."""
+        return bool(self._trials(values)[1])
 
     def num_steps(self, values: Values) -> int:
         """Returns the steps of all runs of a variant, of each seed."""

@@ -12,7 +12,7 @@ from rnnjax.data import datasets
 from rnnjax.runs import sealed
 from rnnjax.training.speed import Speed, measure
 
-FILE = "speeds.json"
+FILE, EQUAL = "speeds.json", "equal-seconds"
 WORTH_STEPS = 1_000  # of a row: to measure fewer takes about as long as to take them
 PROCESS_SECONDS = 8.0  # of a run beside what is measured: imports, the last evaluation, files
 
@@ -30,20 +30,22 @@ def missing(ledger: Ledger) -> list[Values]:
     """Returns the variants that are to be measured, the first of all first."""
     known = read(ledger.comparison.out)
     first, *others = ledger.comparison.variants
-    unsized = [values for values in others if _needs_size(ledger, values)]
+    wants_target = ledger.comparison.compute == EQUAL and not ledger.target
     return [
         values
         for values in (first, *others)
-        if values in unsized
-        or (
-            plan.folder_of(values) not in known
-            and (ledger.num_steps_left(values) >= WORTH_STEPS or (values is first and unsized))
-        )
+        if (wants_target and values is first)
+        or _needs_size(ledger, values)
+        or (_key(ledger, values) not in known and ledger.num_steps_left(values) >= WORTH_STEPS)
     ]
 
 
 def _needs_size(ledger: Ledger, values: Values) -> bool:
-    return ledger.comparison.compute == "equal-seconds" and size_key(values) not in ledger.sizes
+    return ledger.comparison.compute == EQUAL and size_key(values) not in ledger.sizes
+
+
+def _key(ledger: Ledger, values: Values) -> str:
+    return f"{plan.folder_of(values)}, {ledger.comparison.num_seeds_at_once} seeds at once"
 
 
 def measure_missing(ledger: Ledger) -> None:
@@ -58,30 +60,35 @@ def measure_missing(ledger: Ledger) -> None:
         config = dataclasses.replace(config, seeds=comparison.num_seeds_at_once)
         return measure(config, loaded[key])
 
-    first = plan.folder_of(comparison.variants[0])
+    if comparison.compute == EQUAL and not ledger.target:
+        ledger.set_target(speed(ledger.config(comparison.variants[0])).step)
+        ledger.save()
     for values in missing(ledger):
-        key = plan.folder_of(values)
-        if key != first and _needs_size(ledger, values):
-            target, config = known[first].step, ledger.config(values)
-            size = sizes.equal_seconds(config, target, lambda config: speed(config).step)
-            ledger.sizes[size_key(values)] = size
+        if _needs_size(ledger, values):
+            ledger.sizes[size_key(values)] = sizes.equal_seconds(
+                ledger.config(values), ledger.target, lambda config: speed(config).step
+            )
             ledger.save()
-        known[key] = speed(ledger.config(values))
+        known[_key(ledger, values)] = speed(ledger.config(values))
         sealed.write(comparison.out / FILE, known)
 
 
 def estimate(ledger: Ledger) -> float | None:
-    """Returns the seconds that a comparison needs, of one process at a time; None: not measured."""
-    known, seconds = read(ledger.comparison.out), 0.0
-    for values in ledger.comparison.variants:
+    """Returns the seconds that the runs need which have not ended; None: not all were measured."""
+    known, comparison = read(ledger.comparison.out), ledger.comparison
+    seconds, num_runs = 0.0, 0
+    for values in comparison.variants:
         left = ledger.num_steps_left(values)
-        of_variant = known.get(plan.folder_of(values))
+        of_variant = known.get(_key(ledger, values))
         if of_variant is None and left:
             return None
-        if of_variant is not None:
+        if of_variant is not None and left:
             config = ledger.config(values)
             evaluations = -(-config.num_steps // config.eval_every_steps) / config.num_steps
-            processes = left / config.num_steps / ledger.comparison.num_seeds_at_once
+            runs = left / config.num_steps  # of one seed
+            trials = min(runs, comparison.num_trials) if ledger.has_trials_due(values) else 0
+            processes = math.ceil(trials + (runs - trials) / comparison.num_seeds_at_once)
             seconds += left * (of_variant.step + evaluations * of_variant.evaluation)
-            seconds += math.ceil(processes) * (PROCESS_SECONDS + of_variant.start)
-    return seconds
+            seconds += processes * (PROCESS_SECONDS + of_variant.start)
+            num_runs += processes
+    return seconds / max(1, min(comparison.num_jobs, num_runs))

@@ -7,7 +7,7 @@ killed before has lost nothing but its seconds.
 import base64
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from rnnjax import stored_config
+from rnnjax.comparing.sizes import num_parameters
 from rnnjax.config import Config
 from rnnjax.data import datasets
 from rnnjax.errors import RunError
@@ -41,6 +42,7 @@ class SeedOutcome(NamedTuple):
 class Outcome(NamedTuple):
     """What a run has come to, of one seed or of several at once."""
 
+    parameters: int
     seconds: float
     ms_per_step: float  # of one seed, the median; NaN where nothing tells it
     peak_memory: float  # bytes, of the process or of its device; NaN where nothing tells it
@@ -50,13 +52,18 @@ class Outcome(NamedTuple):
 NOTHING = SeedOutcome(SeedResult(0), np.zeros(0, bool), Curve(np.zeros(0, int), np.zeros(0)))
 
 
-def failed(config: Config, failure: str) -> Outcome:
+class Failure(NamedTuple):
+    """Of a run that came to nothing."""
+
+    parameters: int
+    seeds: Sequence[int]
+    reason: str
+
+
+def failed(parameters: int, seeds: Sequence[int], reason: str) -> Outcome:
     """Returns the outcome of a run that came to nothing."""
-    nothing = {
-        seed: NOTHING._replace(figures=SeedResult(seed, failure=failure))
-        for seed in seeds_of(config)
-    }
-    return Outcome(np.nan, np.nan, np.nan, nothing)
+    nothing = {seed: NOTHING._replace(figures=SeedResult(seed, failure=reason)) for seed in seeds}
+    return Outcome(parameters, np.nan, np.nan, np.nan, nothing)
 
 
 def record(config: Config, workdir: Path, result: Result, path: Path) -> None:
@@ -82,6 +89,7 @@ def record(config: Config, workdir: Path, result: Result, path: Path) -> None:
     ]
     content = {
         "settings": stored_config.to_dict(config),
+        "parameters": num_parameters(config),
         "seconds": result.seconds,
         "ms_per_step": 1000 / float(np.median(np.concatenate(speeds))) / config.seeds
         if speeds
@@ -107,19 +115,33 @@ def read(config: Config, path: Path) -> Outcome | None:
     """
     try:
         stored = sealed.read(path)
-        if stored["settings"] != stored_config.to_dict(config):
-            raise sealed.DamagedFileError(f"{path} is of a run with other settings")
+        if other := _other_settings(stored["settings"], config):
+            raise sealed.DamagedFileError(f"{path} is of a run with another config.{other[0]}")
+        seeds = {of_seed["seed"]: _parse(of_seed) for of_seed in stored["seeds"]}
+        if [*seeds] != [*seeds_of(config)]:
+            raise ValueError("other seeds")
         return Outcome(
+            sealed.count(stored["parameters"]),
             sealed.number(stored["seconds"]),
             _known(stored["ms_per_step"]),
             _known(stored["peak_memory"]),
-            {of_seed["seed"]: _parse(of_seed) for of_seed in stored["seeds"]},
+            seeds,
         )
     except FileNotFoundError:
         return None
     except sealed.SHAPE_ERRORS as error:
         reason = str(error) if isinstance(error, sealed.DamagedFileError) else f"{path} is damaged"
         raise RunError(f"{reason}; remove it, and it is made again") from error
+
+
+def _other_settings(stored: Mapping[str, Any], config: Config) -> list[str]:
+    """Returns the names of settings that figures depend on and that have another value now."""
+    now = stored_config.to_dict(config)
+    return [
+        name
+        for name, value in stored.items()
+        if name not in stored_config.WITHOUT_EFFECT and now.get(name) != value
+    ]
 
 
 def _known(figure: object) -> float:
@@ -144,8 +166,9 @@ def _right(config: Config, trained: Mapping[int, Trained]) -> dict[int, Bool[np.
     for seed, of_seed in trained.items():
         eval_step = eval_step or compile_eval_step(of_seed.task)
         params = devices.replicate(of_seed.params)
-        for evaluation in evaluate(eval_step, params, batches, test.labels) or ():
-            right[seed] = evaluation.predictions.guesses == test.labels
+        evaluations = evaluate(eval_step, params, batches, test.labels)
+        assert evaluations is not None  # nothing stops it
+        right[seed] = evaluations[0].predictions.guesses == test.labels
     return right
 
 
@@ -163,10 +186,17 @@ def _plain(curves: Mapping[str, Mapping[str, Curve]] | None) -> dict[str, list[f
 def _parse(stored: dict[str, Any]) -> SeedOutcome:
     right, curve = stored.pop("right"), stored.pop("curve")
     of_seed = NOTHING._replace(figures=SeedResult(**stored))
+    for figure in of_seed.figures[1:4]:
+        _known(figure)
+    str.encode(of_seed.figures.failure or "")
     if right is not None:
         bits = np.frombuffer(base64.b64decode(right["bits"], validate=True), np.uint8)
+        if not 0 <= 8 * len(bits) - sealed.count(right["images"]) < 8:
+            raise ValueError("other images")
         of_seed = of_seed._replace(right=np.unpackbits(bits, count=right["images"]).astype(bool))
     if curve is not None:
         steps, values = np.array(curve["steps"], int), np.array(curve["values"], float)
+        if steps.shape != values.shape or steps.ndim != 1:
+            raise ValueError("no curve")
         of_seed = of_seed._replace(curve=Curve(steps, values))
     return of_seed

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rnnjax import __version__
-from rnnjax.comparing import axes, collect, margins, page, table
+from rnnjax.comparing import axes, collect, margins, page, plan, table
 from rnnjax.comparing.ledger import Ledger
 from rnnjax.data import datasets
 from rnnjax.reporting.page.run_figures import RunFigures
@@ -12,7 +12,7 @@ from rnnjax.training.gather import gather
 from rnnjax.training.trained import read_trained
 
 MOST_RUNS = 3  # that the page looks into
-MARGINS = "curves"  # the folder of the curves of TensorBoard
+MARGINS = "means"  # the folder of the curves of TensorBoard, beside those of the variants
 
 
 def write_pictures(ledger: Ledger, order: str) -> None:
@@ -30,7 +30,7 @@ def write_pictures(ledger: Ledger, order: str) -> None:
     contents = page.build(variants, table.sort(rows, order), figures, f"rnnjax {__version__}")
     for name in sorted(contents, key=page.PAGE.__eq__):  # the page last, since it has the others
         write_output(out / name, contents[name])
-    margins.write(out / MARGINS, variants)
+    margins.write(out / plan.RUNS / MARGINS, variants)
 
 
 def _figures(ledger: Ledger, names: Sequence[str]) -> list[RunFigures]:
@@ -42,7 +42,7 @@ def _figures(ledger: Ledger, names: Sequence[str]) -> list[RunFigures]:
     }
     figures = []
     for name in names:
-        for job in jobs[name]:
+        for job in jobs.get(name, ()):
             found = ledger.outcome(job)
             ended = [] if found is None else found.seeds.values()
             seeds = [of.figures.seed for of in ended if of.figures.failure is None]

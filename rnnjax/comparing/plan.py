@@ -23,8 +23,9 @@ from rnnjax.errors import ConfigError
 from rnnjax.seeds import FOLDER, seeds_of
 
 HELD_OUT = 5_000  # images to choose by, unless the settings say how many
-CELL, SIZE = "model.cell", "model.hidden_size"
-TRIAL = "trial"  # the folder of a run that only chooses
+SIZE = "model.hidden_size"
+COMPUTE = ("as-set", "equal", "equal-seconds")
+RUNS, TRIALS = "runs", "trials"  # folders
 Values = Mapping[str, Any]  # of settings, by dotted name
 
 
@@ -39,13 +40,15 @@ class Comparison(NamedTuple):
     num_trials: int  # of each variant
     sampler: str
     num_seeds: int
-    most_at_once: int  # seeds in a program
-    compute: str  # `as_set`, `equal` or `equal-seconds`
+    seeds_at_once: int | None  # most seeds in a program; None: as the processes are
+    num_jobs: int  # processes at a time
+    compute: str  # of `COMPUTE`
 
     @property
     def num_seeds_at_once(self) -> int:
-        """The seeds in a program."""
-        return min(self.num_seeds, self.most_at_once)
+        """The seeds in a program: all, unless there are more processes than variants."""
+        share = -(-len(self.variants) * self.num_seeds // self.num_jobs)
+        return min(self.num_seeds, self.seeds_at_once or share)
 
     @property
     def variants(self) -> list[dict[str, Any]]:
@@ -56,14 +59,16 @@ class Comparison(NamedTuple):
 class Job(NamedTuple):
     """A run that is wanted."""
 
-    title: str  # what people call its variant
-    folder: str  # of its variant, below `runs`
-    name: str  # of its workdir in that folder
+    variant: str  # what people call it
+    path: str  # of its workdir, in the folder of the comparison
     config: Config
 
     @property
-    def path(self) -> str:
-        return f"{self.folder}/{self.name}"
+    def title(self) -> str:
+        """What people call the run."""
+        first, number = self.config.seed, self.config.seeds
+        seeds = f"seeds {first}-{first + number - 1}" if number > 1 else f"seed {first}"
+        return f"{self.variant}: {'trial' if self.path.startswith(TRIALS) else seeds}"
 
 
 def make(
@@ -72,10 +77,11 @@ def make(
     vary: Sequence[str],
     *,
     num_seeds: int,
-    most_at_once: int,
-    num_trials: int,
-    sampler: str,
-    compute: str,
+    seeds_at_once: int | None = None,
+    num_jobs: int = 1,
+    num_trials: int = 0,
+    sampler: str = "random",
+    compute: str = "as-set",
 ) -> Comparison:
     """Returns what is asked for, with the places of own cells, after a look whether it can be.
 
@@ -93,13 +99,15 @@ def make(
             f"--search={num_trials}, but no --vary is a range or a choice, such as "
             "optimizer.learning_rate=log:1e-4..1e-2"
         )
-    if space and not num_trials:
-        num_trials = search.grid_size(space) or 0
-        if not num_trials:
-            raise ConfigError("--search is missing: how many trials of the ranges for each row?")
-    if compute != "as_set" and SIZE in named:
+    if sampler != search.SAMPLERS[0] and not space:
+        raise ConfigError(f"--sampler={sampler}, but no --vary is a range or a choice")
+    if space and not num_trials and search.grid_size(space) is None:
+        raise ConfigError("--search is missing: how many trials of the ranges for each row?")
+    if grid := search.grid_size(space) if space else None:
+        num_trials = min(num_trials or grid, grid)
+    if compute != "as-set" and SIZE in named:
         raise ConfigError(f"--compute={compute} finds {SIZE}, so that it cannot be varied")
-    if compute != "as_set" and not all(one.name.startswith("optimizer.") for one in space):
+    if compute != "as-set" and not all(one.name.startswith("optimizer.") for one in space):
         raise ConfigError(
             f"--compute={compute} finds one {SIZE} for each row, so that nothing can be searched "
             "but settings of the optimizer"
@@ -107,10 +115,10 @@ def make(
     config = dataclasses.replace(config, data=dataclasses.replace(config.data))
     if "data.validation_size" not in named:
         config.data.validation_size = config.data.validation_size or HELD_OUT
-    located = [_locate(axis, config, out) if axis.name == CELL else axis for axis in compared]
+    located = [_locate(axis, config, out) if axis.name == axes.CELL else axis for axis in compared]
     comparison = Comparison(
         *(out, config, vary, located, space),
-        *(num_trials, sampler, num_seeds, most_at_once, compute),
+        *(num_trials, sampler, num_seeds, seeds_at_once, num_jobs, compute),
     )
     names = [axes.variant_name(values) for values in comparison.variants]
     if doubles := {name for name in names if names.count(name) > 1}:
@@ -123,7 +131,7 @@ def _locate(axis: Axis, config: Config, out: Path) -> Axis:
     located = []
     for text in axis.values:
         cell, _ = axes.split_options(text)
-        place = cell_source.locate(axes.with_values(config, {CELL: cell}), out).model.cell
+        place = cell_source.locate(axes.with_values(config, {axes.CELL: cell}), out).model.cell
         located.append(place + text.removeprefix(cell))
     return Axis(axis.name, tuple(located))
 
@@ -142,16 +150,17 @@ def config_of(comparison: Comparison, values: Values, hidden_size: int | None = 
 
 
 def folder_of(values: Values) -> str:
-    """Returns the name of a variant's folder, which no other values have.
+    """Returns the name of a variant's folder, which no other values have, in whatever order.
 
     >>> folder_of({"model.cell": "lstm", "optimizer.learning_rate": 0.003})
     'lstm,learning_rate=0.003'
     """
+    values = dict(sorted(values.items()))
     name = axes.variant_name(values)
     plain = re.sub(r"[^\w.,=+-]", "_", name.replace(", ", ","), flags=re.ASCII)
     if plain == name.replace(", ", ",") and len(plain) <= 100:
         return plain
-    digest = hashlib.sha256(json.dumps(dict(values), sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(values).encode()).hexdigest()
     return f"{plain[:80]}-{digest[:8]}"
 
 
@@ -168,7 +177,7 @@ def seed_blocks(comparison: Comparison, begun: Sequence[Sequence[int]]) -> list[
     new = []
     while missing:
         number = 1
-        while number < min(comparison.most_at_once, len(missing)):
+        while number < min(comparison.num_seeds_at_once, len(missing)):
             if missing[number] != missing[0] + number:
                 break
             number += 1
@@ -181,7 +190,8 @@ def seed_blocks(comparison: Comparison, begun: Sequence[Sequence[int]]) -> list[
 def seed_job(values: Values, config: Config, first: int, number: int) -> Job:
     """Returns the run of some seeds of a variant."""
     name = f"seeds_{first}-{first + number - 1}" if number > 1 else f"{FOLDER}{first}"
-    return _job(values, name, dataclasses.replace(config, seed=first, seeds=number))
+    own = dataclasses.replace(config, seed=first, seeds=number)
+    return Job(axes.variant_name(values), f"{RUNS}/{folder_of(values)}/{name}", own)
 
 
 def trial_job(values: Values, config: Config) -> Job:
@@ -189,11 +199,8 @@ def trial_job(values: Values, config: Config) -> Job:
 
     Had it been, the values that suit it would have been chosen, and its accuracy be too good.
     """
-    return _job(values, TRIAL, dataclasses.replace(config, seed=(config.seed + 2**30) % 2**31))
-
-
-def _job(values: Values, name: str, config: Config) -> Job:
-    return Job(axes.variant_name(values), folder_of(values), name, config)
+    own = dataclasses.replace(config, seed=(config.seed + 2**30) % 2**31)
+    return Job(axes.variant_name(values), f"{TRIALS}/{folder_of(values)}", own)
 
 
 def figure_of(outcome: Outcome) -> float:

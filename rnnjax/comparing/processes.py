@@ -41,8 +41,10 @@ def shares(number: int) -> list[Share]:
         return [
             Share((), {"CUDA_VISIBLE_DEVICES": ",".join(gpus[n::number])}) for n in range(number)
         ]
-    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
-    cores = sorted(usable(0))
+    if not hasattr(os, "sched_getaffinity"):  # as on macOS, where nobody is bound to a core
+        _check_enough("cores", os.cpu_count() or 1, number)
+        return [Share((), {})] * number
+    cores = sorted(os.sched_getaffinity(0))
     _check_enough("cores", len(cores), number)
     return [Share(cores[n::number], {}) for n in range(number)]
 
@@ -100,9 +102,8 @@ class Process:
         found = STEP.findall(self._tail())
         return int(found[-1]) if found else 0
 
-    @property
-    def failure(self) -> str:
-        """Why it has ended, in a line; empty if all went well."""
+    def wait(self) -> str:
+        """Waits for its end; returns why it has failed, in a line, empty if all went well."""
         code = self._process.wait()
         self._pipe.close()
         if code == 0:
@@ -117,10 +118,6 @@ class Process:
     def stop(self) -> None:
         """Asks it to save and to end."""
         self._process.terminate()
-
-    def wait(self) -> None:
-        """Waits for its end."""
-        self._process.wait()
 
     def _tail(self) -> bytes:
         with files.open_file(self._log, os.O_RDONLY) as file:

@@ -7,6 +7,7 @@ from typing import Any
 from rnnjax import stored_config
 from rnnjax.comparing import measuring, outcome, pictures, plan
 from rnnjax.comparing.ledger import Ledger
+from rnnjax.comparing.outcome import Failure
 from rnnjax.comparing.plan import Comparison, Job
 from rnnjax.config import Config
 from rnnjax.runs.result import Result
@@ -17,29 +18,30 @@ Train = Callable[[Config, Path], Result]  # `training.train.train`
 def train_request(job: Job, workdir: Path, record: Path) -> dict[str, Any]:
     """Returns what asks to train, or to go on, and to write in a file what it came to."""
     return {
+        "do": "train",
         "settings": stored_config.to_dict(job.config),
         "workdir": str(workdir),
         "record": str(record),
     }
 
 
-def draw_request(comparison: Comparison, order: str) -> dict[str, Any]:
+def draw_request(ledger: Ledger, order: str) -> dict[str, Any]:
     """Returns what asks to look into the best runs, and to draw.
 
     Args:
-      comparison: that is finished.
+      ledger: of a comparison that is finished.
       order: the column that the table is sorted by.
     """
-    return {**_plain(comparison), "order": order}
+    return {"do": "draw", **_plain(ledger.comparison), "order": order, "failures": ledger.failures}
 
 
 def measure_request(comparison: Comparison) -> dict[str, Any]:
     """Returns what asks to measure how long the runs of a comparison take."""
-    return _plain(comparison)
+    return {"do": "measure", **_plain(comparison)}
 
 
 def _plain(comparison: Comparison) -> dict[str, Any]:
-    options = ("vary", "num_seeds", "most_at_once", "num_trials", "sampler", "compute")
+    options = ("vary", "num_seeds", "seeds_at_once", "num_jobs", "num_trials", "sampler", "compute")
     return {
         "settings": stored_config.to_dict(comparison.config),
         "out": str(comparison.out),
@@ -50,13 +52,15 @@ def _plain(comparison: Comparison) -> dict[str, Any]:
 def fulfil(request: Mapping[str, Any], train: Train) -> None:
     """Does what is asked for."""
     config = stored_config.from_dict(request["settings"])
-    if "workdir" in request:
+    if request["do"] == "train":
         workdir = Path(request["workdir"])
         result = train(config, workdir)
         outcome.record(config, workdir, result, Path(request["record"]))
         return
     ledger = Ledger(plan.make(Path(request["out"]), config, **request["options"]))
-    if "order" in request:
-        pictures.write_pictures(ledger, request["order"])
-    else:
+    if request["do"] == "measure":
         measuring.measure_missing(ledger)
+    else:
+        for path, failure in request["failures"].items():
+            ledger.fail(path, Failure(*failure))
+        pictures.write_pictures(ledger, request["order"])

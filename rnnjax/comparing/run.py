@@ -1,25 +1,25 @@
 """A whole comparison, from what is asked for to its table, from top to bottom."""
 
-import dataclasses
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from rnnjax.comparing import measuring, processes
+from rnnjax.comparing.axes import Choice
 from rnnjax.comparing.collect import TABLE, collect, is_written, table_text, write_results
 from rnnjax.comparing.conduct import Conductor
-from rnnjax.comparing.describe import describe
+from rnnjax.comparing.describe import describe, describe_rest
 from rnnjax.comparing.ledger import Ledger, size_key
 from rnnjax.comparing.page import PAGE
 from rnnjax.comparing.plan import Comparison
 from rnnjax.comparing.processes import Process, Share
 from rnnjax.comparing.requests import draw_request, measure_request
+from rnnjax.comparing.results import Variant
 from rnnjax.comparing.sizes import equal_parameters, num_parameters
 from rnnjax.data import datasets
 from rnnjax.data.sequences import num_features
 from rnnjax.errors import RunError
 from rnnjax.runs import lock
-from rnnjax.runs.workdir import os_error_as_run_error
+from rnnjax.runs.workdir import check_writable, os_error_as_run_error
+from rnnjax.system import files
 from rnnjax.system.messages import say
 from rnnjax.system.outputs import write_output
 from rnnjax.system.waiting import waiting
@@ -27,12 +27,11 @@ from rnnjax.training.first_check import check_own_cell
 from rnnjax.training.task import build_task
 
 
-def run(comparison: Comparison, num_jobs: int, order: str) -> None:
+def run(comparison: Comparison, order: str) -> None:
     """Runs what is missing of a comparison, and writes its table and pictures.
 
     Args:
       comparison: what is asked for.
-      num_jobs: processes at a time.
       order: the column that the table is sorted by.
 
     Raises:
@@ -40,47 +39,76 @@ def run(comparison: Comparison, num_jobs: int, order: str) -> None:
         written.
       DataError: if the data is missing or altered; nothing is written.
       StoppedError: after SIGTERM or SIGINT, when the runs under way have saved.
-      RunError: if no run has ended, or another process works in the folder.
+      RunError: if no run has ended, another process works in the folder, or nothing can be drawn.
     """
-    out, shares = comparison.out, processes.shares(num_jobs)
+    out, shares = comparison.out, processes.shares(comparison.num_jobs)
+    check_writable(out, "--out")
     with waiting("checking variants"):
-        ledger = Ledger(comparison)
-        find_sizes(ledger)
-        check(ledger)
+        check(Ledger(comparison))
     with os_error_as_run_error(out):
         out.mkdir(parents=True, exist_ok=True)
         with lock.locked(out, "--out"):
             ledger = Ledger(comparison)  # as it is now that no other process changes it
             find_sizes(ledger)
             ledger.save()
-            if measuring.missing(ledger):
-                with waiting("measuring how long it takes"):
-                    _ask(measure_request(comparison), out / "measuring.log")
-                ledger = Ledger(comparison)  # with the sizes that were found
-            say(describe(ledger, num_jobs))
+            ledger = _measured(ledger, shares[0])
+            say(describe_rest(ledger))
             Conductor(ledger, shares, lambda: write_results(ledger)).run()
             write_results(ledger)
             variants = collect(ledger)
             if not any(variant.right for variant in variants):
                 reasons = [of.failure for variant in variants for of in variant.runs]
-                raise RunError(f"no run has ended: {(reasons or ['every trial has failed'])[0]}")
-            text = table_text(variants, order)
-            if not (is_written(out, text) and (out / PAGE).exists()):
-                with waiting("drawing"):
-                    _ask(draw_request(comparison, order), out / "drawing.log")
-                write_output(out / TABLE, text.encode())  # last: it tells that all is drawn
-    say(f"{text.partition(chr(10) * 2)[0]}\n{out / PAGE} has the curves and how to read the table")
+                raise RunError(f"no run has ended: {(reasons or ['nothing was run'])[0]}")
+            _show(ledger, variants, order)
+
+
+def _measured(ledger: Ledger, share: Share) -> Ledger:
+    """Says what is compared, and measures how long it takes; that may find sizes."""
+    comparison = ledger.comparison
+    finds_sizes = comparison.compute == measuring.EQUAL
+    if not finds_sizes:
+        say(describe(ledger))
+    if measuring.missing(ledger):
+        with waiting("measuring how long it takes", lines=True):
+            log = comparison.out / "measuring.log"
+            failure = Process(measure_request(comparison), log, share).wait()
+        if failure and finds_sizes:
+            raise RunError(f"the time of a step could not be measured: {failure}")
+        ledger = Ledger(comparison)  # with what was found
+    if finds_sizes:
+        say(describe(ledger))
+    return ledger
+
+
+def _show(ledger: Ledger, variants: Sequence[Variant], order: str) -> None:
+    """Writes the table, prints it, and draws, unless all that was done before."""
+    out, text = ledger.comparison.out, table_text(variants, order)
+    lines = text.partition("\n\n")[0]
+    if is_written(out, text) and (out / PAGE).exists():
+        say(f"{lines}\n{out / PAGE} has the curves and how to read the table")
+        return
+    files.remove(out / PAGE)  # what is left of another table: its absence has this one drawn
+    write_output(out / TABLE, text.encode())
+    say(lines)
+    with waiting("drawing"):
+        log = out / "drawing.log"
+        failure = Process(draw_request(ledger, order), log, Share((), {})).wait()
+    if failure:
+        raise RunError(f"{out / PAGE} could not be drawn: {failure}")
+    say(f"{out / PAGE} has the curves and how to read the table")
 
 
 def find_sizes(ledger: Ledger) -> None:
     """Finds the hidden sizes with which all variants have as many parameters as the first."""
     if ledger.comparison.compute != "equal":
         return
-    first, *others = ledger.comparison.variants
-    target = num_parameters(ledger.config(first))
-    for values in others:
+    variants = ledger.comparison.variants
+    if not ledger.target:
+        ledger.set_target(num_parameters(ledger.config(variants[0])))
+    for values in variants:
         if size_key(values) not in ledger.sizes:
-            ledger.sizes[size_key(values)] = equal_parameters(ledger.config(values), target)
+            size = equal_parameters(ledger.config(values), int(ledger.target))
+            ledger.sizes[size_key(values)] = size
 
 
 def check(ledger: Ledger) -> None:
@@ -90,17 +118,17 @@ def check(ledger: Ledger) -> None:
       ConfigError: for a model that cannot be, or a cell that does not hold to what cells do.
       DataError: if the data is missing or altered.
     """
-    data = {}
+    data, space = {}, ledger.comparison.space
+    find_sizes(ledger)
     for values in ledger.comparison.variants:
+        for one in space:  # of each setting that is searched, alone
+            ends = one.values if isinstance(one, Choice) else (one.low, one.high)
+            for value in ends:
+                build_task(ledger.config({**values, one.name: value}))
         config = ledger.config(values)
         task = build_task(config)
         check_own_cell(task.model, num_features(config.data.sequence, task.dataset.image_shape))
-        data[str(dataclasses.asdict(config.data))] = config.data
+        data[str(config.data)] = config.data
+    ledger.due()  # whatever proposes trials is there
     for of_variant in data.values():
         datasets.load(of_variant)
-
-
-def _ask(request: Mapping[str, Any], log: Path) -> None:
-    """Has a process do something, with all of the machine."""
-    if failure := Process(request, log, Share((), {})).failure:
-        raise RunError(f"{log.stem} failed: {failure}")

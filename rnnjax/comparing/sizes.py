@@ -47,6 +47,8 @@ def equal_parameters(config: Config, target: int) -> int:
     above = _from(config, low)
     below = _before(config, low)
     size, number = min((below, above), key=lambda of: abs(of[1] - target))
+    if math.isinf(number):
+        num_parameters(config)  # which says why there is no such model
     if abs(number - target) > FARTHEST * target:
         raise ConfigError(
             f"--compute=equal: {stored_config.short(config.model.cell)} has {number:,} parameters "

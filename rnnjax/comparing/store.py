@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from rnnjax import stored_config
 from rnnjax.comparing import plan
-from rnnjax.comparing.plan import CELL, Comparison
+from rnnjax.comparing.axes import CELL
+from rnnjax.comparing.plan import RUNS, TRIALS, Comparison
 from rnnjax.errors import ConfigError
 from rnnjax.runs import lock, sealed
 from rnnjax.system.files import UntrustedFileError, check_kind
 
-PLAN, RUNS = "plan.json", "runs"
-FREE = ("data.data_dir", "data.idx_dir", "data.on_device")  # on which no figure depends
+PLAN = "plan.json"
+DRAFT = "plan.tmp"  # which a kill may leave
 REMEDY = "Name another --out, or the same settings"
 
 
@@ -27,6 +28,7 @@ class Stored(NamedTuple):
     cells: dict[str, str]  # own ones: the sha256 of the file of each
     blocks: dict[str, list[tuple[int, int]]]  # by folder: first seed and number of the runs begun
     sizes: dict[str, int]  # hidden sizes that were found
+    target: float = 0  # parameters or seconds of a step that all rows are to have; 0: not set yet
 
 
 def write(out: Path, stored: Stored) -> None:
@@ -44,7 +46,7 @@ def read(comparison: Comparison) -> Stored:
     varied = sorted(axis.name for axis in (*comparison.axes, *comparison.space))
     new = Stored(_settings(comparison, varied), varied, comparison.compute, {}, {}, {})
     try:
-        for folder in (out, out / RUNS):
+        for folder in (out, out / RUNS, out / TRIALS):
             check_kind(folder, stat.S_IFDIR)
         check_kind(path, stat.S_IFREG)
         stored = _parse(sealed.read(path)) if path.exists() else None
@@ -69,7 +71,11 @@ def _parse(content: dict[str, Any]) -> Stored:
         for folder, of_folder in stored.blocks.items()
     }
     sizes = {key: sealed.count(size) for key, size in stored.sizes.items()}
-    return stored._replace(blocks=blocks, sizes=sizes)
+    if not isinstance(stored.settings, dict) or not isinstance(stored.cells, dict):
+        raise TypeError("no dict")
+    ", ".join(stored.varied)
+    target = sealed.number(stored.target)
+    return stored._replace(blocks=blocks, sizes=sizes, target=target)
 
 
 def _settings(comparison: Comparison, varied: list[str]) -> dict[str, Any]:
@@ -78,7 +84,11 @@ def _settings(comparison: Comparison, varied: list[str]) -> dict[str, Any]:
     if CELL not in varied:
         config = plan.config_of(comparison, {})  # an own cell with its place and its sha256
     settings = stored_config.to_dict(config)
-    return {name: value for name, value in settings.items() if name not in (*varied, *FREE)}
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in (*varied, *stored_config.WITHOUT_EFFECT)
+    }
 
 
 def _changes(stored: Stored, new: Stored) -> Iterator[str]:
@@ -94,7 +104,9 @@ def _changes(stored: Stored, new: Stored) -> Iterator[str]:
 
 def _check_empty(out: Path) -> None:
     """Raises a ConfigError if a folder holds something, but no comparison."""
-    there = [name for name in os.listdir(out) if name != lock.NAME] if out.is_dir() else []
+    there = (
+        [name for name in os.listdir(out) if name not in (lock.NAME, DRAFT)] if out.is_dir() else []
+    )
     if there:
         raise ConfigError(
             f"--out={out} holds other files and no comparison, such as {sorted(there)[0]!r}; name "

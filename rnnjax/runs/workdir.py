@@ -42,8 +42,12 @@ FREE_ON_RESUME = (
 MEANING = {"model.cell_sha256": " (the file of the cell has changed)"}
 
 
-def check_writable(workdir: Path) -> None:
-    """Finds out, without leaving a trace, whether `workdir` can be made and written.
+def check_writable(workdir: Path, argument: str = "--workdir") -> None:
+    """Finds out, without leaving a trace, whether a folder can be made and written.
+
+    Args:
+      workdir: the folder.
+      argument: by which people name it.
 
     Raises:
       ConfigError: if not.
@@ -57,7 +61,7 @@ def check_writable(workdir: Path) -> None:
         with tempfile.TemporaryFile(dir=nearest):
             return
     except OSError as error:
-        raise ConfigError(f"--workdir={workdir} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{argument}={workdir} cannot be written: {error.strerror}") from error
 
 
 @contextlib.contextmanager

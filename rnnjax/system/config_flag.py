@@ -30,7 +30,7 @@ CONFIG = config_flags.DEFINE_config_file(
 
 
 def parse(
-    argv: Sequence[str], version: str, required: Sequence[str], check: Callable[[], None]
+    argv: Sequence[str], version: str, required: Sequence[str], check: Callable[[], object]
 ) -> list[str]:
     """Parses a command line, and checks the settings that it asks for.
 

@@ -54,7 +54,8 @@ def measure(config: Config, dataset: Dataset) -> Speed:
         state, _ = train_steps(state, batch, keys, feed.split)
         jax.block_until_ready(state.step)
         times.append(time.monotonic() - before)
-        if len(times) > FEWEST_DISPATCHES and sum(times[1:]) > LEAST_SECONDS:
+        enough = len(times) > FEWEST_DISPATCHES or times[-1] > LEAST_SECONDS
+        if len(times) > 1 and enough and sum(times[1:]) > LEAST_SECONDS:
             break
     batches = [batch for of_split in feed.evaluation.values() for batch in of_split]
     eval_times: list[float] = []

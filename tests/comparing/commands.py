@@ -87,7 +87,7 @@ def without_times(value: Any) -> Any:
 
 def results(out: Path) -> dict[str, Any]:
     """Returns all that a comparison has come to but for times: its files and its arrays."""
-    outcomes = sorted(out.glob("runs/*/*.json"))
+    outcomes = sorted([*out.glob("runs/*/*.json"), *out.glob("trials/*.json")])
     stored = {str(path.relative_to(out)): json.loads(path.read_text()) for path in outcomes}
     table = [
         [cell for n, cell in enumerate(line.split(" | ")) if n != 2]  # ms per step

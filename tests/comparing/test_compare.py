@@ -98,10 +98,10 @@ def test_the_page_tells_of_the_variants(whole: Path) -> None:
 def test_tensorboard_has_means_and_margins(whole: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    folders = sorted((whole / "curves").iterdir())
+    folders = sorted((whole / "runs" / "means").iterdir())
     assert [folder.name for folder in folders] == sorted(map(margins.folder_name, CELLS))
     accuracies = [float(r["validation_accuracy"]) for r in rows(whole) if r["variant"] == "lstm"]
-    events = EventAccumulator(str(whole / "curves" / "lstm")).Reload()
+    events = EventAccumulator(str(whole / "runs" / "means" / "lstm")).Reload()
     last = {
         tag: [float(event.tensor_proto.float_val[0]) for event in events.Tensors(tag)][-1]
         for tag in (margins.MEAN, margins.LOW, margins.HIGH)
