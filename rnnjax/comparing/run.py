@@ -43,9 +43,9 @@ def run(comparison: Comparison, order: str) -> None:
     """
     out, shares = comparison.out, processes.shares(comparison.num_jobs)
     check_writable(out, "--out")
-    with waiting("checking variants"):
-        check(Ledger(comparison))
     with os_error_as_run_error(out):
+        with waiting("checking variants"):
+            check(Ledger(comparison))
         out.mkdir(parents=True, exist_ok=True)
         with lock.locked(out, "--out"):
             ledger = Ledger(comparison)  # as it is now that no other process changes it

@@ -28,7 +28,7 @@ class Stored(NamedTuple):
     cells: dict[str, str]  # own ones: the sha256 of the file of each
     blocks: dict[str, list[tuple[int, int]]]  # by folder: first seed and number of the runs begun
     sizes: dict[str, int]  # hidden sizes that were found
-    target: float = 0  # parameters or seconds of a step that all rows are to have; 0: not set yet
+    target: float = 0.0  # parameters or seconds of a step that all rows are to have; 0: not set yet
 
 
 def write(out: Path, stored: Stored) -> None:

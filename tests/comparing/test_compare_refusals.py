@@ -66,7 +66,7 @@ def test_a_wrong_argument_is_one_line(
         (["optimizer.learning_rate=log:1e-4..1e-2"], {}, "--search is missing"),
         (["model.hidden_size=8,16"], {"compute": "equal"}, "model.hidden_size, so that it cannot"),
         (["model.num_layers=1..3"], {"num_trials": 2, "compute": "equal"}, "but settings of the"),
-        (["num_steps=best:100,150"], {"steps_per_dispatch": 20}, "config.num_steps=150 is not div"),
+        (["num_steps=best:100,125"], {"steps_per_dispatch": 50}, "config.num_steps=125 is not div"),
         ([CELLS], {"sampler": "tpe"}, "--sampler=tpe, but no --vary"),
         (
             ["model.cell=rnn,glstm+num_groups=4", "model.cell_options.num_groups=2,4"],
