@@ -31,13 +31,11 @@ QUICK = (
 TIMES = ("seconds", "ms_per_step", "peak_memory")
 
 
-def folder_of_evening(parent: Path) -> Path:
-    """Returns a folder in which the commands of the page can be typed: it has what they name."""
-    folder = parent / "evening"
+def prepare_evening(folder: Path) -> None:
+    """Makes a folder in which the commands of the page can be typed: it has what they name."""
     folder.mkdir()
     (folder / "leaky.py").write_text(CODE)
     (folder / "experiments").symlink_to(ROOT / "experiments")
-    return folder
 
 
 def compare(out: Path, *arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:

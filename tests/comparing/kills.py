@@ -18,7 +18,7 @@ from tests.comparing.commands import (
     EVENING,
     compare,
     files,
-    folder_of_evening,
+    prepare_evening,
     results,
     start,
     states,
@@ -55,7 +55,8 @@ def main() -> None:
     options = parser.parse_args()
     moments = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as parent:
-        folder, whole, out = folder_of_evening(Path(parent)), Path(parent, "w"), Path(parent, "o")
+        folder, whole, out = (Path(parent, name) for name in ("evening", "whole", "killed"))
+        prepare_evening(folder)
         started = time.monotonic()
         assert compare(whole, *EVENING, folder=folder).returncode == 0
         seconds = time.monotonic() - started
