@@ -9,7 +9,7 @@ searched: for each row the best by validation accuracy is run over the seeds.
 import importlib.util
 from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from rnnjax import __version__
 from rnnjax.comparing import axes, search
@@ -101,9 +101,7 @@ def work() -> None:
 
 
 def run() -> None:
-    command_line.prepare()
-    with command_line.errors_as_lines(is_listing=True):
-        app.run(main, flags_parser=parse_flags)
+    config_flag.run_command(main, parse_flags)
 
 
 if __name__ == "__main__":

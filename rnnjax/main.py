@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from rnnjax import __version__
 from rnnjax.errors import ConfigError
@@ -65,9 +65,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def run() -> None:
-    command_line.prepare()
-    with command_line.errors_as_lines(is_listing=True):
-        app.run(main, flags_parser=parse_flags)
+    config_flag.run_command(main, parse_flags)
 
 
 if __name__ == "__main__":

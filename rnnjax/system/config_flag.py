@@ -4,11 +4,12 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import flags
+from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from rnnjax.config import Config, describe
 from rnnjax.errors import ConfigError, RunError, own_place
+from rnnjax.system import command_line
 from rnnjax.system.arguments import (
     check_config_arguments,
     clear_none,
@@ -27,6 +28,20 @@ CONFIG = config_flags.DEFINE_config_file(
     f"experiment file, such as experiments/lstm.py; its settings:\n{describe(Config())}",
     sys_argv=_ARGUMENTS,
 )
+
+
+def run_command(
+    main: Callable[[Sequence[str]], None], parse_flags: Callable[[Sequence[str]], list[str]]
+) -> None:
+    """Runs a command whose flags are absl's; what is wrong with them becomes a line.
+
+    Args:
+      main: does what the flags ask for.
+      parse_flags: parses them.
+    """
+    command_line.prepare()
+    with command_line.errors_as_lines(is_listing=True):
+        app.run(main, flags_parser=parse_flags)
 
 
 def parse(
