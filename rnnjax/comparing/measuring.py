@@ -65,8 +65,10 @@ def measure_missing(ledger: Ledger) -> None:
         ledger.save()
     for values in missing(ledger):
         if _needs_size(ledger, values):
-            ledger.sizes[size_key(values)] = sizes.equal_seconds(
-                ledger.config(values), ledger.target, lambda config: speed(config).step
+            ledger.sizes[size_key(values)] = sizes.equal_milliseconds(
+                ledger.config(values),
+                1_000 * ledger.target,
+                lambda config: 1_000 * speed(config).step,
             )
             ledger.save()
         known[_key(ledger, values)] = speed(ledger.config(values))

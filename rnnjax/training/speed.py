@@ -12,6 +12,7 @@ from rnnjax.seeds import seeds_of
 from rnnjax.system import devices
 from rnnjax.training import state as train_state
 from rnnjax.training.feed import open_feed
+from rnnjax.training.memory import check_memory
 from rnnjax.training.metrics import EvalMetrics
 from rnnjax.training.over_seeds import stack
 from rnnjax.training.task import (
@@ -40,9 +41,13 @@ def measure(config: Config, dataset: Dataset) -> Speed:
     Args:
       config: the settings of the run.
       dataset: its images.
+
+    Raises:
+      ConfigError: if the run does not fit into memory.
     """
     started = time.monotonic()
     task, seeds = build_task(config), seeds_of(config)
+    check_memory(config, task)
     feed = open_feed(config, dataset, first_step=0)
     train_steps = compile_train_steps(task, config.seeds)
     eval_step = compile_eval_step(task, config.seeds)
