@@ -28,9 +28,9 @@ def write_pictures(ledger: Ledger, order: str) -> None:
     shown = list(dict.fromkeys([variants[0].name, *by_validation]))
     figures = _figures(ledger, shown)
     contents = page.build(variants, table.sort(rows, order), figures, f"rnnjax {__version__}")
-    for name in sorted(contents, key=page.PAGE.__eq__):  # the page last, since it has the others
-        write_output(out / name, contents[name])
     margins.write(out / plan.RUNS / MARGINS, variants)
+    for name in sorted(contents, key=page.PAGE.__eq__):  # the page last: it tells that all is there
+        write_output(out / name, contents[name])
 
 
 def _figures(ledger: Ledger, names: Sequence[str]) -> list[RunFigures]:
