@@ -36,8 +36,8 @@ _SAMPLER = flags.DEFINE_enum(
 )
 _COMPUTE = flags.DEFINE_enum(
     "compute",
-    "as-set",
-    ["as-set", "equal", "equal-seconds"],
+    axes.AS_SET,
+    axes.COMPUTE,
     "equal: hidden sizes with the first row's number of parameters; equal-seconds: with its time",
 )
 _SORT = flags.DEFINE_string("sort", "validation accuracy", "column that the table is sorted by")

@@ -35,6 +35,11 @@ NOT_SEARCHED = ("data.name", "data.validation_size")
 COMMA = re.compile(r",(?![^(\[]*[)\]])")  # but for those of a tuple
 
 
+# What the hidden sizes of the rows are: as set, of as many parameters as the first row's, or of
+# steps that take as long.
+COMPUTE = AS_SET, EQUAL, EQUAL_SECONDS = ("as-set", "equal", "equal-seconds")
+
+
 class Axis(NamedTuple):
     """A setting whose values are compared: each combination of several is a row of the table."""
 

@@ -114,11 +114,10 @@ def _line(job: Job, found: Outcome) -> str:
     figures = [of_seed.figures for of_seed in found.seeds.values()]
     accuracies = [of.validation_accuracy for of in figures if of.validation_accuracy is not None]
     failures = [of.failure for of in figures if of.failure]
-    title = job.title
     if not accuracies:
-        return f"{title}  failed: {failures[0]}"
+        return f"{job.title}  failed: {failures[0]}"
     failed = f"  {len(failures)} failed: {failures[0]}" if failures else ""
     return (
-        f"{title}  validation accuracy {mean_and_deviation(accuracies)}  "
+        f"{job.title}  validation accuracy {mean_and_deviation(accuracies)}  "
         f"{found.seconds:.0f} s{failed}"
     )

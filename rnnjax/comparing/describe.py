@@ -12,7 +12,7 @@ def describe(ledger: Ledger) -> str:
     configs = [ledger.config(values) for values in comparison.variants]
     lines = []
     for values, config in zip(comparison.variants, configs, strict=True):
-        size = f", {config.model.hidden_size} units" if comparison.compute != "as-set" else ""
+        size = f", {config.model.hidden_size} units" if comparison.compute != axes.AS_SET else ""
         name = axes.variant_name(values) or "all that is searched"
         lines.append(f"  {name}: {num_parameters(config):,} parameters{size}")
     trials = f"{_number(comparison.num_trials, 'trial')} and " if comparison.space else ""

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from rnnjax.comparing import plan, sizes
+from rnnjax.comparing.axes import EQUAL_SECONDS
 from rnnjax.comparing.ledger import Ledger, size_key
 from rnnjax.comparing.plan import Values
 from rnnjax.config import Config
@@ -12,7 +13,7 @@ from rnnjax.data import datasets
 from rnnjax.runs import sealed
 from rnnjax.training.speed import Speed, measure
 
-FILE, EQUAL = "speeds.json", "equal-seconds"
+FILE = "speeds.json"
 WORTH_STEPS = 1_000  # of a row: to measure fewer takes about as long as to take them
 PROCESS_SECONDS = 8.0  # of a run beside what is measured: imports, the last evaluation, files
 
@@ -30,7 +31,7 @@ def missing(ledger: Ledger) -> list[Values]:
     """Returns the variants that are to be measured, the first of all first."""
     known = read(ledger.comparison.out)
     first, *others = ledger.comparison.variants
-    wants_target = ledger.comparison.compute == EQUAL and not ledger.target
+    wants_target = ledger.comparison.compute == EQUAL_SECONDS and not ledger.target
     return [
         values
         for values in (first, *others)
@@ -41,7 +42,7 @@ def missing(ledger: Ledger) -> list[Values]:
 
 
 def _needs_size(ledger: Ledger, values: Values) -> bool:
-    return ledger.comparison.compute == EQUAL and size_key(values) not in ledger.sizes
+    return ledger.comparison.compute == EQUAL_SECONDS and size_key(values) not in ledger.sizes
 
 
 def _key(ledger: Ledger, values: Values) -> str:
@@ -60,8 +61,13 @@ def measure_missing(ledger: Ledger) -> None:
         config = dataclasses.replace(config, seeds=comparison.num_seeds_at_once)
         return measure(config, loaded[key])
 
-    if comparison.compute == EQUAL and not ledger.target:
-        ledger.set_target(speed(ledger.config(comparison.variants[0])).step)
+    def note(values: Values) -> Speed:
+        known[_key(ledger, values)] = found = speed(ledger.config(values))
+        sealed.write(comparison.out / FILE, known)
+        return found
+
+    if comparison.compute == EQUAL_SECONDS and not ledger.target:
+        ledger.set_target(note(comparison.variants[0]).step)
         ledger.save()
     for values in missing(ledger):
         if _needs_size(ledger, values):
@@ -71,8 +77,7 @@ def measure_missing(ledger: Ledger) -> None:
                 lambda config: 1_000 * speed(config).step,
             )
             ledger.save()
-        known[_key(ledger, values)] = speed(ledger.config(values))
-        sealed.write(comparison.out / FILE, known)
+        note(values)
 
 
 def estimate(ledger: Ledger) -> float | None:

@@ -24,7 +24,6 @@ from rnnjax.seeds import FOLDER, seeds_of
 
 HELD_OUT = 5_000  # images to choose by, unless the settings say how many
 SIZE = "model.hidden_size"
-COMPUTE = ("as-set", "equal", "equal-seconds")
 RUNS, TRIALS = "runs", "trials"  # folders
 Values = Mapping[str, Any]  # of settings, by dotted name
 
@@ -42,7 +41,7 @@ class Comparison(NamedTuple):
     num_seeds: int
     seeds_at_once: int | None  # most seeds in a program; None: as the processes are
     num_jobs: int  # processes at a time
-    compute: str  # of `COMPUTE`
+    compute: str  # of `axes.COMPUTE`
 
     @property
     def num_seeds_at_once(self) -> int:
@@ -81,7 +80,7 @@ def make(
     num_jobs: int = 1,
     num_trials: int = 0,
     sampler: str = "random",
-    compute: str = "as-set",
+    compute: str = axes.AS_SET,
 ) -> Comparison:
     """Returns what is asked for, with the places of own cells, after a look whether it can be.
 
@@ -105,9 +104,9 @@ def make(
         raise ConfigError("--search is missing: how many trials of the ranges for each row?")
     if grid := search.grid_size(space) if space else None:
         num_trials = min(num_trials or grid, grid)
-    if compute != "as-set" and SIZE in named:
+    if compute != axes.AS_SET and SIZE in named:
         raise ConfigError(f"--compute={compute} finds {SIZE}, so that it cannot be varied")
-    if compute != "as-set" and not all(one.name.startswith("optimizer.") for one in space):
+    if compute != axes.AS_SET and not all(one.name.startswith("optimizer.") for one in space):
         raise ConfigError(
             f"--compute={compute} finds one {SIZE} for each row, so that nothing can be searched "
             "but settings of the optimizer"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rnnjax.comparing import measuring, processes
-from rnnjax.comparing.axes import Choice
+from rnnjax.comparing.axes import EQUAL, EQUAL_SECONDS, Choice
 from rnnjax.comparing.collect import TABLE, collect, is_written, table_text, write_results
 from rnnjax.comparing.conduct import Conductor
 from rnnjax.comparing.describe import describe, describe_rest
@@ -65,7 +65,7 @@ def run(comparison: Comparison, order: str) -> None:
 def _measured(ledger: Ledger, share: Share) -> Ledger:
     """Says what is compared, and measures how long it takes; that may find sizes."""
     comparison = ledger.comparison
-    finds_sizes = comparison.compute == measuring.EQUAL
+    finds_sizes = comparison.compute == EQUAL_SECONDS
     if not finds_sizes:
         say(describe(ledger))
     if measuring.missing(ledger):
@@ -100,7 +100,7 @@ def _show(ledger: Ledger, variants: Sequence[Variant], order: str) -> None:
 
 def find_sizes(ledger: Ledger) -> None:
     """Finds the hidden sizes with which all variants have as many parameters as the first."""
-    if ledger.comparison.compute != "equal":
+    if ledger.comparison.compute != EQUAL:
         return
     variants = ledger.comparison.variants
     if not ledger.target:

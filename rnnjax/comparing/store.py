@@ -71,11 +71,12 @@ def _parse(content: dict[str, Any]) -> Stored:
         for folder, of_folder in stored.blocks.items()
     }
     sizes = {key: sealed.count(size) for key, size in stored.sizes.items()}
-    if not isinstance(stored.settings, dict) or not isinstance(stored.cells, dict):
-        raise TypeError("no dict")
-    ", ".join(stored.varied)
     target = sealed.number(stored.target)
-    return stored._replace(blocks=blocks, sizes=sizes, target=target)
+    parts = (stored.settings, dict), (stored.cells, dict), (stored.varied, list)
+    if not all(isinstance(part, kind) for part, kind in parts):
+        raise TypeError("settings, cells or varied are something else")
+    varied = [str.strip(name) for name in stored.varied]
+    return stored._replace(blocks=blocks, sizes=sizes, target=target, varied=varied)
 
 
 def _settings(comparison: Comparison, varied: list[str]) -> dict[str, Any]:
