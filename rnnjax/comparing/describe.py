@@ -45,7 +45,11 @@ def _duration(seconds: float) -> str:
 
     >>> _duration(8_100)
     'about 2 h 15 min'
+    >>> _duration(83)
+    'about 80 s'
     """
-    minutes = max(1, round(seconds / 60))
+    if seconds < 120:
+        return f"about {round(seconds / 10) * 10} s"
+    minutes = round(seconds / 60)
     hours, rest = divmod(minutes, 60)
     return f"about {hours} h {rest} min" if hours else f"about {minutes} min"
