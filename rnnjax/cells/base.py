@@ -86,6 +86,11 @@ class Cell(nn.RNNCellBase):
         Args:
           params: the parameters in `dtype`.
         """
+        if not {"kernel", "bias"} <= {*params._fields}:
+            raise NotImplementedError(
+                f"{class_and_line(self)} has no method products, and the usual product needs "
+                f"parameters named kernel and bias: it has {', '.join(params._fields)}"
+            )
         return Dense(("inputs", "hidden"), params.kernel, params.bias)
 
     @nn.nowrap

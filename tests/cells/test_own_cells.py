@@ -66,6 +66,13 @@ class StepForgotten(Plain):
         del params, carry, inputs
 
 
+class OtherNames(Plain):
+    @nn.compact
+    def parameters(self, num_inputs: int) -> Any:
+        weights = self.weight("weights", self.kernel_init, num_inputs, self.features)
+        return NamedTuple("Params", [("weights", Any)])(weights)
+
+
 class WithoutArithmetic(Cell):
     carry_type = Carry
     source = "nobody"
@@ -139,6 +146,7 @@ def test_an_output_apart_from_the_carry_is_an_array() -> None:
     [
         (StepForgotten, r"^StepForgotten\.step \(.*test_own_cells\.py:\d+\) must return"),
         (Narrow, r"a kernel of shape \(5, 4\) cannot multiply the 9 features of inputs and hidden"),
+        (OtherNames, r"has no method products, .* named kernel and bias: it has weights$"),
         (WithoutArithmetic, rf"^WithoutArithmetic \({__file__}:\d+\) has neither a pointwise nor"),
         (WithoutParameters, rf"^WithoutParameters \({__file__}:\d+\) has no method parameters"),
         (WithoutCarry, r"WithoutCarry\.carry_type must be a NamedTuple of arrays .*, got None"),
