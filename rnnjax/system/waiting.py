@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 FRAMES = "|/-\\"
 FRAME_SECONDS = 0.1
-LINE_SECONDS = 8.0  # without a terminal
+LINE_SECONDS = 8.0  # before the first line, without a terminal; before each later one twice that
 
 
 @contextlib.contextmanager
@@ -22,7 +22,8 @@ def waiting(
     Args:
       what: such as "loading data".
       show: shows a text on a terminal, and "" in the end; None: alone in the last line.
-      lines: whether there is a line each 8 seconds where there is no terminal; else nothing.
+      lines: whether there are lines where there is no terminal, the first after 8 seconds, each
+        later one after twice the time; else nothing.
     """
     on_terminal = sys.stdout.isatty()
     if not on_terminal and not lines:
@@ -43,7 +44,7 @@ def _show(what: str, show: Callable[[str], None], done: threading.Event, on_term
     start, count = time.monotonic(), 0
     # The text stays in the buffer, so that the next line of the work itself raises the same error.
     with contextlib.suppress(OSError):
-        while not done.wait(FRAME_SECONDS if on_terminal else LINE_SECONDS):
+        while not done.wait(FRAME_SECONDS if on_terminal else LINE_SECONDS * 2**count):
             text = f"{what} {time.monotonic() - start:.0f} s"
             if on_terminal:
                 show(f"{FRAMES[count % len(FRAMES)]} {text}")
