@@ -10,21 +10,14 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from rnnjax import stored_config
-from rnnjax.config import Config, fields
+from rnnjax.comparing.values import CELL, FIELDS, OPTIONS, canonical, split_options
 from rnnjax.errors import ConfigError, did_you_mean
 from rnnjax.system.arguments import parse_option, parse_value
 from rnnjax.validation import check_value
 
-CELL, OPTIONS = "model.cell", "model.cell_options"
-# A cell may bring options of its own: `glstm+num_groups=4`.
-WITH_OPTIONS = re.compile(r"(?P<cell>.+?)(?P<options>(?:\+[A-Za-z_]\w*=[^+]+)*)")
-FIELDS = {name: field for name, field, _ in fields(Config())}
-# What can be said of a value without the name of its setting.
-TELLING = (CELL, "data.name")
 NOT_VARIED = {
     "seed": "the seeds of all variants are the same; --seeds says how many",
     "seeds": "the seeds of all variants are the same; --seeds says how many",
@@ -153,7 +146,8 @@ def _values(name: str, text: str) -> Axis | Choice:
     if "" in texts:
         raise ConfigError("a value is empty; values are separated by a comma each")
     values = tuple(_parse_value(name, part) for part in texts)
-    same, times = collections.Counter(map(_text, values)).most_common(1)[0]
+    counted = collections.Counter(canonical(name, value) for value in values)
+    same, times = counted.most_common(1)[0]
     if times > 1:
         raise ConfigError(f"two of the values have the same name, {same}")
     if is_choice and len(values) < 2:
@@ -180,71 +174,8 @@ def _as_stored(option: object) -> Any:
         raise ConfigError(f"{option!r} cannot be an option of a cell") from None
 
 
-def with_values(config: Config, values: Mapping[str, Any]) -> Config:
-    """Returns a copy of the settings with other values of some.
-
-    Args:
-      config: the settings of all variants.
-      values: by dotted name; `model.cell_options.NAME` leaves the cell's other options as they are.
-
-    Raises:
-      ConfigError: if a value does not fit the other settings.
-    """
-    settings = stored_config.to_dict(config)
-    options = {**config.model.cell_options}
-    for name, value in values.items():
-        if name.startswith(f"{OPTIONS}."):
-            options[name.removeprefix(f"{OPTIONS}.")] = value
-        else:
-            settings[name] = value
-    if CELL in values:
-        settings[CELL], own = split_options(values[CELL])
-        options |= own
-        if settings[CELL] != config.model.cell:
-            settings["model.cell_sha256"] = ""  # that of the former cell
-    return stored_config.from_dict({**settings, OPTIONS: options})
-
-
-def split_options(text: str) -> tuple[str, dict[str, Any]]:
-    """Returns a cell and its own options.
-
-    >>> split_options("glstm+num_groups=4")
-    ('glstm', {'num_groups': 4})
-    """
-    match = WITH_OPTIONS.fullmatch(text)
-    if match is None:
-        return text, {}
-    options = [option.partition("=") for option in match["options"].split("+")[1:]]
-    return match["cell"], {name: parse_option(value) for name, _, value in options}
-
-
 def combinations(axes: Sequence[Axis]) -> list[dict[str, Any]]:
     """Returns the values of each variant; the last axis varies fastest."""
     names = [axis.name for axis in axes]
     products = itertools.product(*(axis.values for axis in axes))
     return [dict(zip(names, values, strict=True)) for values in products]
-
-
-def variant_name(values: Mapping[str, Any]) -> str:
-    """Returns what people call a variant.
-
-    >>> variant_name({"model.cell": "/home/me/my_cells.py:Leaky", "optimizer.learning_rate": 3e-3})
-    'my_cells.py:Leaky, learning_rate=0.003'
-    """
-    return ", ".join(
-        _text(value) if name in TELLING else f"{_last_part(name)}={_text(value)}"
-        for name, value in values.items()
-    )
-
-
-def _last_part(name: str) -> str:
-    """Returns the last part of a dotted name, or all of it if another setting has the same."""
-    last = name.rpartition(".")[2]
-    others = [other for other in FIELDS if other != name and other.rpartition(".")[2] == last]
-    return name if others else last
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return stored_config.short(tuple(value) if isinstance(value, list) else value)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rnnjax import stored_config
-from rnnjax.comparing import axes, results, table
+from rnnjax.comparing import results, table
 from rnnjax.comparing.ledger import Ledger
 from rnnjax.comparing.outcome import Outcome
 from rnnjax.comparing.plan import Job
 from rnnjax.comparing.results import Run, Variant
+from rnnjax.comparing.values import variant_name
 from rnnjax.system.files import read_bytes
 from rnnjax.system.outputs import write_output
 
@@ -24,8 +25,9 @@ def collect(ledger: Ledger) -> list[Variant]:
         chosen = ledger.chosen(values)
         jobs = ledger.trial_jobs(values) if chosen is None else ledger.seed_jobs(chosen)
         ended = [(job, found) for job in jobs if (found := ledger.outcome(job))]
-        if chosen is None and ended and not ledger.has_trials_due(values):
-            variants.append(_without_trial(axes.variant_name(values), *ended[0]))
+        if chosen is None and not ledger.has_trials_due(values):
+            failed = ended[0] if ended else ledger.without_trial(values)
+            variants.append(_without_trial(variant_name(values), *failed))
         elif chosen is not None and ended:
             variants.append(_variant(ended[0][0].variant, ended, ledger.seeds()))
     return variants

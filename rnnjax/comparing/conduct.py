@@ -10,6 +10,7 @@ from rnnjax.comparing.plan import Job
 from rnnjax.comparing.processes import Process, Share
 from rnnjax.comparing.requests import train_request
 from rnnjax.comparing.sizes import num_parameters
+from rnnjax.errors import ConfigError
 from rnnjax.reporting.lines import mean_and_deviation
 from rnnjax.reporting.terminal import Display
 from rnnjax.seeds import seeds_of
@@ -83,7 +84,7 @@ class Conductor:
         if found is None:
             reason = failure or "it has left no outcome"
             seeds = list(seeds_of(job.config))
-            self._ledger.fail(path, Failure(num_parameters(job.config), seeds, reason))
+            self._ledger.fail(path, Failure(_num_parameters(job), seeds, reason))
             found = self._ledger.outcomes[path]
         return _line(job, found)
 
@@ -108,6 +109,14 @@ class Conductor:
                 process.stop()
             for _, process in self._running.values():
                 process.wait()
+
+
+def _num_parameters(job: Job) -> int:
+    """Returns how many the model of a run has; 0 if there is no such model, as of some trials."""
+    try:
+        return num_parameters(job.config)
+    except ConfigError:
+        return 0
 
 
 def _line(job: Job, found: Outcome) -> str:

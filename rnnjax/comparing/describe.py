@@ -4,6 +4,7 @@ from rnnjax.comparing import axes
 from rnnjax.comparing.ledger import Ledger
 from rnnjax.comparing.measuring import estimate
 from rnnjax.comparing.sizes import num_parameters
+from rnnjax.comparing.values import variant_name
 
 
 def describe(ledger: Ledger) -> str:
@@ -13,7 +14,7 @@ def describe(ledger: Ledger) -> str:
     lines = []
     for values, config in zip(comparison.variants, configs, strict=True):
         size = f", {config.model.hidden_size} units" if comparison.compute != axes.AS_SET else ""
-        name = axes.variant_name(values) or "all that is searched"
+        name = variant_name(values) or "all that is searched"
         lines.append(f"  {name}: {num_parameters(config):,} parameters{size}")
     trials = f"{_number(comparison.num_trials, 'trial')} and " if comparison.space else ""
     seeds = _number(comparison.num_seeds, "seed")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rnnjax import stored_config
 from rnnjax.cell_source import is_own
-from rnnjax.comparing import axes, outcome, plan, search, store
+from rnnjax.comparing import outcome, plan, search, store
 from rnnjax.comparing.outcome import Failure, Outcome
 from rnnjax.comparing.plan import Comparison, Job, Values
 from rnnjax.comparing.search import Trial
+from rnnjax.comparing.values import variant_name, with_values
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError
 from rnnjax.system.files import check_kind, make_folder
@@ -120,9 +121,26 @@ class Ledger:
         return [] if chosen is None else self.seed_jobs(chosen)
 
     def trial_jobs(self, values: Values) -> list[Job]:
-        """Returns the trials of a variant that have ended."""
+        """Returns the runs of a variant's trials that have ended, each once."""
         finished, _ = self._trials(values)
-        return [self._trial_job({**values, **trial.values}) for trial in finished]
+        tried = ({**values, **trial.values} for trial in finished)
+        jobs = [self._trial_job(of_trial) for of_trial in tried if not self._misfit(of_trial)]
+        return [job for n, job in enumerate(jobs) if job not in jobs[:n]]
+
+    def without_trial(self, values: Values) -> tuple[Job, Outcome]:
+        """Returns what stands for the trials of a variant whose values never go together."""
+        finished, _ = self._trials(values)
+        job = self._trial_job(values)
+        reason = self._misfit({**values, **finished[0].values}) or "there is none"
+        return job, outcome.failed(0, [job.config.seed], reason)
+
+    def _misfit(self, values: Values) -> str:
+        """Returns why values do not go together, such as more warmup steps than steps; or ""."""
+        try:
+            with_values(self.comparison.config, values)
+        except ConfigError as error:
+            return str(error)
+        return ""
 
     def _trials(self, values: Values) -> tuple[list[Trial], list[Job]]:
         """Returns the trials of a variant that have ended, and those that may begin."""
@@ -136,7 +154,11 @@ class Ledger:
                 self._proposals[key] = search.propose(
                     comparison.space, finished, number, comparison.sampler
                 )
-            job = self._trial_job({**values, **self._proposals[key]})
+            of_trial = {**values, **self._proposals[key]}
+            if self._misfit(of_trial):
+                finished.append(Trial(self._proposals[key], math.nan))
+                continue
+            job = self._trial_job(of_trial)
             if found := self.outcome(job):
                 finished.append(Trial(self._proposals[key], plan.figure_of(found)))
             elif job not in waiting:
@@ -200,7 +222,7 @@ class Ledger:
             ended = [found for job in self.seed_jobs(chosen) if (found := self.outcome(job))]
             known = [figure for of in ended if not math.isnan(figure := plan.figure_of(of))]
             if known:
-                figures[axes.variant_name(chosen)] = statistics.fmean(known)
+                figures[variant_name(chosen)] = statistics.fmean(known)
         name = max(figures, key=figures.__getitem__, default="")
         return f"best so far {name} {figures[name]:.4f}" if name else ""
 

@@ -18,13 +18,16 @@ from rnnjax import cell_source
 from rnnjax.comparing import axes, search
 from rnnjax.comparing.axes import Axis, Choice, Range
 from rnnjax.comparing.outcome import Outcome
+from rnnjax.comparing.values import CELL, split_options, variant_name, with_values
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError
 from rnnjax.seeds import FOLDER, seeds_of
+from rnnjax.validation import validate
 
 HELD_OUT = 5_000  # images to choose by, unless the settings say how many
 SIZE = "model.hidden_size"
 RUNS, TRIALS = "runs", "trials"  # folders
+MEANS = "means"  # the folder of TensorBoard's curves, beside those of the variants
 Values = Mapping[str, Any]  # of settings, by dotted name
 
 
@@ -100,10 +103,10 @@ def make(
         )
     if sampler != search.SAMPLERS[0] and not space:
         raise ConfigError(f"--sampler={sampler}, but no --vary is a range or a choice")
-    if space and not num_trials and search.grid_size(space) is None:
+    if space and not num_trials and not all(isinstance(one, Choice) for one in space):
         raise ConfigError("--search is missing: how many trials of the ranges for each row?")
-    if grid := search.grid_size(space) if space else None:
-        num_trials = min(num_trials or grid, grid)
+    if count := search.num_combinations(space) if space else None:
+        num_trials = min(num_trials or count, count)
     if compute != axes.AS_SET and SIZE in named:
         raise ConfigError(f"--compute={compute} finds {SIZE}, so that it cannot be varied")
     if compute != axes.AS_SET and not all(one.name.startswith("optimizer.") for one in space):
@@ -111,15 +114,16 @@ def make(
             f"--compute={compute} finds one {SIZE} for each row, so that nothing can be searched "
             "but settings of the optimizer"
         )
+    validate(dataclasses.replace(config, seeds=num_seeds))
     config = dataclasses.replace(config, data=dataclasses.replace(config.data))
     if "data.validation_size" not in named:
         config.data.validation_size = config.data.validation_size or HELD_OUT
-    located = [_locate(axis, config, out) if axis.name == axes.CELL else axis for axis in compared]
+    located = [_locate(axis, config, out) if axis.name == CELL else axis for axis in compared]
     comparison = Comparison(
         *(out, config, vary, located, space),
         *(num_trials, sampler, num_seeds, seeds_at_once, num_jobs, compute),
     )
-    names = [axes.variant_name(values) for values in comparison.variants]
+    names = [variant_name(values) for values in comparison.variants]
     if doubles := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"--vary: two variants go by the name {doubles.pop()!r}; rename a file")
     return comparison
@@ -129,8 +133,8 @@ def _locate(axis: Axis, config: Config, out: Path) -> Axis:
     """Returns the cells with the absolute places of those that are in files."""
     located = []
     for text in axis.values:
-        cell, _ = axes.split_options(text)
-        place = cell_source.locate(axes.with_values(config, {axes.CELL: cell}), out).model.cell
+        cell, _ = split_options(text)
+        place = cell_source.locate(with_values(config, {CELL: cell}), out).model.cell
         located.append(place + text.removeprefix(cell))
     return Axis(axis.name, tuple(located))
 
@@ -144,7 +148,7 @@ def config_of(comparison: Comparison, values: Values, hidden_size: int | None = 
       hidden_size: that was found for them; None: as it is set.
     """
     found = {} if hidden_size is None else {SIZE: hidden_size}
-    config = axes.with_values(comparison.config, {**values, **found})
+    config = with_values(comparison.config, {**values, **found})
     return cell_source.locate(config, comparison.out)
 
 
@@ -155,9 +159,9 @@ def folder_of(values: Values) -> str:
     'lstm,learning_rate=0.003'
     """
     values = dict(sorted(values.items()))
-    name = axes.variant_name(values)
+    name = variant_name(values)
     plain = re.sub(r"[^\w.,=+-]", "_", name.replace(", ", ","), flags=re.ASCII)
-    if plain == name.replace(", ", ",") and len(plain) <= 100:
+    if plain == name.replace(", ", ",") and len(plain) <= 100 and plain != MEANS:
         return plain
     digest = hashlib.sha256(json.dumps(values).encode()).hexdigest()
     return f"{plain[:80]}-{digest[:8]}"
@@ -190,7 +194,7 @@ def seed_job(values: Values, config: Config, first: int, number: int) -> Job:
     """Returns the run of some seeds of a variant."""
     name = f"seeds_{first}-{first + number - 1}" if number > 1 else f"{FOLDER}{first}"
     own = dataclasses.replace(config, seed=first, seeds=number)
-    return Job(axes.variant_name(values), f"{RUNS}/{folder_of(values)}/{name}", own)
+    return Job(variant_name(values), f"{RUNS}/{folder_of(values)}/{name}", own)
 
 
 def trial_job(values: Values, config: Config) -> Job:
@@ -199,7 +203,7 @@ def trial_job(values: Values, config: Config) -> Job:
     Had it been, the values that suit it would have been chosen, and its accuracy be too good.
     """
     own = dataclasses.replace(config, seed=(config.seed + 2**30) % 2**31)
-    return Job(axes.variant_name(values), f"{TRIALS}/{folder_of(values)}", own)
+    return Job(variant_name(values), f"{TRIALS}/{folder_of(values)}", own)
 
 
 def figure_of(outcome: Outcome) -> float:

@@ -36,10 +36,10 @@ def shares(number: int) -> list[Share]:
     """
     if number == 1:
         return [Share((), {})]
-    if gpus := _gpus():
-        _check_enough("GPUs", len(gpus), number)
+    if names := gpus():
+        _check_enough("GPUs", len(names), number)
         return [
-            Share((), {"CUDA_VISIBLE_DEVICES": ",".join(gpus[n::number])}) for n in range(number)
+            Share((), {"CUDA_VISIBLE_DEVICES": ",".join(names[n::number])}) for n in range(number)
         ]
     if not hasattr(os, "sched_getaffinity"):  # as on macOS, where nobody is bound to a core
         _check_enough("cores", os.cpu_count() or 1, number)
@@ -49,7 +49,7 @@ def shares(number: int) -> list[Share]:
     return [Share(cores[n::number], {}) for n in range(number)]
 
 
-def _gpus() -> list[str]:
+def gpus() -> list[str]:
     """Returns the GPUs that CUDA may use, without a start of CUDA in this process."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
@@ -87,7 +87,7 @@ class Process:
             )
         assert self._process.stdin is not None
         self._pipe = self._process.stdin  # its end tells the process that this one has died
-        line = json.dumps([list(share.cores), request]).encode() + b"\n"
+        line = json.dumps([list(share.cores), sys.path, request]).encode() + b"\n"
         with contextlib.suppress(BrokenPipeError):  # it has died: its exit code says more
             self._pipe.write(line)
             self._pipe.flush()
@@ -133,7 +133,8 @@ def read_request() -> dict[str, Any]:
             os._exit(1)
         line += letter
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    cores, request = json.loads(line)
+    cores, path, request = json.loads(line)
+    sys.path += [place for place in path if place not in sys.path]  # as that of the config file
     if cores:
         os.sched_setaffinity(0, cores)
     return request

@@ -1,5 +1,6 @@
 """A whole comparison, from what is asked for to its table, from top to bottom."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from rnnjax.comparing import measuring, processes
@@ -13,18 +14,19 @@ from rnnjax.comparing.plan import Comparison
 from rnnjax.comparing.processes import Process, Share
 from rnnjax.comparing.requests import draw_request, measure_request
 from rnnjax.comparing.results import Variant
-from rnnjax.comparing.sizes import equal_parameters, num_parameters
+from rnnjax.comparing.sizes import equal_parameters, num_parameters, task_of
+from rnnjax.config import Config
 from rnnjax.data import datasets
 from rnnjax.data.sequences import num_features
 from rnnjax.errors import RunError
 from rnnjax.runs import lock
 from rnnjax.runs.workdir import check_writable, os_error_as_run_error
-from rnnjax.system import files
+from rnnjax.system import devices, files
 from rnnjax.system.messages import say
 from rnnjax.system.outputs import write_output
 from rnnjax.system.waiting import waiting
 from rnnjax.training.first_check import check_own_cell
-from rnnjax.training.task import build_task
+from rnnjax.training.memory import check_memory
 
 
 def run(comparison: Comparison, order: str) -> None:
@@ -118,17 +120,25 @@ def check(ledger: Ledger) -> None:
       ConfigError: for a model that cannot be, or a cell that does not hold to what cells do.
       DataError: if the data is missing or altered.
     """
-    data, space = {}, ledger.comparison.space
+    data, comparison = {}, ledger.comparison
     find_sizes(ledger)
-    for values in ledger.comparison.variants:
-        for one in space:  # of each setting that is searched, alone
+    for values in comparison.variants:
+        for one in comparison.space:  # of each setting that is searched, alone
             ends = one.values if isinstance(one, Choice) else (one.low, one.high)
             for value in ends:
-                build_task(ledger.config({**values, one.name: value}))
+                _check_run(ledger.config({**values, one.name: value}))
         config = ledger.config(values)
-        task = build_task(config)
-        check_own_cell(task.model, num_features(config.data.sequence, task.dataset.image_shape))
+        _check_run(dataclasses.replace(config, seeds=comparison.num_seeds_at_once))
         data[str(config.data)] = config.data
     ledger.due()  # whatever proposes trials is there
     for of_variant in data.values():
         datasets.load(of_variant)
+
+
+def _check_run(config: Config) -> None:
+    """Looks at the settings of a run as training does before it writes."""
+    devices.check_batch_size(config.batch_size, config.num_microbatches)
+    task = task_of(config)
+    check_own_cell(task.model, num_features(config.data.sequence, task.dataset.image_shape))
+    if not processes.gpus():  # whose memory this process does not see
+        check_memory(config, task)

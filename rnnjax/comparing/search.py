@@ -24,11 +24,10 @@ class Trial(NamedTuple):
     figure: float  # accuracy on the validation images; NaN if the trial failed
 
 
-def grid_size(space: Sequence[Searched]) -> int | None:
-    """Returns how many combinations there are; None if a range is among what is searched."""
-    if not all(isinstance(one, Choice) for one in space):
-        return None
-    return math.prod(len(one.values) for one in space if isinstance(one, Choice))
+def num_combinations(space: Sequence[Searched]) -> int | None:
+    """Returns how many combinations there are; None if they cannot be counted."""
+    columns = _countable(space)
+    return None if columns is None else math.prod(map(len, columns))
 
 
 def propose(

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 
 import jax
 
-from rnnjax.comparing.axes import with_values
+from rnnjax.comparing import processes
+from rnnjax.comparing.values import with_values
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError
-from rnnjax.training.task import build_task
+from rnnjax.training.task import Task, build_task
 from rnnjax.validation import LARGEST
 
 # How far from the target the nearest size may be; a measurement is good to a tenth or so.
@@ -25,13 +26,26 @@ STEP = 1.05, 4.0  # how many times larger or smaller the next size is at least, 
 EXPONENT = 0.25, 2.0  # of the power
 
 
+def task_of(config: Config) -> Task:
+    """Returns the task of a run's settings, of which this process only wants to know what they are.
+
+    `cudnn`, which it would refuse since it leaves the GPUs to the runs, is looked at as the scan.
+
+    Raises:
+      ConfigError: if there is no such model.
+    """
+    if config.model.implementation == "cudnn" and processes.gpus():
+        config = with_values(config, {"model.implementation": "scan"})
+    return build_task(config)
+
+
 def num_parameters(config: Config) -> int:
     """Returns how many parameters the model has; nothing is compiled.
 
     Raises:
       ConfigError: if there is no such model.
     """
-    task = build_task(config)
+    task = task_of(config)
     key = jax.eval_shape(lambda: jax.random.key(0))
     params = jax.eval_shape(task.init_state, key).params
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

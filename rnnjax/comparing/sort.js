@@ -14,7 +14,7 @@ for (const heading of document.querySelectorAll(".sortable thead th")) {
 function sortBy(heading) {
   const body = heading.closest("table").tBodies[0], column = heading.cellIndex;
   const text = (row) => row.cells[column].textContent;
-  const number = (row) => parseFloat(text(row).replace(/,|^< /g, ""));
+  const number = (row) => parseFloat(text(row).replace(/,|^<\s/g, ""));
   const rows = [...body.rows], isText = rows.every((row) => isNaN(number(row)));
   const first = isText ? "ascending" : "descending", second = isText ? "descending" : "ascending";
   const order = heading.ariaSort === first ? second : first;

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from rnnjax import stored_config
 from rnnjax.comparing import plan
-from rnnjax.comparing.axes import CELL
 from rnnjax.comparing.plan import RUNS, TRIALS, Comparison
+from rnnjax.comparing.values import CELL
 from rnnjax.errors import ConfigError
 from rnnjax.runs import lock, sealed
 from rnnjax.system.files import UntrustedFileError, check_kind

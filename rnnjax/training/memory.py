@@ -29,8 +29,8 @@ def check_memory(config: Config, task: Task) -> None:
     model, image_shape = config.model, task.dataset.image_shape
     pixels = math.prod(image_shape)
     try:
-        state = jax.eval_shape(task.create_state)
-        state_bytes = config.seeds * _num_bytes(state) + at_once * _num_bytes(state.params)
+        shapes = jax.eval_shape(task.create_state)
+        state, gradients = _num_bytes(shapes), _num_bytes(shapes.params)
     except (OverflowError, ValueError, TypeError) as error:
         raise ConfigError(
             f"config.model.hidden_size={model.hidden_size} makes arrays that JAX cannot have: "
@@ -41,15 +41,16 @@ def check_memory(config: Config, task: Task) -> None:
     hidden = model.hidden_size * (1 + model.bidirectional)
     read = 1 if model.readout == "last" else steps  # outputs
     states = max(model.num_layers * (math.isqrt(steps) if model.remat else steps), read)
-    images = at_once * (config.batch_size // devices // config.num_microbatches)
+    images = config.batch_size // devices // config.num_microbatches
     training = images * 4 * (pixels + states * hidden)
-    evaluation = at_once * -(-config.eval_batch_size // devices) * 4 * (pixels + read * hidden)
-    for name, value, needed in (
-        ("model.hidden_size", model.hidden_size, state_bytes),
-        ("batch_size", config.batch_size, training),
-        ("eval_batch_size", config.eval_batch_size, evaluation),
+    evaluation = -(-config.eval_batch_size // devices) * 4 * (pixels + read * hidden)
+    every_state = config.seeds * state + at_once * gradients
+    for name, value, of_one, needed in (
+        ("model.hidden_size", model.hidden_size, state + gradients, every_state),
+        ("batch_size", config.batch_size, training, at_once * training),
+        ("eval_batch_size", config.eval_batch_size, evaluation, at_once * evaluation),
     ):
-        if needed > there and config.seeds > 1:
+        if of_one <= there < needed:
             name, value = "seeds", config.seeds
         if needed > there:
             raise ConfigError(

@@ -15,9 +15,8 @@ from rnnjax.comparing.axes import (
     Searched,
     combinations,
     parse,
-    variant_name,
-    with_values,
 )
+from rnnjax.comparing.values import variant_name, with_values
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError
 
@@ -85,6 +84,8 @@ def test_the_notation_of_the_docs(root: Path) -> None:
         (f"{RATE}=1e-3,abc", "'abc' must be a number, such as 0.001"),
         (f"{RATE}=1e-3,0.001", "two of the values have the same name, 0.001"),
         ("model.cell=a/x.py:C,b/x.py:C", "two of the values have the same name, x.py:C"),
+        ("model.cell=a.py:C+k=1e-3+n=2,a.py:C+n=2+k=0.001", "the same name, a.py:C+k=0.001+n=2"),
+        ("model.cell=lstm+k=1+k=2", "an option is given twice"),
         (f"{OPTION}.a=(1,2),[1,2]", "two of the values have the same name, (1, 2)"),
         (f"{OPTION}.a=1,1e999", "inf cannot be an option of a cell"),
         (f"{OPTION}.a={{1}}", "{1} cannot be an option of a cell"),

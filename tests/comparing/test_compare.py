@@ -148,18 +148,22 @@ def test_more_seeds_and_values_are_added_to_what_there_is(
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(whole, out)
-    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/seeds_0-4*")}
     again = compare(out, *EVENING, folder=folder)
     assert again.returncode == 0, again.stderr
     assert "0 of 180 steps are left" in again.stdout
     assert "validation accuracy 0" not in again.stdout  # of no run
     assert results(out) == results(whole)
+    shutil.rmtree(out / "runs" / "lstm" / "seeds_0-4")  # to have room: its outcome is beside it
+    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/seeds_0-4*")}
+    assert [*out.glob("run-3-*.png")]
     vary = "--vary=model.cell=lstm,indrnn"
     more = compare(out, vary, "--seeds=6", "--sort=parameters", folder=folder)
     assert more.returncode == 0, more.stderr
     ran = re.findall(r"^(.+: seeds? \S+)  validation accuracy", more.stdout, re.MULTILINE)
     assert ran == ["lstm: seed 5", "indrnn: seeds 0-5"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert not [*out.glob("run-3-*.png")]  # two variants are left to look into
+    assert "lstm, seed 5" in (out / "report.html").read_text()
     stored = rows(out)
     assert len(stored) == 12
     assert stored[:5] == rows(whole)[:5]

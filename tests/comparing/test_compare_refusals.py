@@ -8,6 +8,7 @@ import pytest
 
 from experiments import smoke
 from rnnjax.comparing import plan
+from rnnjax.comparing.describe import describe
 from rnnjax.comparing.ledger import Ledger
 from rnnjax.comparing.run import check, run
 from rnnjax.errors import ConfigError, DataError
@@ -73,6 +74,10 @@ def test_a_wrong_argument_is_one_line(
             {},
             "model.cell_options.num_groups is varied, and a cell brings its own",
         ),
+        ([CELLS], {"num_microbatches": 3}, "times config.num_microbatches=3"),
+        ([CELLS], {"seed": 2**31 - 1}, "config.seeds=2 from config.seed=2147483647 on: too large"),
+        (["model.hidden_size=8,2147483647"], {}, "config.model.hidden_size=2147483647"),
+        ([CELLS, "model.implementation=auto,cudnn"], {}, "'cudnn' cannot be had"),
         ([CELLS], {"seeds": 2}, "config.seeds=2: of a comparison, --seeds"),
         ([CELLS], {"validation_size": 20_000}, "leaves no training image of 20000"),
         (["model.cell=glstm+num_groups=3"], {}, "num_groups"),
@@ -145,12 +150,25 @@ def test_a_cell_that_has_changed_is_another_comparison(tmp_path: Path) -> None:
     assert files(out) == {"plan.json"}
 
 
+def test_what_only_a_gpu_runs_is_compared_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process has the CPU alone, so that the GPUs are left to the runs."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    ledger = Ledger(make(tmp_path, "model.implementation=auto,cudnn"))
+    check(ledger)
+    assert [job.config.model.implementation for job in ledger.due()] == ["auto", "cudnn"]
+    assert "implementation=cudnn: 1,274 parameters" in describe(ledger)
+
+
 def test_a_cell_that_fails_its_check_is_not_trained(tmp_path: Path) -> None:
     file = tmp_path / "wrong.py"
     text = Path(leaky_cell.__file__).read_text()
     file.write_text(text.replace("jnp.tanh(products)", "jnp.tanh(products).mean(0)"))
-    with pytest.raises(ConfigError, match=r"wrong\.py:LeakyCell.*not so: examples"):
-        run(make(tmp_path / "out", f"model.cell=rnn,{file}:LeakyCell"), "parameters")
+    cells = f"rnn,{file}:LeakyCell"
+    for vary in ([f"model.cell={cells}"], [f"model.cell=best:{cells}", "model.num_layers=1,2"]):
+        with pytest.raises(ConfigError, match=r"wrong\.py:LeakyCell.*not so: examples"):
+            run(make(tmp_path / "out", *vary), "parameters")
     assert files(tmp_path) == {"wrong.py"}
 
 

@@ -119,6 +119,8 @@ def test_a_click_on_a_heading_sorts(path: Path, browser: Browser, width: int, th
         accuracy.press("Enter")
         assert column(seen, 6) == [*highest_first[3::-1], "-"]  # what is unknown comes last again
         assert seen.locator("[aria-sort=ascending]").all_text_contents() == ["test accuracy"]
+        seen.get_by_role("button", name="p", exact=True).click()
+        assert column(seen, 8) == ["1.000", "<\N{NO-BREAK SPACE}0.001", "-", "-", "-"]
         seen.get_by_role("button", name="variant").click()
         assert column(seen, 1) == [HOSTILE, "gru", "indrnn", "lstm", "rnn"]
         assert seen.locator("[aria-sort]").all_text_contents() == ["variant"]

@@ -1,6 +1,7 @@
 """Which runs a comparison needs, and what its folder makes of another command in it."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,25 @@ import pytest
 
 from experiments import smoke
 from rnnjax.comparing import outcome, plan
+from rnnjax.comparing.collect import collect
+from rnnjax.comparing.conduct import Conductor
 from rnnjax.comparing.ledger import Ledger
 from rnnjax.comparing.outcome import NOTHING, Outcome
 from rnnjax.comparing.plan import Job
+from rnnjax.comparing.processes import shares
 from rnnjax.comparing.run import find_sizes
 from rnnjax.comparing.sizes import num_parameters
 from rnnjax.runs.result import SeedResult
+from tests import leaky_cell
+
+EVEN_CELL = """
+
+class EvenCell(LeakyCell):
+    @nn.nowrap
+    def check(self):
+        if self.features % 2:
+            raise ValueError("EvenCell: features must be even")
+"""
 
 
 def ledger(out: Path, *vary: str, hidden_size: int = 8, **options: Any) -> Ledger:
@@ -94,6 +108,55 @@ def test_a_variant_all_of_whose_trials_fail_has_nothing_left(tmp_path: Path) -> 
     assert not of.due()
     assert of.chosen({"model.cell": "rnn"}) is None
     assert of.num_steps_left({"model.cell": "rnn"}) == 0
+
+
+def test_values_that_do_not_go_together_are_failed_trials(tmp_path: Path) -> None:
+    variant = {"model.cell": "rnn"}
+    steps, warmup = "num_steps=best:20,40", "optimizer.warmup_steps=best:10,30"
+    of = ledger(tmp_path, "model.cell=rnn", steps, warmup)
+    tried = {(job.config.num_steps, job.config.optimizer.warmup_steps) for job in of.due()}
+    assert tried == {(20, 10), (40, 10), (40, 30)}
+    for job in of.due():
+        end(of, job, 0.1 + 0.001 * job.config.num_steps)
+    assert len(of.trial_jobs(variant)) == 3
+    assert (of.chosen(variant) or {})["num_steps"] == 40
+
+
+def test_a_variant_whose_values_never_go_together_is_a_row_with_the_reason(tmp_path: Path) -> None:
+    of = ledger(tmp_path, "model.cell=rnn", "optimizer.warmup_steps=best:400,500")
+    assert not of.due()
+    (variant,) = collect(of)
+    assert re.search(r"config\.optimizer\.warmup_steps=.00 is more than", variant.runs[0].failure)
+
+
+def test_a_trial_that_comes_twice_is_one_run(tmp_path: Path) -> None:
+    of = ledger(tmp_path, "model.cell=rnn", "batch_size=log:4..5", num_trials=6)
+    for job in of.due():
+        end(of, job)
+    assert sorted(job.config.batch_size for job in of.trial_jobs({"model.cell": "rnn"})) == [4, 5]
+    counted = ledger(tmp_path / "counted", "model.cell=rnn", "batch_size=4..5", num_trials=6)
+    assert counted.comparison.num_trials == 2
+
+
+@pytest.mark.process
+def test_a_trial_that_no_model_has_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a cell in a module that this process finds; so the process of the trial does, too."""
+    (tmp_path / "beside.py").write_text(Path(leaky_cell.__file__).read_text() + EVEN_CELL)
+    monkeypatch.syspath_prepend(tmp_path)
+    variant = {"model.cell": "beside:EvenCell"}
+    searched = "model.hidden_size=8..10"
+    of = ledger(tmp_path / "out", "model.cell=beside:EvenCell", searched, num_trials=3)
+    for job in of.due():
+        if job.config.model.hidden_size != 9:
+            end(of, job)
+    for job in of.seed_jobs(of.chosen(variant) or {}):
+        end(of, job)
+    Conductor(of, shares(1), lambda: None).run()
+    (failure,) = of.failures.values()
+    assert "EvenCell: features must be even" in failure.reason
+    assert not of.due()
 
 
 def test_each_row_has_the_parameters_of_the_first_that_ever_was(tmp_path: Path) -> None:

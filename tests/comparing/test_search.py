@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from rnnjax.comparing.axes import Searched, parse
-from rnnjax.comparing.search import SAMPLERS, Trial, best, grid_size, propose
+from rnnjax.comparing.search import SAMPLERS, Trial, best, num_combinations, propose
 from rnnjax.errors import ConfigError
 
 RATE = "optimizer.learning_rate"
@@ -82,10 +82,10 @@ def test_the_order_of_arguments_does_not_matter(sampler: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "size"), [([], 1), (COUNTABLE[1:], 3), (COUNTABLE, None), (MIXED, None)]
+    ("arguments", "number"), [([], 1), (COUNTABLE[1:], 3), (COUNTABLE, 12), (MIXED, None)]
 )
-def test_the_size_of_a_grid(arguments: Sequence[str], size: int | None) -> None:
-    assert grid_size(searched(arguments)) == size
+def test_how_many_combinations_there_are(arguments: Sequence[str], number: int | None) -> None:
+    assert num_combinations(searched(arguments)) == number
 
 
 def test_tpe_finds_a_better_point_than_chance() -> None:

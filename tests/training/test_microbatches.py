@@ -122,6 +122,19 @@ def test_less_memory_is_taken_and_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
         memory.check_memory(in_parts, tasks[1])
 
 
+@pytest.mark.parametrize(("hidden_size", "named"), [(8, "seeds=10"), (64, "model.hidden_size=64")])
+def test_what_takes_the_memory_is_named(
+    hidden_size: int, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten seeds, their number only if one of them would fit."""
+    monkeypatch.setattr(memory, "memory_bytes", lambda: 60_000)
+    config = small(hidden_size=hidden_size)
+    config.batch_size = config.eval_batch_size = 4
+    config.seeds = 10
+    with pytest.raises(ConfigError, match=rf"config\.{named} takes at least"):
+        memory.check_memory(config, build_task(config))
+
+
 def test_parts_of_a_batch_are_equal() -> None:
     devices.check_batch_size(128, 32)
     with pytest.raises(ConfigError, match=r"4 devices times config\.num_microbatches=3$"):
