@@ -6,6 +6,7 @@ may multiply all of time at once, and place the gradient of a kernel where it co
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,16 +100,43 @@ class Convolution(Linear):
 
     def multiply(self, operands: Sequence[Array], batch_axes: int) -> Array:
         image = jnp.concatenate(self._cast(operands), axis=-1)
-        rank = self.kernel.ndim - 2
-        space = "DHW"[:rank]
-        product = jax.lax.conv_general_dilated(
-            jax.lax.collapse(image, 0, batch_axes),
-            self.kernel,
-            window_strides=(1,) * rank,
-            padding="SAME",
-            dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
-        )
+        convolve = _multiply_patches if jax.default_backend() == "cpu" else _convolve
+        product = convolve(jax.lax.collapse(image, 0, batch_axes), self.kernel)
         return self._add_bias(product.reshape(*image.shape[:-1], product.shape[-1]))
+
+
+def _convolve(
+    image: Float[Array, "N *space C"], kernel: Float[Array, "*extents C D"]
+) -> Float[Array, "N *space D"]:
+    rank = kernel.ndim - 2
+    space = "DHW"[:rank]
+    return jax.lax.conv_general_dilated(
+        image,
+        kernel,
+        window_strides=(1,) * rank,
+        padding="SAME",
+        dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
+    )
+
+
+def _multiply_patches(
+    image: Float[Array, "N *space C"], kernel: Float[Array, "*extents C D"]
+) -> Float[Array, "N *space D"]:
+    """Returns the same as one product with what the kernel sees at each position.
+
+    On a CPU it takes a half to a tenth of the time: inside of a loop, XLA finds a fast convolution
+    for few layouts, and none for those of the gradients.
+    """
+    extents, space = kernel.shape[:-2], image.shape[1:-1]
+    edges = [((extent - 1) // 2, extent // 2) for extent in extents]
+    padded = jnp.pad(image, [(0, 0), *edges, (0, 0)])
+    seen = [
+        padded[(slice(None), *(slice(at, at + n) for at, n in zip(place, space, strict=True)))]
+        for place in itertools.product(*map(range, extents))
+    ]
+    patches = jnp.concatenate(seen, axis=-1)
+    product = jax.lax.collapse(patches, 0, patches.ndim - 1) @ kernel.reshape(-1, kernel.shape[-1])
+    return product.reshape(*image.shape[:-1], kernel.shape[-1])
 
 
 @register_dataclass

@@ -48,7 +48,7 @@ class Row(NamedTuple):
     num_runs: int
     validation: Estimate
     test: Estimate
-    difference: Difference | None  # to the first variant; None: it is the first, or has other images
+    difference: Difference | None  # to the first; None: it is that, or has other images
     p: float  # corrected for all rows; NaN if nothing was tested
     verdict: str
 
