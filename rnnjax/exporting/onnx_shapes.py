@@ -101,9 +101,12 @@ def gather(graph: Graph, eqn: Any, x: str, start: str) -> str:
 
 
 def pad(graph: Graph, eqn: Any, x: str, value: str) -> str:
-    if any(any(map(int, amounts)) for amounts in eqn.params["padding_config"]):
-        raise UnsupportedError("JAX's primitive 'pad'")
-    return x
+    before, after, between = zip(*eqn.params["padding_config"], strict=True)
+    if any(between):
+        raise UnsupportedError("JAX's primitive 'pad' between elements")
+    if not any((*before, *after)):
+        return x
+    return graph.add("Pad", x, graph.ints(*map(int, (*before, *after))), value)
 
 
 def iota(graph: Graph, eqn: Any) -> str:

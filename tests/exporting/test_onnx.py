@@ -141,7 +141,10 @@ def shaped(x: jax.Array, y: jax.Array) -> dict[str, Any]:
         "iota": [lax.broadcasted_iota(jnp.int32, (x.shape[0], 2), n) for n in (0, 1)],
         "log1p": jnp.log1p(x),
         "ne": x != 1,
-        "pad": lax.pad(x, jnp.float32(0), [(0, 0, 0)] * 3),
+        "pad": [
+            lax.pad(x, jnp.float32(0), [(0, 0, 0)] * 3),
+            lax.pad(x, jnp.float32(0.5), [(0, 0, 0), (2, 1, 0), (1, -1, 0)]),
+        ],
         "reduce_max": x.max(1),
         "reduce_min": x.min((0, 2)),
         "reduce_or": (x > 1).any(1),
@@ -177,7 +180,7 @@ def test_every_primitive(function: Any) -> None:
     ("function", "what"),
     [
         (lambda x: jnp.sort(x), "'sort'"),
-        (lambda x: jnp.pad(x, ((0, 0), (1, 1))), "'pad'"),
+        (lambda x: lax.pad(x, jnp.float32(0), [(0, 0, 0), (0, 0, 1)]), "'pad' between"),
         (lambda x: x[:, jnp.array([0, 2])], "'gather'"),
         (lambda x: lax.fori_loop(0, 3, lambda _, y: 2 * y, x), "'scan' over nothing"),
         (lambda x: jnp.zeros((2 * x.shape[0],)), "an axis of 2*b elements"),
