@@ -115,5 +115,8 @@ def test_files_that_are_mentioned_exist() -> None:
 
 
 def test_figures_of_all_cells_are_there() -> None:
-    table = re.findall(r"^\| `(\w+)`.*?\|.*\| 0\.\d{3} \|$", PAGES["cells"], re.MULTILINE)
-    assert table == [*rnnjax.CELLS]
+    costs = re.findall(r"^\| `(\w+)`.*\| \d+ \| \d+\.\d\d \|$", PAGES["cells"], re.MULTILINE)
+    assert costs == [*rnnjax.CELLS]
+    readme = (ROOT / "README.md").read_text()
+    accuracies = re.findall(r"^\| `(\w+)\S*` \| 0\.\d+ \| 0\.\d{4} ± ", readme, re.MULTILINE)
+    assert {*accuracies} == {*rnnjax.CELLS}
