@@ -124,8 +124,8 @@ def _multiply_patches(
 ) -> Float[Array, "N *space D"]:
     """Returns the same as one product with what the kernel sees at each position.
 
-    On a CPU it takes a half to a tenth of the time: inside of a loop, XLA finds a fast convolution
-    for few layouts, and none for those of the gradients.
+    A training step on a CPU takes about a tenth of the time so (benchmarks/README.md): inside of a
+    loop, XLA has no fast convolution for the layouts of the gradients. A GPU has one.
     """
     extents, space = kernel.shape[:-2], image.shape[1:-1]
     edges = [((extent - 1) // 2, extent // 2) for extent in extents]
