@@ -12,7 +12,7 @@ glstm+num_groups=4,min_gru,min_lstm,slstm+num_heads=4 \
 
 python -m rnnjax.compare --out /tmp/family --config experiments/family.py --seeds 3 --jobs 2 \
   --vary model.cell=lstm,grid_lstm+feature_size=14,conv_lstm_1d,conv_lstm_2d,conv_lstm_3d \
-  --vary optimizer.learning_rate=best:1e-3,3e-3,1e-2
+  --vary optimizer.learning_rate=best:1e-3,3e-3,1e-2 --seeds_at_once 1
 
 python -m rnnjax.compare --out /tmp/family_equal --config experiments/family.py --seeds 5 --jobs 2 \
   --vary model.cell=lstm,gru,rnn,min_gru,indrnn --compute equal \
