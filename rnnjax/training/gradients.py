@@ -4,12 +4,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from rnnjax.classifier import Classifier, Params, classify
 from rnnjax.data.batches import Batch
 from rnnjax.data.sequences import ToSequences
 from rnnjax.training.losses import loss
+from rnnjax.training.row_keys import key_of_rows
 
 
 class Outcome(NamedTuple):
@@ -24,6 +25,7 @@ def gradients_of(
     params: Params,
     batch: Batch,
     dropout_key: PRNGKeyArray,
+    first_row: Int[Array, ""] | int,
     *,
     model: Classifier,
     to_sequences: ToSequences,
@@ -33,12 +35,13 @@ def gradients_of(
     """Returns the gradient of the mean loss, and what it is made of.
 
     In M microbatches, one after the other, it needs the memory of one of them; the gradient is the
-    mean of theirs, which for equal parts is that of the batch. Each has dropout masks of its own.
+    mean of theirs, which for equal parts is that of the batch, with the same dropout masks.
 
     Args:
       params: of the model.
       batch: leaves `[B, ...]`.
-      dropout_key: of the batch's dropout masks.
+      dropout_key: of the dropout masks of all devices' batches together.
+      first_row: of this batch among them.
       model: the classifier.
       to_sequences: from images, uint8, to sequences `[B, T, F]`.
       label_smoothing: share of the target spread evenly over all classes.
@@ -55,11 +58,12 @@ def gradients_of(
 
     gradient = jax.grad(mean_loss, has_aux=True)
     if num_microbatches == 1:
-        return gradient(params, batch, dropout_key)
+        return gradient(params, batch, key_of_rows(dropout_key, first_row))
+    size = len(batch.labels) // num_microbatches
 
     def add(total: Params, part: tuple[Batch, Array]) -> tuple[Params, Outcome]:
         microbatch, number = part
-        key = jax.random.fold_in(dropout_key, number)
+        key = key_of_rows(dropout_key, first_row + number * size)
         gradients, outcome = gradient(params, microbatch, key)
         return jax.tree.map(jnp.add, total, gradients), outcome
 

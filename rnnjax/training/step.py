@@ -69,7 +69,6 @@ def train_step(
     Returns:
       The new state, and the last hidden states, `[B, H]`, for their histogram.
     """
-    dropout_key = devices.device_key(jax.random.fold_in(key, state.step), axis_name)
     if augment is not None:
         assert batch.rows is not None
         images = augment(batch.images, batch.rows, key, state.step)
@@ -77,7 +76,8 @@ def train_step(
     gradients, outcome = gradients_of(
         state.params,
         batch,
-        dropout_key,
+        jax.random.fold_in(key, state.step),
+        devices.index(axis_name) * len(batch.labels),
         model=model,
         to_sequences=to_sequences,
         label_smoothing=label_smoothing,

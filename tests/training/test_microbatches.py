@@ -38,21 +38,24 @@ def small(num_microbatches: int = 1, **model: Any) -> Config:
     return config
 
 
+def noisy(num_microbatches: int = 1) -> Config:
+    """With dropout and augmentation, which follow from the image and not from its part."""
+    config = small(num_microbatches, input_keep_prob=0.8, state_keep_prob=0.8)
+    config.augmentation.max_shift, config.augmentation.flip_prob = 2, 0.5
+    return config
+
+
 @pytest.fixture(scope="module")
 def whole() -> Any:
-    """The step with all of it at once, augmented."""
-    config = small()
-    config.augmentation.max_shift, config.augmentation.flip_prob = 2, 0.5
-    task = build_task(config)
+    """The step with all of it at once."""
+    task = build_task(noisy())
     return jax.jit(task.train_step)(task.create_state(), BATCH, KEY)
 
 
 @pytest.mark.parametrize("number", [2, 6, 24])
 def test_the_step_is_the_one_of_the_whole_batch(whole: Any, number: int) -> None:
     """Moments of Adam are its gradients; the parameters after one step are all but their signs."""
-    config = small(number)
-    config.augmentation.max_shift, config.augmentation.flip_prob = 2, 0.5
-    task = build_task(config)
+    task = build_task(noisy(number))
     state, last_hidden = jax.jit(task.train_step)(task.create_state(), BATCH, KEY)
     assert_close(state.opt_state[0].mu, whole[0].opt_state[0].mu, 1e-7)
     assert_close(state.params, whole[0].params, 1e-6)
