@@ -1,9 +1,9 @@
 """Random keys for a part of a batch, whose rows draw what they would draw in the whole batch.
 
-So dropout does not depend on the number of devices that share a batch, nor on that of microbatches.
-JAX's own Threefry keys hash an entry's position in the array that is drawn (`jax_threefry_partitionable`,
-JAX's default); a key here adds the rows that are before this part, and otherwise is the same: for the
-first part, to the last bit.
+So dropout does not depend on the number of devices that share a batch, nor on that of
+microbatches. JAX's own Threefry keys hash an entry's position in the array that is drawn
+(`jax_threefry_partitionable`, JAX's default); a key here adds the rows that are before this part,
+and otherwise is the same: for the first part, to the last bit.
 """
 
 import math
@@ -47,7 +47,10 @@ def _with_row(keys: UInt32[Array, "*S 2"], row: UInt32[Array, ""]) -> UInt32[Arr
 
 
 def _random_bits(words: Words, bit_width: int, shape: tuple[int, ...]) -> Array:
-    """Returns uniform bits, `shape`: JAX's own of the rows from `words[2]` on, of fewer than 2^32."""
+    """Returns uniform bits, `shape`: JAX's own of the rows from `words[2]` on.
+
+    Of the whole batch there may be 2^32 entries; beyond, bits repeat.
+    """
     entries_before = words[2] * jnp.uint32(math.prod(shape[1:])) if shape else jnp.uint32(0)
     entries = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape) + entries_before
     high, low = threefry2x32_p.bind(words[0], words[1], jnp.zeros_like(entries), entries)
