@@ -15,7 +15,6 @@ from rnnjax import __version__
 from rnnjax.comparing import axes, search
 from rnnjax.errors import ConfigError
 from rnnjax.system import command_line, config_flag
-from rnnjax.system.waiting import waiting
 
 _OUT = flags.DEFINE_string("out", "", "folder of the comparison; the same command goes on there")
 _VARY = flags.DEFINE_multi_string(
@@ -57,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
         command_line.begin_work(debug=config_flag.DEBUG.value)
         if importlib.util.find_spec("matplotlib") is None:
             raise ConfigError("a comparison needs Matplotlib: pip install -e '.[report]'")
-        with waiting("loading libraries"):
+        with command_line.loading_libraries():
             import jax
 
             # Runs have processes of their own, which need all of an accelerator.
@@ -90,9 +89,10 @@ def work() -> None:
         request = processes.read_request()
         command_line.begin_work(debug=False)
         logging.set_verbosity(logging.FATAL)
-        from rnnjax.comparing import requests
-        from rnnjax.system import devices, process
-        from rnnjax.training.train import train
+        with command_line.loading_libraries():
+            from rnnjax.comparing import requests
+            from rnnjax.system import devices, process
+            from rnnjax.training.train import train
 
         process.tune()
         process.enable_compilation_cache()

@@ -34,7 +34,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Prints the figures of a checkpoint of a run, and writes the files that are asked for."""
     workdir, json_file, confusion_file = arguments.workdir, arguments.json, arguments.confusion
     check_outputs({"--json": json_file, "--confusion": confusion_file}, workdir)
-    with waiting("loading libraries"):
+    with command_line.loading_libraries():
         from rnnjax.data import datasets
         from rnnjax.reporting.figures import confusion, png
         from rnnjax.system import devices

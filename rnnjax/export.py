@@ -72,7 +72,7 @@ def export(arguments: argparse.Namespace) -> None:
         from rnnjax.exporting.runtime import read_runtime
 
         runtime = read_runtime()  # which says itself what it waits for
-    with waiting("loading libraries"):
+    with command_line.loading_libraries():
         convert = _converter(kind, runtime)
         from rnnjax.exporting.inference import inference_of
         from rnnjax.system import devices

@@ -13,7 +13,6 @@ from absl import flags, logging
 from rnnjax import __version__
 from rnnjax.errors import ConfigError
 from rnnjax.system import command_line, config_flag
-from rnnjax.system.waiting import waiting
 
 _WORKDIR = flags.DEFINE_string("workdir", "", "folder of checkpoints, summaries and results")
 _DISTRIBUTED = flags.DEFINE_string(
@@ -47,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     exit_process: Callable[[int], NoReturn] = sys.exit
     try:
         command_line.begin_work(debug=debug)
-        with waiting("loading libraries"):
+        with command_line.loading_libraries():
             # These import JAX and TensorFlow: not before --help has answered.
             from rnnjax.system import devices, distributed, process
             from rnnjax.training.train import train

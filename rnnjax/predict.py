@@ -59,7 +59,7 @@ def predict(arguments: argparse.Namespace) -> None:
         from rnnjax.data.pictures import read_pictures
 
         pictures = read_pictures(arguments.images)
-    with waiting("loading libraries"):
+    with command_line.loading_libraries():
         from rnnjax.data import datasets
         from rnnjax.data.pictures import as_in_the_data
         from rnnjax.reporting.figures import png

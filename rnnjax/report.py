@@ -55,7 +55,7 @@ def report(
     check_folder(out)  # before the seconds that all else needs
     if importlib.util.find_spec("matplotlib") is None:
         raise ConfigError("a report needs Matplotlib: pip install -e '.[report]'")
-    with waiting("loading libraries"):
+    with command_line.loading_libraries():
         from rnnjax.data import datasets
         from rnnjax.reporting.page import document
         from rnnjax.system import devices

@@ -119,6 +119,19 @@ def test_the_package_and_its_commands_load_nothing_heavy_before_they_are_asked(r
     assert not loaded(root, code) & {"jax", "flax", "numpy", *HEAVY}
 
 
+@pytest.mark.process
+def test_commands_load_all_of_keras_only_if_somebody_wants_it(root: Path) -> None:
+    code = (
+        "import sys\n"
+        "from rnnjax.system.command_line import loading_libraries\n"
+        "with loading_libraries():\n"
+        "    import rnnjax.training.train\n"
+        "assert 'keras' not in sys.modules\n"
+        "import keras"
+    )
+    assert loaded(root, code) > {"tensorflow", "clu", "keras"}
+
+
 def loaded(root: Path, code: str) -> set[str]:
     """Returns the top-level modules that a process of its own has loaded after running `code`."""
     tail = "; import json, sys; print(json.dumps([m.partition('.')[0] for m in sys.modules]))"

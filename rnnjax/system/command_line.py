@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from rnnjax.errors import ConfigError, RunError, own_place
 from rnnjax.system.limits import check_limits
 from rnnjax.system.messages import flush_output, warn
+from rnnjax.system.waiting import waiting
 
 
 class Parser(argparse.ArgumentParser):
@@ -101,6 +102,16 @@ def begin_work(*, debug: bool) -> None:
     check_limits()
     if not debug:
         faulthandler.disable()  # absl enables it: it dumps all threads
+
+
+@contextlib.contextmanager
+def loading_libraries() -> Iterator[None]:
+    """Shows that the block imports libraries; TensorFlow among them, the quick way."""
+    with waiting("loading libraries"):
+        from rnnjax import compat  # which imports JAX
+
+        compat.import_tensorflow()
+        yield
 
 
 @contextlib.contextmanager
