@@ -33,6 +33,7 @@ jaxtyping.install_import_hook(
 from rnnjax.config import Config, DataConfig  # noqa: E402
 from rnnjax.data import datasets, fashion_mnist  # noqa: E402
 from rnnjax.runs.result import Result  # noqa: E402
+from rnnjax.system.process import MIN_COMPILE_SECONDS  # noqa: E402
 
 
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -44,8 +45,14 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keeps what the commands under test compile out of the user's own cache."""
+    """Keeps what is compiled: the commands' out of the user's own cache, the tests' for later ones.
+
+    Many tests train the same model. JAX warns of an entry that another worker is still writing: so
+    each has a folder of its own.
+    """
     os.environ["XDG_CACHE_HOME"] = str(shared_folder(tmp_path_factory) / "cache")
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.getbasetemp() / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_COMPILE_SECONDS)
 
 
 @pytest.fixture(scope="session")
