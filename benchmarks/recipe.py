@@ -2,107 +2,123 @@
 
     python -m benchmarks.recipe [--steps 2000] [--repeats 3]
 
-Both train the LSTM of the TensorFlow 1 tutorial on Fashion-MNIST with Adam and evaluate all test
-images every 100 steps. rnnjax also writes summaries and checkpoints, torch does not. They
-alternate, and a first short run of each, which is not counted, fills the file caches and rnnjax's
-cache of compiled programs.
+All train the LSTM of the TensorFlow 1 tutorial on Fashion-MNIST with Adam and evaluate all test
+images every 100 steps. rnnjax also writes summaries and checkpoints, torch does not. They take
+turns: rnnjax, torch as its users have it, and "torch, tuned", whose memory is as `rnnjax.main` sets
+that of its own process. A first short run of each, which is not counted, fills the file caches and
+rnnjax's cache of compiled programs.
+
+Where the time goes is told by part, in seconds (medians). The start is all until the first step is
+done, the end all after the last part.
 """
 
 import argparse
-import gzip
+import json
 import multiprocessing
 import statistics
+import sys
+import tempfile
 import time
+from multiprocessing.connection import Connection
+from pathlib import Path
 
-import numpy as np
+from benchmarks.clock import Clock
 
-from benchmarks.command import observe
-from rnnjax.config import Config
-from rnnjax.data.fashion_mnist import DEBIAN_DIR
-
-HEADER = {"images": 16, "labels": 8}  # bytes before the data of an IDX file
-
-
-def read(split: str, what: str) -> np.ndarray:
-    name = f"{split}-{what}-idx{3 if what == 'images' else 1}-ubyte.gz"
-    return np.frombuffer(
-        gzip.decompress((DEBIAN_DIR / name).read_bytes())[HEADER[what] :], np.uint8
-    )
+NAMES = ("rnnjax", "torch", "torch, tuned")
+PARTS = ("start", "steps", "evaluation", "summaries", "checkpoints", "end")
+ROOT = Path(__file__).parents[1]
 
 
-def train_with_torch(num_steps: int) -> None:
-    """Trains as a user of torch would, and prints the accuracy on the test images."""
-    import torch
+def run_rnnjax(num_steps: int, clock: Clock) -> None:
+    """Runs the command itself, in this process."""
+    from rnnjax import main
+    from rnnjax.training.run import Run
+    from rnnjax.training.seed_reports import SeedReports
 
-    class Network(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lstm = torch.nn.LSTM(28, 256, batch_first=True)
-            self.readout = torch.nn.Linear(256, 10)
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            outputs, _ = self.lstm(images.float() / 255)
-            return self.readout(outputs[:, -1])
-
-    data = {
-        split: (
-            torch.tensor(read(split, "images")).reshape(-1, 28, 28),
-            torch.tensor(read(split, "labels")).long(),
-        )
-        for split in ("train", "t10k")
-    }
-    config = Config()
-    torch.manual_seed(config.seed)
-    network = Network()
-    optimizer = torch.optim.Adam(network.parameters(), config.optimizer.learning_rate, fused=True)
-    images, labels = data["train"]
-    order = torch.randperm(len(labels))
-    for step in range(1, num_steps + 1):
-        if len(order) < config.batch_size:
-            order = torch.cat([order, torch.randperm(len(labels))])
-        chosen, order = order[: config.batch_size], order[config.batch_size :]
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(network(images[chosen]), labels[chosen])
-        loss.backward()
-        optimizer.step()
-        if step % config.log_every_steps == 0:
-            loss.item()
-        if step % config.eval_every_steps == 0:
-            with torch.no_grad():
-                pairs = [part.split(config.eval_batch_size) for part in data["t10k"]]
-                right = [(network(x).argmax(1) == y).sum() for x, y in zip(*pairs, strict=True)]
-            accuracy = float(sum(right)) / len(data["t10k"][1])
-            print(f"torch: step {step}, test accuracy {accuracy:.4f}", flush=True)
+    for method, part in (
+        ("train_steps", "steps"),
+        ("log", "summaries"),
+        ("evaluate", "evaluation"),
+        ("save", "checkpoints"),
+        ("finish", "checkpoints"),
+    ):
+        clock.watch(Run, method, part)
+    for method in ("show_step", "show_training", "show_evaluations", "show_predictions", "flush"):
+        clock.watch(SeedReports, method, "summaries")
+    clock.end_start_with(Run, "train_steps")
+    with tempfile.TemporaryDirectory() as folder:
+        sys.argv = ["rnnjax", f"--workdir={folder}/run"]
+        sys.argv += [f"--config={ROOT / 'experiments' / 'lstm.py'}"]
+        sys.argv += [f"--config.num_steps={num_steps}"]
+        try:
+            main.run()
+        except SystemExit as end:
+            if end.code:
+                raise
 
 
-def torch_seconds(num_steps: int) -> float:
+def run(name: str, num_steps: int, process_start: float, pipe: Connection) -> None:
+    """Trains with one of `NAMES`, and sends the seconds of each part."""
+    clock = Clock(process_start)
+    if name == "rnnjax":
+        run_rnnjax(num_steps, clock)
+    else:
+        if name == "torch, tuned":
+            from rnnjax.system.process import retain_freed_memory
+
+            retain_freed_memory()
+        from benchmarks import torch_recipe
+
+        torch_recipe.train(num_steps, clock)
+    pipe.send(dict(clock.seconds))
+
+
+def seconds(name: str, num_steps: int) -> dict[str, float]:
+    """Returns the seconds of each part, and of the whole process."""
     context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
     start = time.monotonic()
-    process = context.Process(target=train_with_torch, args=(num_steps,))
+    process = context.Process(target=run, args=(name, num_steps, start, theirs))
     process.start()
+    theirs.close()
+    try:
+        parts = ours.recv()
+    except EOFError as error:
+        process.join()
+        raise RuntimeError(f"{name} ended with {process.exitcode}") from error
     process.join()
-    if process.exitcode:
-        raise RuntimeError(f"torch ended with {process.exitcode}")
-    return time.monotonic() - start
+    whole = time.monotonic() - start
+    return parts | {"end": whole - sum(parts.values()), "all": whole}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=2_000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="file for the seconds of all runs")
     options = parser.parse_args()
-
-    def rnnjax_seconds(num_steps: int) -> float:
-        return observe(f"--config.num_steps={num_steps}").seconds
-
-    rnnjax_seconds(100)
-    torch_seconds(100)
-    pairs = []
+    for name in NAMES[:2]:
+        seconds(name, 100)
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES}
     for _ in range(options.repeats):
-        pairs.append((rnnjax_seconds(options.steps), torch_seconds(options.steps)))
-        print(f"rnnjax {pairs[-1][0]:.1f} s, torch {pairs[-1][1]:.1f} s", flush=True)
-    ratios = [ours / theirs for ours, theirs in pairs]
-    print(f"ratio {statistics.median(ratios):.3f} ({min(ratios):.3f}-{max(ratios):.3f})")
+        for name in NAMES:
+            runs[name].append(seconds(name, options.steps))
+            print(f"{name} {runs[name][-1]['all']:.1f} s", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(runs, indent=1) + "\n")
+    print(f"| | {' | '.join((*PARTS, 'all'))} |\n|{'---|' * (len(PARTS) + 2)}")
+    for name in NAMES:
+        medians = [
+            statistics.median(one.get(p, 0.0) for one in runs[name]) for p in (*PARTS, "all")
+        ]
+        print(f"| {name} | {' | '.join(f'{median:.1f}' for median in medians)} |")
+    for name in NAMES[1:]:
+        pairs = zip(runs["rnnjax"], runs[name], strict=True)
+        ratios = [ours["all"] / theirs["all"] for ours, theirs in pairs]
+        print(
+            f"rnnjax / {name}: {statistics.median(ratios):.3f} "
+            f"({min(ratios):.3f}-{max(ratios):.3f})"
+        )
 
 
 if __name__ == "__main__":
