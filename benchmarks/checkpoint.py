@@ -18,7 +18,7 @@ from benchmarks.bare import BareStep
 from rnnjax.config import Config
 from rnnjax.runs.checkpoint import Origin, Progress
 from rnnjax.runs.checkpoints import Checkpoints
-from rnnjax.system import devices
+from rnnjax.system.devices import unreplicate
 from rnnjax.system.process import tune
 
 STRETCH = 1.5  # seconds of steps: many times what a save takes
@@ -50,7 +50,7 @@ def main() -> None:
         def stretch(save: bool) -> float:
             start = time.monotonic()
             if save:
-                state = devices.unreplicate(bare.state)
+                state = unreplicate(bare.state)
                 checkpoints.save(int(state.step), state, Progress())
             bare.seconds(steps)
             return time.monotonic() - start
