@@ -145,6 +145,18 @@ class OptimizerConfig:
 
 
 @dataclasses.dataclass(slots=True)
+class ParallelConfig:
+    devices: int = option(
+        0, "how many of the devices of all processes are used; 0: all", at_least=0
+    )
+    api: str = option(
+        "pmap",
+        "what maps a step over devices: jax.pmap or its successor, jax.jit of jax.shard_map",
+        choices=("pmap", "jit"),
+    )
+
+
+@dataclasses.dataclass(slots=True)
 class CheckpointConfig:
     every_steps: int = option(500, "steps between checkpoints", at_least=1)
     keep: int = option(
@@ -195,6 +207,7 @@ class Config:
     augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
 
 

@@ -44,6 +44,8 @@ WITHOUT_EFFECT = (
     "data.data_dir",
     "data.idx_dir",
     "data.on_device",
+    "parallel.devices",
+    "parallel.api",
     "checkpoint.every_steps",
     "checkpoint.keep",
 )

@@ -25,7 +25,7 @@ from rnnjax.reporting.page.run_figures import Curve
 from rnnjax.runs import sealed
 from rnnjax.runs.result import Result, SeedResult
 from rnnjax.seeds import seeds_of
-from rnnjax.system import devices
+from rnnjax.system.devices import choose
 from rnnjax.training.evaluation import device_batches, evaluate
 from rnnjax.training.task import compile_eval_step
 from rnnjax.training.trained import Trained, read_trained
@@ -161,12 +161,13 @@ def peak_memory() -> float | None:
 def _right(config: Config, trained: Mapping[int, Trained]) -> dict[int, Bool[np.ndarray, " N"]]:
     """Returns by seed which test images are told right, by the program that evaluates."""
     test = datasets.load(config.data).test
-    batches = device_batches(test, config.eval_batch_size)
+    devices = choose(config.parallel)
+    batches = device_batches(devices, test, config.eval_batch_size)
     eval_step, right = None, {}
     for seed, of_seed in trained.items():
-        eval_step = eval_step or compile_eval_step(of_seed.task)
+        eval_step = eval_step or compile_eval_step(of_seed.task, devices)
         params = devices.replicate(of_seed.params)
-        evaluations = evaluate(eval_step, params, batches, test.labels)
+        evaluations = evaluate(devices, eval_step, params, batches, test.labels)
         assert evaluations is not None  # nothing stops it
         right[seed] = evaluations[0].predictions.guesses == test.labels
     return right

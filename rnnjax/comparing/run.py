@@ -21,7 +21,8 @@ from rnnjax.data.sequences import num_features
 from rnnjax.errors import RunError
 from rnnjax.runs import lock
 from rnnjax.runs.workdir import check_writable, os_error_as_run_error
-from rnnjax.system import devices, files
+from rnnjax.system import files
+from rnnjax.system.devices import choose
 from rnnjax.system.messages import say
 from rnnjax.system.outputs import write_output
 from rnnjax.system.waiting import waiting
@@ -137,8 +138,9 @@ def check(ledger: Ledger) -> None:
 
 def _check_run(config: Config) -> None:
     """Looks at the settings of a run as training does before it writes."""
+    devices = choose(config.parallel)
     devices.check_batch_size(config.batch_size, config.num_microbatches)
     task = task_of(config)
     check_own_cell(task.model, num_features(config.data.sequence, task.dataset.image_shape))
     if not processes.gpus():  # whose memory this process does not see
-        check_memory(config, task)
+        check_memory(config, devices, task)

@@ -50,7 +50,7 @@ def finished(config: Config, folder: Path, create_state: Callable[[], PyTree]) -
 
 
 def restore(
-    config: Config, folder: Path, state: State, checkpoints: Checkpoints
+    config: Config, folder: Path, state: State, checkpoints: Checkpoints, num_devices: int
 ) -> Restored[State]:
     """Returns where a run goes on, and writes its settings.
 
@@ -59,6 +59,7 @@ def restore(
       folder: its workdir, held by the primary process.
       state: the one of a new run.
       checkpoints: of the folder.
+      num_devices: that the run computes on.
 
     Returns:
       Its newest intact checkpoint; without any, step 0 and the given state.
@@ -67,7 +68,7 @@ def restore(
       RunError: if none of its checkpoints is intact.
       ConfigError: if it holds another run, or more steps than are asked for.
     """
-    numerics = describe_numerics()
+    numerics = describe_numerics(num_devices)
     restored = Restored(0, state, Progress(), Origin("", numerics))
 
     def restore_on_primary() -> tuple[int, dict[str, Any]]:

@@ -19,7 +19,7 @@ JAX_SETTINGS = (
 LIBRARIES = ("jax", "jaxlib", "flax", "optax")  # whose arithmetic it is
 
 
-def describe_numerics() -> dict[str, str]:
+def describe_numerics(num_devices: int) -> dict[str, str]:
     """Returns what decides about the last bits of a training step here, by name.
 
     XLA divides sums by the devices and, on a CPU, by the cores that the process may use, and takes
@@ -27,7 +27,7 @@ def describe_numerics() -> dict[str, str]:
     """
     device = jax.devices()[0]
     numerics = {
-        "devices": f"{jax.device_count()} {device.device_kind}",
+        "devices": f"{num_devices} {device.device_kind}",
         "processes": str(jax.process_count()),
         **{name: metadata.version(name) for name in LIBRARIES},
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),

@@ -1,5 +1,6 @@
 """Accuracy and loss on all images of a split."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from rnnjax.classifier import Params
 from rnnjax.data.batches import Batch, eval_batches
 from rnnjax.data.datasets import Split
-from rnnjax.system import devices
+from rnnjax.system.devices import Devices, choose, unreplicate
 from rnnjax.training import metrics
 from rnnjax.training.metrics import EvalMetrics
 from rnnjax.training.over_seeds import join_rows, stack, unstack
@@ -28,22 +29,24 @@ class Evaluation(NamedTuple):
     last_hidden: Float[np.ndarray, "B H"]  # of the first batch, for its histogram
 
 
-def device_batches(split: Split, batch_size: int) -> list[Batch]:
+def device_batches(devices: Devices, split: Split, batch_size: int) -> list[Batch]:
     """Puts a whole split on the devices, cut into padded batches: uint8, so it stays small.
 
     Args:
+      devices: that share each batch.
       split: the images.
       batch_size: images a batch over all devices, which is rounded up to a multiple of them.
 
     Returns:
       Batches with leaves `[D, B, ...]`, over the local devices.
     """
-    batch_size = devices.round_up_to_devices(batch_size)
+    batch_size = devices.round_up(batch_size)
     batches = eval_batches(split, batch_size, jax.process_index(), jax.process_count())
     return [devices.shard(batch) for batch in batches]
 
 
 def evaluate(
+    devices: Devices,
     eval_step: EvalStep,
     params: Params,
     batches: Sequence[Batch],
@@ -54,7 +57,8 @@ def evaluate(
     """Evaluates replicated parameters on every image of a split, those of each seed.
 
     Args:
-      eval_step: of `compile_eval_step`.
+      devices: that share each batch.
+      eval_step: of `compile_eval_step`, on them.
       params: replicated parameters, leaves `[D, ...]`; of several seeds `[D, N, ...]`.
       batches: of `device_batches`, leaves `[D, B, ...]`.
       labels: of all images of the split, whose batches those of all processes make up.
@@ -67,7 +71,7 @@ def evaluate(
         if should_stop():
             return None
         sums, of_batch, last_hidden = eval_step(params, sums, batch)
-        probabilities.append(devices.unreplicate(of_batch))
+        probabilities.append(unreplicate(of_batch))
         first_hidden = last_hidden if first_hidden is None else first_hidden
     return [
         Evaluation(
@@ -76,7 +80,7 @@ def evaluate(
             last_hidden=hidden,
         )
         for of_seed, together, hidden in zip(
-            unstack(devices.unreplicate(sums), num_seeds),
+            unstack(unreplicate(sums), num_seeds),
             unstack(join_rows(jax.device_get(probabilities)), num_seeds),
             unstack(join_rows(jax.device_get(first_hidden)), num_seeds),
             strict=True,
@@ -86,10 +90,12 @@ def evaluate(
 
 def evaluate_trained(trained: Trained, split: Split) -> Evaluation:
     """Evaluates a model of a run on all images of a split, as training did."""
+    devices = choose(dataclasses.replace(trained.config.parallel, devices=0))
     evaluation = evaluate(
-        compile_eval_step(trained.task),
+        devices,
+        compile_eval_step(trained.task, devices),
         devices.replicate(trained.params),
-        device_batches(split, trained.config.eval_batch_size),
+        device_batches(devices, split, trained.config.eval_batch_size),
         split.labels,
     )
     assert evaluation is not None  # nothing stops it

@@ -12,7 +12,7 @@ from rnnjax.data import batches
 from rnnjax.data.batches import Batch, Rows
 from rnnjax.data.datasets import Dataset, Split
 from rnnjax.seeds import seeds_of
-from rnnjax.system import devices
+from rnnjax.system.devices import Devices
 from rnnjax.training.evaluation import device_batches
 
 
@@ -26,11 +26,12 @@ class Feed(NamedTuple):
     evaluated: dict[str, Split]  # the same splits, on the host
 
 
-def open_feed(config: Config, dataset: Dataset, first_step: int) -> Feed:
+def open_feed(config: Config, devices: Devices, dataset: Dataset, first_step: int) -> Feed:
     """Puts images on the devices: training ones if they fit, else they are streamed.
 
     Args:
       config: the settings of the run.
+      devices: of the run.
       dataset: its images.
       first_step: the steps taken before.
     """
@@ -58,7 +59,8 @@ def open_feed(config: Config, dataset: Dataset, first_step: int) -> Feed:
             axis=1 if config.seeds == 1 else 2,
         ),
         evaluation={
-            name: device_batches(split, config.eval_batch_size) for name, split in evaluated.items()
+            name: device_batches(devices, split, config.eval_batch_size)
+            for name, split in evaluated.items()
         },
         evaluated=evaluated,
     )

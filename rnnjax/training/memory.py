@@ -7,11 +7,11 @@ import jax
 
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError
-from rnnjax.system.devices import memory_bytes
+from rnnjax.system.devices import Devices
 from rnnjax.training.task import Task
 
 
-def check_memory(config: Config, task: Task) -> None:
+def check_memory(config: Config, devices: Devices, task: Task) -> None:
     """Refuses a run that cannot fit: too large a state, or too large batches.
 
     What is counted is the least that there can be: parameters, gradients and the optimizer's
@@ -21,11 +21,10 @@ def check_memory(config: Config, task: Task) -> None:
     Raises:
       ConfigError: naming the setting, and the bytes that it takes.
     """
-    there = memory_bytes()
+    there = devices.memory_bytes()
     if there is None:
         return
-    devices = jax.device_count()
-    at_once = 1 if jax.default_backend() == "cpu" else config.seeds  # as `over_seeds` has it
+    at_once = 1 if devices.on_cpu else config.seeds  # as `over_seeds` has it
     model, image_shape = config.model, task.dataset.image_shape
     pixels = math.prod(image_shape)
     try:
@@ -41,9 +40,9 @@ def check_memory(config: Config, task: Task) -> None:
     hidden = model.hidden_size * (1 + model.bidirectional)
     read = 1 if model.readout == "last" else steps  # outputs
     states = max(model.num_layers * (math.isqrt(steps) if model.remat else steps), read)
-    images = config.batch_size // devices // config.num_microbatches
+    images = config.batch_size // devices.count // config.num_microbatches
     training = images * 4 * (pixels + states * hidden)
-    evaluation = -(-config.eval_batch_size // devices) * 4 * (pixels + read * hidden)
+    evaluation = -(-config.eval_batch_size // devices.count) * 4 * (pixels + read * hidden)
     every_state = config.seeds * state + at_once * gradients
     for name, value, of_one, needed in (
         ("model.hidden_size", model.hidden_size, state + gradients, every_state),

@@ -38,7 +38,7 @@ def _split(words: Words, shape: tuple[int, ...]) -> UInt32[Array, "*S 3"]:
     return _with_row(threefry_prng_impl.split(words[:2], shape), words[2])
 
 
-def _fold_in(words: Words, data: Array) -> Words:
+def _fold_in(words: Words, data: Array | int) -> Words:
     return _with_row(threefry_prng_impl.fold_in(words[:2], data), words[2])
 
 

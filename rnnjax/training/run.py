@@ -21,7 +21,8 @@ from rnnjax.runs import result
 from rnnjax.runs.checkpoint import Progress
 from rnnjax.runs.checkpoints import Checkpoints
 from rnnjax.runs.result import Result
-from rnnjax.system import devices, distributed
+from rnnjax.system import distributed
+from rnnjax.system.devices import Devices, first_copy, unreplicate
 from rnnjax.system.signals import StoppedError, StopRequest
 from rnnjax.training import metrics
 from rnnjax.training.due import due
@@ -41,13 +42,13 @@ from rnnjax.training.task import Programs, Task
 class Run:
     """A run under way; `start.open_run` makes one.
 
-    States that it is given, and hidden states, are replicated: leaves `[D, ...]` over the local
-    devices.
+    States and hidden states are replicated: leaves `[D, ...]` over the local devices.
     """
 
     config: Config
     task: Task
     workdir: Path
+    devices: Devices
     feed: Feed
     programs: Programs
     checkpoints: Checkpoints
@@ -137,7 +138,7 @@ class Run:
             seeds, if that is so of the last one that went on.
         """
         config = self.config
-        sums, skipped = jax.device_get(devices.unreplicate((state.metrics, state.skipped)))
+        sums, skipped = jax.device_get(unreplicate((state.metrics, state.skipped)))
         of_all = {
             "learning_rate": float(np.asarray(self.task.schedule(step - 1))),
             "steps_per_second": self._stopwatch.steps_per_second(step),
@@ -156,7 +157,7 @@ class Run:
                 else:
                     check_finite(figures, step)
         empty = stack([metrics.TrainMetrics.empty()] * config.seeds)
-        return dataclasses.replace(state, metrics=devices.replicate(empty))
+        return dataclasses.replace(state, metrics=self.devices.replicate(empty))
 
     def evaluate(
         self, step: int, state: TrainState, last_hidden: Float[Array, "D *N B H"] | None = None
@@ -177,12 +178,13 @@ class Run:
         """
         jax.block_until_ready(state.step)  # steps under way are training time
         with self._stopwatch.paused(), self.reports.display.waiting("evaluating"):
-            params = devices.first_copy(state.eval_params)
+            params = first_copy(state.eval_params)
             if last_hidden is not None:  # else what is shown of the training is there already
                 self.reports.show_step(step, params, join_rows(jax.device_get(last_hidden)))
             evaluations = {}
             for split, batches in self.feed.evaluation.items():
                 evaluation = evaluate(
+                    self.devices,
                     self.programs.eval_step,
                     state.eval_params,
                     batches,
@@ -215,7 +217,7 @@ class Run:
             self.check_held()
         jax.block_until_ready(state.step)  # steps under way are training time
         with self._stopwatch.paused():
-            host = jax.device_get(devices.unreplicate(state))
+            host = jax.device_get(unreplicate(state))
             for seed, of_seed in self.seeds.each(host):
                 with self.seeds.may_fail(seed):
                     check_skipped(int(of_seed.skipped), self.config.max_skipped_steps, step)

@@ -9,7 +9,7 @@ import jax
 from rnnjax.config import Config
 from rnnjax.data.datasets import Dataset
 from rnnjax.seeds import seeds_of
-from rnnjax.system import devices
+from rnnjax.system.devices import choose
 from rnnjax.training import state as train_state
 from rnnjax.training.feed import open_feed
 from rnnjax.training.memory import check_memory
@@ -47,10 +47,11 @@ def measure(config: Config, dataset: Dataset) -> Speed:
     """
     started = time.monotonic()
     task, seeds = build_task(config), seeds_of(config)
-    check_memory(config, task)
-    feed = open_feed(config, dataset, first_step=0)
-    train_steps = compile_train_steps(task, config.seeds)
-    eval_step = compile_eval_step(task, config.seeds)
+    devices = choose(config.parallel)
+    check_memory(config, devices, task)
+    feed = open_feed(config, devices, dataset, first_step=0)
+    train_steps = compile_train_steps(task, devices, config.seeds)
+    eval_step = compile_eval_step(task, devices, config.seeds)
     state = devices.replicate(create_states(task, seeds))
     keys = devices.replicate(stack([train_state.keys(seed)[1] for seed in seeds]))
     times: list[float] = []

@@ -20,7 +20,8 @@ from rnnjax.runs import resume
 from rnnjax.runs import workdir as workdirs
 from rnnjax.runs.checkpoints import Checkpoints
 from rnnjax.seeds import folder_of, seeds_of
-from rnnjax.system import devices, distributed
+from rnnjax.system import distributed
+from rnnjax.system.devices import Devices, MaxOverProcesses
 from rnnjax.system.signals import StopRequest
 from rnnjax.training import state as train_state
 from rnnjax.training.due import due
@@ -41,12 +42,15 @@ from rnnjax.training.task import (
 
 
 @contextlib.contextmanager
-def open_run(config: Config, workdir: Path, task: Task, started: float) -> Iterator[Run]:
+def open_run(
+    config: Config, workdir: Path, devices: Devices, task: Task, started: float
+) -> Iterator[Run]:
     """Yields the run of a workdir, which is held until it is closed, whatever happens.
 
     Args:
       config: the settings.
       workdir: folder of the run; it is made if need be.
+      devices: that it computes on.
       task: of the settings.
       started: when the run began, on the monotonic clock.
 
@@ -57,14 +61,19 @@ def open_run(config: Config, workdir: Path, task: Task, started: float) -> Itera
         something there cannot be read or written.
     """
     with workdirs.os_error_as_run_error(workdir), contextlib.ExitStack() as stack:
-        yield _start(config, workdir, task, started, stack)
+        yield _start(config, workdir, devices, task, started, stack)
 
 
 def _start(
-    config: Config, workdir: Path, task: Task, started: float, stack: contextlib.ExitStack
+    config: Config,
+    workdir: Path,
+    devices: Devices,
+    task: Task,
+    started: float,
+    stack: contextlib.ExitStack,
 ) -> Run:
     """Returns a run, whose parts are closed with the stack."""
-    stop = stack.enter_context(StopRequest(agree=devices.MaxOverProcesses()))
+    stop = stack.enter_context(StopRequest(agree=MaxOverProcesses(devices)))
     # Reading and compiling each take seconds.
     with waiting_on_primary("loading data"), ThreadPoolExecutor() as background:
         loading = background.submit(datasets.load, config.data)
@@ -80,8 +89,8 @@ def _start(
     folder = workdir / workdirs.CHECKPOINTS
     checkpoints = Checkpoints(folder, num_newest=config.checkpoint.keep)
     stack.enter_context(contextlib.closing(checkpoints))
-    restored = resume.restore(config, workdir, state, checkpoints)
-    feed = open_feed(config, dataset, restored.step)
+    restored = resume.restore(config, workdir, state, checkpoints, devices.count)
+    feed = open_feed(config, devices, dataset, restored.step)
     reports = _open_reports(config, workdir, dataset.name, [*feed.evaluation], restored.step, stack)
     display = stack.enter_context(Display(restored.step, config.num_steps))
     seeds = Seeds(seeds_of(config), restored.progress.failed, display.line)
@@ -90,24 +99,17 @@ def _start(
     )
     insight = open_insight(task, dataset, feed.evaluated)
     for seed, of_seed in seeds.each(state):
-        own = dataclasses.replace(config, seed=seed, seeds=1)
-        reports[seed].start(
-            stored_config.to_dict(own), stored_config.compared(own), stored_config.group(own)
-        )
+        _begin_report(reports[seed], dataclasses.replace(config, seed=seed, seeds=1))
         if restored.step == 0:
             reports[seed].data(dataset.class_names, *dataset.train)
             insight.show_parameters(reports[seed], 0, of_seed.params)
-    dropout_keys = stack_seeds([train_state.keys(seed)[1] for seed in seeds_of(config)])
     return Run(
         config=config,
         task=task,
         workdir=workdir,
+        devices=devices,
         feed=feed,
-        programs=Programs(
-            compile_train_steps(task, config.seeds),
-            compile_eval_step(task, config.seeds),
-            devices.replicate(dropout_keys),
-        ),
+        programs=_programs(config, devices, task),
         checkpoints=checkpoints,
         reports=SeedReports(display, reports, insight, seeds, dataset.name),
         profiler=stack.enter_context(contextlib.closing(profiler)),
@@ -119,6 +121,22 @@ def _start(
         seconds_before=restored.progress.seconds,
         seeds=seeds,
         best_accuracy=distributed.broadcast_from_primary(checkpoints.best_accuracy),
+    )
+
+
+def _programs(config: Config, devices: Devices, task: Task) -> Programs:
+    dropout_keys = stack_seeds([train_state.keys(seed)[1] for seed in seeds_of(config)])
+    return Programs(
+        compile_train_steps(task, devices, config.seeds),
+        compile_eval_step(task, devices, config.seeds),
+        devices.replicate(dropout_keys),
+    )
+
+
+def _begin_report(report: Report, config: Config) -> None:
+    """Shows the settings of one seed's run."""
+    report.start(
+        stored_config.to_dict(config), stored_config.compared(config), stored_config.group(config)
     )
 
 

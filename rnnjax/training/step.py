@@ -1,10 +1,10 @@
-"""One step of training, one of evaluation: pure functions, which `devices.py` compiles."""
+"""One step of training, one of evaluation: pure functions, which `Devices` compiles."""
 
 import dataclasses
 import functools
 import typing
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from rnnjax.data.augmentation import Augment
 from rnnjax.data.batches import Batch
 from rnnjax.data.datasets import Split
 from rnnjax.data.sequences import ToSequences
-from rnnjax.system import devices
+from rnnjax.system import collectives
 from rnnjax.training.gradients import gradients_of
 from rnnjax.training.losses import loss
 from rnnjax.training.metrics import EvalMetrics, TrainMetrics
@@ -77,31 +77,32 @@ def train_step(
         state.params,
         batch,
         jax.random.fold_in(key, state.step),
-        devices.index(axis_name) * len(batch.labels),
+        collectives.index(axis_name) * len(batch.labels),
         model=model,
         to_sequences=to_sequences,
         label_smoothing=label_smoothing,
         num_microbatches=num_microbatches,
     )
-    gradients = devices.mean(gradients, axis_name)
+    gradients = collectives.mean(gradients, axis_name)
+    measured: Any = TrainMetrics.single_from_model_output(
+        loss=outcome.losses, logits=outcome.logits, labels=batch.labels, gradient_norm=jnp.zeros(())
+    )
+    measured = collectives.total_of_equal_parts(measured, axis_name)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     gradient_norm = global_norm(gradients)
-    measured = TrainMetrics.single_from_model_output(
-        loss=outcome.losses,
-        logits=outcome.logits,
-        labels=batch.labels,
-        gradient_norm=gradient_norm,
-    )
+    # All devices have the same one already.
+    norm = type(measured.gradient_norm).from_model_output(gradient_norm=gradient_norm)
+    measured = dataclasses.replace(measured, gradient_norm=norm)
     new_state = TrainState(
         step=state.step + 1,
         params=typing.cast(Params, optax.apply_updates(state.params, updates)),
         opt_state=opt_state,
-        metrics=state.metrics.merge(devices.total(measured, axis_name)),
+        metrics=state.metrics.merge(measured),
         skipped=state.skipped,
     )
     if skip_non_finite:
         # A square of a gradient may overflow in the optimizer, where the norm does not.
-        finite = jnp.isfinite(devices.mean(outcome.losses.mean(), axis_name) + gradient_norm)
+        finite = jnp.isfinite(measured.loss.total + gradient_norm)
         for leaf in jax.tree.leaves((new_state.params, opt_state)):
             finite &= jnp.isfinite(leaf).all()
         skipped = dataclasses.replace(state, step=state.step + 1, skipped=state.skipped + 1)
@@ -182,7 +183,7 @@ def eval_step(
         mask=batch.mask,
     )
     return Evaluated(
-        metrics.merge(devices.total(measured, axis_name)),
-        devices.gather(jax.nn.softmax(classified.logits), axis_name),
+        metrics.merge(collectives.total(measured, axis_name)),
+        collectives.gather(jax.nn.softmax(classified.logits), axis_name),
         classified.last_hidden,
     )

@@ -18,7 +18,8 @@ from rnnjax.data.augmentation import augmentation
 from rnnjax.data.batches import Batch, Rows
 from rnnjax.data.datasets import DatasetInfo, Split
 from rnnjax.data.sequences import ToSequences
-from rnnjax.system import devices
+from rnnjax.system.collectives import AXIS
+from rnnjax.system.devices import Devices
 from rnnjax.training import state, step
 from rnnjax.training.optimizer import adam, learning_rate
 from rnnjax.training.over_seeds import over_seeds
@@ -53,11 +54,12 @@ def build_task(config: Config) -> Task:
     """
     dataset = datasets.describe(config.data)
     num_features = sequences.num_features(config.data.sequence, dataset.image_shape)
+    num_devices = config.parallel.devices or jax.device_count()
     model = classifier.build(
         config.model,
         len(dataset.class_names),
         num_features,
-        batch_size=max(1, config.batch_size // jax.device_count() // config.num_microbatches),
+        batch_size=max(1, config.batch_size // num_devices // config.num_microbatches),
     )
     optimizer = adam(config.optimizer, config.num_steps)
     to_sequences = functools.partial(
@@ -119,16 +121,16 @@ def create_states(task: Task, seeds: Sequence[int]) -> TrainState:
     return jax.jit(lambda keys: jax.lax.map(task.init_state, keys))(params_keys)
 
 
-def compile_train_steps(task: Task, num_seeds: int = 1) -> TrainSteps:
+def compile_train_steps(task: Task, devices: Devices, num_seeds: int = 1) -> TrainSteps:
     """Returns `step.train_steps` for all seeds and devices; the state given is overwritten."""
-    one_step = functools.partial(task.train_step, axis_name=devices.AXIS)
+    one_step = functools.partial(task.train_step, axis_name=AXIS)
     of_all = over_seeds(one_step, num_seeds, num_own=3)
     return devices.compile_step(
         functools.partial(step.train_steps, step=of_all), donate_argnums=(0,)
     )
 
 
-def compile_eval_step(task: Task, num_seeds: int = 1) -> EvalStep:
+def compile_eval_step(task: Task, devices: Devices, num_seeds: int = 1) -> EvalStep:
     """Returns `step.eval_step` for all seeds and devices; the sums given are overwritten."""
-    one_step = functools.partial(task.eval_step, axis_name=devices.AXIS)
+    one_step = functools.partial(task.eval_step, axis_name=AXIS)
     return devices.compile_step(over_seeds(one_step, num_seeds, num_own=2), donate_argnums=(1,))

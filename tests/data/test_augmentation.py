@@ -12,7 +12,7 @@ from scipy import stats
 from rnnjax.config import AugmentationConfig
 from rnnjax.data.augmentation import augment, augmentation
 from rnnjax.errors import ConfigError
-from rnnjax.system import devices
+from rnnjax.system.devices import choose
 
 NUMBER = 10_000
 KEY = jax.random.key(7)
@@ -124,6 +124,7 @@ def test_an_image_is_augmented_by_its_row_wherever_it_is() -> None:
     np.testing.assert_array_equal(
         jax.jit(function)(images[order], rows[order], KEY, step), alone[order]
     )
+    devices = choose()
     shards = devices.shard((images, rows))
     four: Any = devices.compile_step(function, ())(*shards, *devices.replicate((KEY, step)))
     assert jax.local_device_count() == 4

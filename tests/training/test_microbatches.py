@@ -11,7 +11,7 @@ from rnnjax.classifier import classify
 from rnnjax.config import Config
 from rnnjax.data.batches import Batch
 from rnnjax.errors import ConfigError
-from rnnjax.system import devices
+from rnnjax.system.devices import Devices, choose
 from rnnjax.training import memory
 from rnnjax.training.losses import loss
 from rnnjax.training.metrics import TrainMetrics, compute
@@ -114,15 +114,15 @@ def test_less_memory_is_taken_and_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     at_once, in_parts = small(1, **sequences), small(8, **sequences)
     tasks = build_task(at_once), build_task(in_parts)
     assert 3 * bytes_beside_the_state(tasks[1]) < bytes_beside_the_state(tasks[0])
-    monkeypatch.setattr(memory, "memory_bytes", lambda: 2_000_000)
+    monkeypatch.setattr(Devices, "memory_bytes", lambda _: 2_000_000)
     at_once.batch_size = in_parts.batch_size = 4_096
     at_once.eval_batch_size = in_parts.eval_batch_size = 4
-    memory.check_memory(in_parts, tasks[1])
+    memory.check_memory(in_parts, choose(), tasks[1])
     with pytest.raises(ConfigError, match=r"config\.batch_size=4096 takes at least"):
-        memory.check_memory(at_once, tasks[0])
+        memory.check_memory(at_once, choose(), tasks[0])
     in_parts.eval_batch_size = 4_096  # whose outputs the readout sees at all steps
     with pytest.raises(ConfigError, match=r"config\.eval_batch_size=4096 takes at least"):
-        memory.check_memory(in_parts, tasks[1])
+        memory.check_memory(in_parts, choose(), tasks[1])
 
 
 @pytest.mark.parametrize(("hidden_size", "named"), [(8, "seeds=10"), (64, "model.hidden_size=64")])
@@ -130,15 +130,15 @@ def test_what_takes_the_memory_is_named(
     hidden_size: int, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of ten seeds, their number only if one of them would fit."""
-    monkeypatch.setattr(memory, "memory_bytes", lambda: 60_000)
+    monkeypatch.setattr(Devices, "memory_bytes", lambda _: 60_000)
     config = small(hidden_size=hidden_size)
     config.batch_size = config.eval_batch_size = 4
     config.seeds = 10
     with pytest.raises(ConfigError, match=rf"config\.{named} takes at least"):
-        memory.check_memory(config, build_task(config))
+        memory.check_memory(config, choose(), build_task(config))
 
 
 def test_parts_of_a_batch_are_equal() -> None:
-    devices.check_batch_size(128, 32)
+    choose().check_batch_size(128, 32)
     with pytest.raises(ConfigError, match=r"4 devices times config\.num_microbatches=3$"):
-        devices.check_batch_size(128, 3)
+        choose().check_batch_size(128, 3)
