@@ -46,6 +46,11 @@ UNOPTIMIZED: dict[str, Any] = {
 if xla_knows("--xla_cpu_use_fusion_emitters=false"):  # JAX 0.12 has no others
     UNOPTIMIZED["xla_cpu_use_fusion_emitters"] = False
 jit_unoptimized = functools.partial(jax.jit, compiler_options=UNOPTIMIZED)
+# Also for tests of rounding: XLA might leave out a conversion to bfloat16 and back. Operations one
+# by one, which it does not either, take five times as long to compile.
+jit_faithful = functools.partial(
+    jax.jit, compiler_options=UNOPTIMIZED | {"xla_allow_excess_precision": False}
+)
 
 
 # Each wrapper, drawing at random if it can, around a cell for inputs [B, T, UNITS].
