@@ -28,7 +28,13 @@ def launch(root: Path, num_processes: int, devices_of_each: int, runs: Runs) -> 
         address = free_address()
         of_each = [f"{address},{num_processes},{index}" for index in range(num_processes)]
     stated = json.dumps([(str(workdir), *settings) for workdir, *settings in runs])
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices_of_each)}
+    environment = {
+        **os.environ,
+        "JAX_NUM_CPU_DEVICES": str(devices_of_each),
+        # What is run twice is compiled once.
+        "JAX_COMPILATION_CACHE_DIR": os.environ["XDG_CACHE_HOME"] + "/topologies",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    }
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.training.topology", own, stated],
