@@ -3,9 +3,8 @@
     python -m benchmarks.recurrent [--quick] [--kinds lstm,gru] [--sizes 0,2] [--json FILE]
 
 With `--tuned` the others have the process settings of ours too, memory above all, which no one who
-uses them has by default: what then differs are the programs. With `--gpu` all run on one instead of
-the CPU, torch too if its build can, and two more implementations of ours take part: "fused", one
-kernel for all of time, and "cudnn".
+uses them has by default: what then differs are the programs. All run on the CPU; of a GPU,
+`python -m benchmarks.gpu` tells.
 
 Each contender has a process of its own, set up as its users have it: ours as `rnnjax.main` does.
 They are checked to be the same function first, and then take turns. Printed are medians in ms, and
@@ -27,8 +26,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.turns import ratio, take_turns
+
 NAMES = ("rnnjax", "torch", "flax", "keras")
-GPU_NAMES = {"rnnjax_fused": ("rnn", "gru"), "rnnjax_cudnn": ()}  # and all of LSTMs
 KINDS = ("rnn", "gru", "lstm", "lstm_2_layers", "bilstm")
 SIZES = ((256, 128, 28, 28), (128, 64, 784, 1), (512, 256, 28, 28), (1024, 128, 100, 128))
 TURN = 0.4  # seconds at least that a contender has in a round
@@ -41,7 +41,8 @@ def serve(name: str, kind: str, size: tuple[int, ...], tuned: bool, pipe: Connec
         from rnnjax.system.process import tune
 
         tune()
-    from benchmarks.contenders import Problem, build
+    from benchmarks.contenders import build
+    from benchmarks.networks import Problem
 
     contender = build(name, Problem(kind, *size))
     logits = contender.forward()
@@ -76,50 +77,22 @@ class Seat:
         return self._pipe.recv()
 
 
-def check_equal(seats: dict[str, Seat], gpu: bool) -> None:
+def check_equal(seats: dict[str, Seat]) -> None:
     """Raises an AssertionError if logits, or the losses of the first steps, differ."""
     peer = seats["torch"]
-    more = 100 if gpu else 1  # whose products may round their factors to 11 bits (TF32)
     for name, seat in seats.items():
-        np.testing.assert_allclose(seat.logits, peer.logits, atol=2e-5 * more, err_msg=name)
+        np.testing.assert_allclose(seat.logits, peer.logits, atol=2e-5, err_msg=name)
         # torch, and Keras for a GRU, have two biases where others have one, and move both.
         np.testing.assert_allclose(seat.losses, peer.losses, rtol=2e-3, err_msg=name)
 
 
-def take_turns(seats: dict[str, Seat], what: str, rounds: int) -> dict[str, list[float]]:
-    """Returns the milliseconds of each contender in each round."""
-    times = {}
-    for name, seat in seats.items():
-        seat.milliseconds(what, 1)
-        times[name] = max(1, round(TURN * 1e3 / seat.milliseconds(what, 1)))
-    measured: dict[str, list[float]] = {name: [] for name in seats}
-    for _ in range(rounds):
-        for name, seat in seats.items():
-            measured[name].append(seat.milliseconds(what, times[name]))
-    return measured
-
-
-def ratio(ours: list[float], theirs: list[float]) -> str:
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-
-
-def contenders(kind: str, gpu: bool) -> list[str]:
-    gpu_names = [
-        name for name, kinds in GPU_NAMES.items() if gpu and ("lstm" in kind or kind in kinds)
-    ]
-    return [*NAMES, *gpu_names]
-
-
-def compare(
-    kind: str, size: tuple[int, ...], rounds: int, tuned: bool, gpu: bool
-) -> list[dict[str, Any]]:
+def compare(kind: str, size: tuple[int, ...], rounds: int, tuned: bool) -> list[dict[str, Any]]:
     """Prints the rows of one network in all contenders, and returns them."""
     with ExitStack() as stack:
-        seats = {name: Seat(name, kind, size, tuned, stack) for name in contenders(kind, gpu)}
-        check_equal(seats, gpu)
-        forward = take_turns(seats, "forward", rounds)
-        step = take_turns(seats, "step", rounds)
+        seats = {name: Seat(name, kind, size, tuned, stack) for name in NAMES}
+        check_equal(seats)
+        forward = take_turns(seats, "forward", rounds, TURN)
+        step = take_turns(seats, "step", rounds, TURN)
     rows = []
     for name, seat in seats.items():
         row = {
@@ -161,7 +134,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only LSTM and GRU at the first size")
     parser.add_argument("--tuned", action="store_true", help="all have our process settings")
-    parser.add_argument("--gpu", action="store_true", help="on a GPU, with what is made for one")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--sizes", default="0,1,2,3", help=f"numbers of {SIZES}: H, B, T, F")
     parser.add_argument("--rounds", type=int, default=7)
@@ -179,21 +151,13 @@ def main() -> None:
     sizes = [SIZES[int(number)] for number in numbers]
     if options.quick:
         kinds, sizes = ["lstm", "gru"], [SIZES[0]]
-    # Several processes share a GPU: none may take most of its memory at once.
-    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    if not options.gpu:
-        os.environ.update(JAX_PLATFORMS="cpu", CUDA_VISIBLE_DEVICES="")
-    else:
-        import jax
-
-        if jax.default_backend() != "gpu":
-            parser.error("--gpu: JAX finds no GPU")
+    os.environ.update(JAX_PLATFORMS="cpu", CUDA_VISIBLE_DEVICES="")
     columns = ("cell", "H, B, T, F", "contender", "forward ms", "ours/", "step ms", "ours/")
     print(f"| {' | '.join((*columns, 'compile s', 'peak MiB'))} |\n|{'---|' * 9}", flush=True)
     rows = []
     for size in sizes:
         for kind in kinds:
-            rows += compare(kind, size, options.rounds, options.tuned, options.gpu)
+            rows += compare(kind, size, options.rounds, options.tuned)
             if options.json:  # each time: the next may take an hour, or be stopped
                 options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
