@@ -20,8 +20,8 @@ from rnnjax.recurrent.state import Results, State, Steps
 Implementation = Literal["auto", "scan", "deferred", "cudnn", "fused"]
 IMPLEMENTATIONS: Final[tuple[str, ...]] = get_args(Implementation)
 
-# By backend and class of cell, what is measured to be faster than "deferred". None is yet:
-# `python -m benchmarks.recurrent --gpu` measures it.
+# By backend and class of cell, what is measured to be faster than "deferred". None is yet: on a GPU
+# `python -m benchmarks.gpu` measures it, and prints the row.
 FASTEST: Final[Mapping[str, Mapping[type[nn.RNNCellBase], Implementation]]] = MappingProxyType(
     {"cpu": {}, "gpu": {}, "tpu": {}}
 )
@@ -61,14 +61,14 @@ def run_factored(
     Raises:
       ValueError: if the implementation is not "auto", and cannot be had; saying why.
     """
-    if implementation == "scan":
-        return None
     cell_type = type(without_idle_wrappers(cell))
     candidates: tuple[Implementation, ...] = (implementation,)
     if implementation == "auto":
         fastest = FASTEST.get(jax.default_backend(), {}).get(cell_type, "deferred")
         candidates = (fastest, "deferred")
     for name in candidates:
+        if name == "scan":
+            return None
         try:
             if in_chunks:
                 raise UnavailableError("remat and truncate_every are the scan's alone")

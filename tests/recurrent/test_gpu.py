@@ -11,6 +11,7 @@ import pytest
 from jax import export
 
 from rnnjax.cells import BasicRNNCell, GRUCell, LSTMCell
+from rnnjax.recurrent import implementations
 from rnnjax.recurrent.unroll import unroll
 from tests.cases import assert_close, jit_unoptimized
 from tests.recurrent.accelerated import (
@@ -184,6 +185,22 @@ def test_a_derivative_of_the_cells_own() -> None:
     for derive in (value_and_gradients, second_derivatives):
         expected = derive(cell, implementation="scan")(variables, *zeros)
         assert_close(derive(cell, implementation="fused")(variables, *zeros), expected, 1e-6)
+
+
+@pytest.mark.parametrize("name", ["scan", "deferred", "fused"])
+def test_auto_takes_what_the_table_has(name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For its cells alone; where it cannot be had, "deferred"."""
+    monkeypatch.setattr(implementations, "FASTEST", {"cpu": {LSTMCell: name}})
+
+    def program(cell: nn.RNNCellBase, implementation: str) -> str:
+        run = functools.partial(loss, cell, implementation=implementation)
+        return jax.jit(jax.grad(run)).lower(*arguments_for(cell)).as_text()
+
+    assert program(LSTMCell(16), "scan") != program(LSTMCell(16), "deferred")
+    assert program(LSTMCell(16), "auto") == program(LSTMCell(16), name)
+    for cell in (GRUCell(16, reset_after=True), LSTMCell(24)):
+        rest = name if name == "scan" and type(cell) is LSTMCell else "deferred"
+        assert program(cell, "auto") == program(cell, rest)
 
 
 def test_float32_among_float64(x64: None) -> None:
