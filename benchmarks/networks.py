@@ -1,6 +1,7 @@
 """Classifiers of sequences by our cells and by flax's; they need JAX and flax alone.
 
-The last hidden state of a recurrent network goes through a linear layer. `params` are `{"network": ..., "readout": ...}`.
+The last hidden state of a recurrent network goes through a linear layer. `params` are
+`{"network": ..., "readout": ...}`.
 """
 
 from collections.abc import Callable
@@ -110,7 +111,7 @@ def of_flax(problem: Problem) -> LastHidden:
 def logits(last_hidden: LastHidden, params: Any, inputs: jax.Array) -> jax.Array:
     hidden = last_hidden(params["network"], inputs)
     readout = params["readout"]
-    return hidden @ readout["kernel"] + readout["bias"]
+    return hidden.astype(readout["kernel"].dtype) @ readout["kernel"] + readout["bias"]
 
 
 def mean_loss(

@@ -1,0 +1,1 @@
+"""A GPU measured by one command, `python -m benchmarks.gpu`."""

@@ -1,0 +1,75 @@
+"""Several seeds in one program, and several steps in one dispatch."""
+
+import functools
+import statistics
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.gpu.programs import Program, build_all, network, of_steps, update
+from benchmarks.gpu.rows import MEASURED, Row, split
+from benchmarks.gpu.speed import ROUNDS, TURN
+from benchmarks.networks import Problem
+from benchmarks.turns import take_turns
+
+SEEDS = (1, 8, 32)
+STEPS = (1, 10, 100)
+
+
+def run_seeds(kind: str, size: list[int], contenders: list[str]) -> Iterator[Row]:
+    """Yields a row for each contender and number of seeds: ms of a step of one of them."""
+    yield from _measure(Problem(kind, *size), contenders, "seeds", SEEDS, of_seeds)
+
+
+def run_dispatch(kind: str, size: list[int], contenders: list[str]) -> Iterator[Row]:
+    """Yields a row for each contender and number of steps in a dispatch: ms of one of them."""
+    yield from _measure(Problem(kind, *size), contenders, "steps", STEPS, of_dispatch)
+
+
+def of_seeds(problem: Problem, name: str, count: int) -> Program:
+    """Steps of networks that differ in their params, which lead with that axis."""
+    last_hidden, params = network(name, problem)
+    step = functools.partial(update, last_hidden)
+    if count == 1:
+        return of_steps(problem, step, params)
+    params = jax.tree.map(lambda leaf: np.stack([leaf] * count), params)
+    return of_steps(problem, jax.vmap(step, (0, None, None)), params)
+
+
+def of_dispatch(problem: Problem, name: str, count: int) -> Program:
+    """Steps one after the other in a program; a single one as it is."""
+    last_hidden, params = network(name, problem)
+    step = functools.partial(update, last_hidden)
+
+    def steps(params: Any, inputs: jax.Array, labels: jax.Array) -> tuple[Any, jax.Array]:
+        return jax.lax.scan(lambda params, _: step(params, inputs, labels), params, length=count)
+
+    return of_steps(problem, step if count == 1 else steps, params)
+
+
+def _measure(
+    problem: Problem,
+    contenders: list[str],
+    label: str,
+    counts: tuple[int, ...],
+    of: Callable[..., Program],
+) -> Iterator[Row]:
+    makers = {
+        (name, count): functools.partial(of, problem, name, count)
+        for name in contenders
+        for count in counts
+    }
+    programs, refused = split(build_all(makers))
+    for (name, count), row in refused.items():
+        yield {"contender": name, label: count, **row}
+    times: Any = take_turns(programs, "step", ROUNDS, TURN)  # pyright: ignore[reportArgumentType]
+    for (name, count), program in programs.items():
+        yield {
+            "contender": name,
+            label: count,
+            "status": MEASURED,
+            "step_ms": statistics.median(times[name, count]) / count,
+            "planned_mib": program.planned_mib,
+        }

@@ -1,0 +1,241 @@
+"""`python -m benchmarks.gpu`, tiny and on a CPU: that it comes to its end, whatever happens."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental import rnn
+
+from benchmarks.gpu import choice, correctness, programs, worker
+from benchmarks.gpu.log import Log
+from benchmarks.gpu.processes import DETERMINISTIC
+from benchmarks.gpu.report import HEADINGS, to_markdown
+from benchmarks.networks import Problem
+from rnnjax.recurrent.implementations import FASTEST
+from tests.cases import UNOPTIMIZED, assert_close
+from tests.test_imports import HEAVY
+
+COMMAND = [sys.executable, "-m", "benchmarks.gpu", "--tiny"]
+LONGEST_WAIT = 60
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Of a process that compiles fast, and in which nothing heavy can be imported."""
+    for name in HEAVY:
+        (folder / f"{name}.py").write_text(f"raise RuntimeError('{name} was imported')\n")
+    flags = (f"--{name}={str(value).lower()}" for name, value in UNOPTIMIZED.items())
+    added = {"PYTHONPATH": str(folder), "XLA_FLAGS": " ".join(flags), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **added}
+
+
+@pytest.mark.process
+def test_a_tiny_run(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [*COMMAND, "--out", str(out)]
+    subprocess.run(command, cwd=root, env=environment(tmp_path), check=True)
+    report, text = json.loads((out / "gpu.json").read_text()), (out / "gpu.md").read_text()
+    rows = report["rows"]
+    assert report["label"] == "CPU, small; not a measurement of a GPU"
+    assert text.startswith(f"# {report['label']}\n")
+    assert not [row for row in rows if row["status"] not in ("measured", "not there")]
+    for part, heading in HEADINGS.items():
+        assert f"\n## {heading}\n" in text
+        assert [row for row in rows if row["part"] == part and row["status"] == "measured"]
+
+    def of(part: str, *names: str) -> set[Any]:
+        measured = (r for r in rows if r["part"] == part and r["status"] == "measured")
+        return {tuple(row[name] for name in names) for row in measured}
+
+    names = {"scan", "deferred", "fused"}
+    peers = {"flax.linen.RNN"} | ({"torch, CPU"} if importlib.util.find_spec("torch") else set())
+    precisions = {(name, precision) for name in names for precision in ("highest", "default")}
+    checked = precisions | {(name, "default") for name in peers}
+    assert of("correctness", "contender", "precision") == checked
+    assert max(of("correctness", "error")) < (5e-5,)
+    assert of("speed", "contender") == {(name,) for name in names | peers}
+    assert of("seeds", "seeds") == {(1,), (8,), (32,)}
+    assert of("dispatch", "steps") == {(1,), (10,), (100,)}
+    assert of("bf16", "dtype") == {("float32",), ("bfloat16",)}
+    assert len(of("repeatability", "process")) == 3
+    reasons = {(row["contender"], row["reason"]) for row in rows if row["status"] == "not there"}
+    assert {("cudnn", "JAX finds no GPU"), ("scan", "rnnjax has no cell 'lru'")} <= reasons
+
+
+def child_of(pid: int) -> int:
+    """Returns the process that another has started, as soon as there is one."""
+    children, end = Path(f"/proc/{pid}/task/{pid}/children"), time.monotonic() + LONGEST_WAIT
+    while not (found := children.read_text().split()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return int(found[0])
+
+
+@pytest.mark.process
+def test_a_process_that_is_killed_and_ctrl_c(root: Path, tmp_path: Path) -> None:
+    """The rest goes on, and what there is is written."""
+    command = [*COMMAND, "--parts", "repeatability", "--out", str(tmp_path)]
+    with subprocess.Popen(
+        command, cwd=root, env=environment(tmp_path), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "deterministic 1: repeatability\n"
+        os.kill(child_of(process.pid), signal.SIGKILL)
+        assert process.stdout.readline() == "deterministic 2: repeatability\n"
+        child = child_of(process.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LONGEST_WAIT) == 130
+    end = time.monotonic() + LONGEST_WAIT
+    while Path(f"/proc/{child}").exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert [(row["process"], row["status"], row["reason"]) for row in rows] == [
+        ("deterministic 1", "failed", "its process ended by SIGKILL"),
+        ("deterministic 2", "left out", "it was stopped before"),
+        ("default", "left out", "it was stopped before"),
+    ]
+    assert "its process ended by SIGKILL" in (tmp_path / "gpu.md").read_text()
+
+
+@pytest.mark.process
+def test_time_that_is_up(root: Path, tmp_path: Path) -> None:
+    """Cases for which there is no time are said to be left out, and no process is left."""
+    code = """if True:
+        import time
+        from pathlib import Path
+        from benchmarks.gpu import log, plan, processes
+        cases = plan.make_plan("tiny", None)
+        written, start = log.Log(Path("log.jsonl")), time.monotonic()
+        processes.run_plan(cases, dict.fromkeys((None, *plan.SECONDS), start + 0.3), written)
+        assert {row["part"] for row in written.rows()} == {case.part for case in cases}
+        assert {row["status"] for row in written.rows()} == {"left out"}
+    """
+    paths = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=paths, check=True)
+    assert done.returncode == 0
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--parts", "speed,sped"], "--parts: sped is not among correctness, speed, "),
+        (["--seconds", "0"], "--seconds: 0.0 is no positive number"),
+        (["--out", "/proc/gpu"], "--out: /proc/gpu cannot be written: "),
+    ],
+    ids=["parts", "seconds", "out"],
+)
+def test_what_cannot_be_measured(options: list[str], message: str, root: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, *options], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_flags_are_those_of_the_readme(root: Path) -> None:
+    assert f"XLA_FLAGS={DETERMINISTIC}`" in (root / "README.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ["lstm", "lstm_2_layers", "bilstm"])
+def test_cudnn_gets_our_weights(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As JAX's own stand-in reads them."""
+
+    def lstm(x: Any, h: Any, c: Any, weights: Any, lengths: Any, *sizes: Any) -> Any:
+        features, hidden, layers, _, both_ways = sizes
+        parts = rnn.unpack_lstm_weights(weights, features, hidden, layers, both_ways)
+        return rnn.lstm_ref(x, h, c, *parts, lengths, *sizes)
+
+    monkeypatch.setattr(rnn, "lstm", lstm)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    problem = Problem(kind, 8, 3, 5, 4)
+    inputs = jnp.asarray(problem.inputs())
+    logits = []
+    for name in (programs.CUDNN, "scan"):
+        last_hidden, params = programs.network(name, problem)
+        logits.append(last_hidden(jax.tree.map(jnp.asarray, params["network"]), inputs))
+    actual, expected = logits
+    assert_close(actual, expected, 1e-6)
+
+
+def test_what_is_wrong_is_not_measured_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An implementation whose outputs are off by a thousandth; of all networks of its cell."""
+    exact, written = correctness.both_ways, Log(tmp_path / "log.jsonl")
+
+    def off(problem: Problem, implementation: str, **fields: Any) -> Any:
+        run, factor = exact(problem, implementation, **fields), 1 + 1e-3 * (not fields)
+        return lambda *arguments: jax.tree.map(lambda leaf: leaf * factor, run(*arguments))
+
+    monkeypatch.setattr(correctness, "both_ways", off)
+    case = {"kind": "lstm", "size": [16, 16, 2, 4]}
+    assert not worker.measure(written, 0, "correctness", case | {"contender": "scan"})
+    highest, default = written.rows(0)
+    assert (highest["status"], default["status"]) == ("failed", "measured")
+    assert highest["reason"] == "off by 1.0e-03, of which 5e-05 is allowed"
+    worker.measure(written, 1, "speed", case | {"kind": "bilstm", "contenders": ["scan"]})
+    (row,) = written.rows(1)
+    assert (row["contender"], row["status"]) == ("scan", "left out")
+    assert correctness.greatest_error(np.array([1.0, np.nan]), np.ones(2)) is None
+
+
+def speed(kind: str, contender: str, ms: float | None, status: str = "measured") -> dict[str, Any]:
+    row = {"part": "speed", "kind": kind, "size": [16, 16, 4, 4], "contender": contender}
+    times = {"forward_ms": ms, "step_ms": ms, "planned_mib": None}
+    return {**row, "status": status, **(times if status == "measured" else {"reason": "none"})}
+
+
+CHOICES: dict[str, tuple[list[dict[str, Any]], dict[str, str]]] = {
+    "the fastest": ([speed("lstm", "fused", 0.8), speed("lstm", "cudnn", 0.5)], {"lstm": "cudnn"}),
+    "not worth it": ([speed("lstm", "fused", 0.95)], {}),
+    "somewhere a loss": ([speed("lstm", "fused", 0.1), speed("bilstm", "fused", 1.2)], {}),
+    "over all networks": (
+        [speed("lstm", "fused", 0.5), speed("bilstm", "fused", 1.05), speed("lstm", "cudnn", 0.85)],
+        {"lstm": "fused"},
+    ),
+    "somewhere failed": (
+        [speed("lstm", "fused", 0.5), speed("bilstm", "fused", None, "failed")],
+        {},
+    ),
+    "somewhere not there": (
+        [speed("lstm", "fused", 0.5), speed("bilstm", "fused", None, "not there")],
+        {"lstm": "fused"},
+    ),
+    "of another cell": ([speed("gru", "fused", 0.5)], {"gru": "fused"}),
+    "no peer": ([speed("lstm", "flax.linen.RNN", 0.1)], {}),
+}
+
+
+@pytest.mark.parametrize("case", CHOICES)
+def test_the_choice(case: str) -> None:
+    rows, chosen = CHOICES[case]
+    baselines = [speed(kind, "deferred", 1.0) for kind in ("lstm", "bilstm", "gru")]
+    assert choice.choose(choice.candidates(baselines + rows)) == chosen
+
+
+def test_the_choice_is_written_as_the_code_has_it() -> None:
+    rows = [
+        speed(kind, name, ms)
+        for kind in ("lstm", "gru")
+        for name, ms in (("deferred", 2.0), ("fused", 1.0))
+    ]
+    text = to_markdown({"backend": "gpu", "device": "a GPU"}, rows, 1.0)
+    assert text.startswith("# a GPU\n")
+    _, code, _ = text.rsplit("```", 2)
+    assert code == (
+        "python\nfrom rnnjax.cells import GRUCell, LSTMCell\n\n"
+        '{"cpu": {}, "gpu": {LSTMCell: "fused", GRUCell: "fused"}, "tpu": {}}\n'
+    )
+    assert choice.as_code({}) == repr(dict(FASTEST)).replace("'", '"')
