@@ -9,7 +9,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from rnnjax.system import distributed
-from rnnjax.system.messages import printable
+from rnnjax.system.messages import on_terminal, printable
 from rnnjax.system.waiting import waiting
 
 
@@ -37,7 +37,7 @@ class Display:
             initial=first_step,
             unit="step",
             file=sys.stdout,
-            disable=not (sys.stdout.isatty() and distributed.is_primary()),
+            disable=not (on_terminal() and distributed.is_primary()),
             dynamic_ncols=True,
         )
 

@@ -8,6 +8,16 @@ from collections.abc import Iterator
 from rnnjax.errors import RunError
 
 
+def on_terminal() -> bool:
+    """Whether standard output is a terminal, in which a line can be written over.
+
+    A notebook gives its commands, `!python ...`, a terminal as well, but shows what is left of a
+    longer line behind a shorter one.
+    """
+    in_notebook = "JPY_PARENT_PID" in os.environ  # Jupyter sets it for what it starts
+    return sys.stdout.isatty() and not in_notebook
+
+
 def say(text: str) -> None:
     """Prints lines on standard output, at once.
 

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from rnnjax.system.messages import on_terminal
+
 FRAMES = "|/-\\"
 FRAME_SECONDS = 0.1
 LINE_SECONDS = 8.0  # before the first line, without a terminal; before each later one twice that
@@ -25,12 +27,12 @@ def waiting(
       lines: whether there are lines where there is no terminal, the first after 8 seconds, each
         later one after twice the time; else nothing.
     """
-    on_terminal = sys.stdout.isatty()
-    if not on_terminal and not lines:
+    is_terminal = on_terminal()
+    if not is_terminal and not lines:
         yield
         return
     done = threading.Event()
-    arguments = (what, show or _last_line, done, on_terminal)
+    arguments = (what, show or _last_line, done, is_terminal)
     thread = threading.Thread(target=_show, args=arguments, daemon=True)
     thread.start()
     try:
@@ -40,18 +42,18 @@ def waiting(
         thread.join()
 
 
-def _show(what: str, show: Callable[[str], None], done: threading.Event, on_terminal: bool) -> None:
+def _show(what: str, show: Callable[[str], None], done: threading.Event, is_terminal: bool) -> None:
     start, count = time.monotonic(), 0
     # The text stays in the buffer, so that the next line of the work itself raises the same error.
     with contextlib.suppress(OSError):
-        while not done.wait(FRAME_SECONDS if on_terminal else LINE_SECONDS * 2**count):
+        while not done.wait(FRAME_SECONDS if is_terminal else LINE_SECONDS * 2**count):
             text = f"{what} {time.monotonic() - start:.0f} s"
-            if on_terminal:
+            if is_terminal:
                 show(f"{FRAMES[count % len(FRAMES)]} {text}")
             else:
                 print(text, flush=True)
             count += 1
-        if on_terminal and count:
+        if is_terminal and count:
             show("")
 
 

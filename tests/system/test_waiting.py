@@ -25,10 +25,13 @@ def program(seconds: float, then: str = "", *, lines: bool = True) -> list[str]:
     return [sys.executable, "-c", CODE.format(seconds=seconds, then=then, lines=lines)]
 
 
-def on_terminal(command: list[str], root: Path) -> str:
+def on_terminal(command: list[str], root: Path, **environment: str) -> str:
     """Returns all that a command writes to a terminal."""
     primary, secondary = pty.openpty()
-    with subprocess.Popen(command, cwd=root, stdout=secondary, stderr=secondary) as process:
+    environment = {**os.environ, **environment}
+    with subprocess.Popen(
+        command, cwd=root, env=environment, stdout=secondary, stderr=secondary
+    ) as process:
         os.close(secondary)
         written = b""
         while True:
@@ -60,6 +63,12 @@ def test_a_terminal_shows_a_spinner_with_seconds_and_nothing_is_left_of_it(
 @pytest.mark.process
 def test_what_takes_no_time_shows_nothing(root: Path) -> None:
     assert on_terminal(program(0), root) == "ready\r\n"
+
+
+@pytest.mark.process
+def test_a_notebook_has_whole_lines_although_it_has_a_terminal(root: Path) -> None:
+    written = on_terminal(program(0.5), root, JPY_PARENT_PID="1")
+    assert written == "loading data 0 s\r\nready\r\n"
 
 
 @pytest.mark.process
