@@ -1,10 +1,10 @@
 """Training steps over devices, processes and cores, against one device on all cores.
 
-    python -m benchmarks.scaling [--config experiments/lstm.py] [--devices 1,2,4] [--processes 2,4]
-                                 [--cores 1,2] [--api pmap] [--rounds 7]
+    python -m benchmarks.scaling [--hidden 256] [--batch 128] [--sequence rows] [--devices 1,2,4]
+                                 [--processes 2,4] [--cores 1] [--api pmap] [--rounds 7]
 
 Each topology has processes of its own, set up as `rnnjax.main` does, and they take turns: bare
-steps on one batch of `config.batch_size` images, which all devices share. With JAX_PLATFORMS=cpu,
+steps of an LSTM on one batch of images, which all devices share. With JAX_PLATFORMS=cpu,
 devices are host devices, and processes of one device each, and of fewer cores, are compared too.
 Printed are images a second, the ratios of a step's time to that of one device, round by round
 (median, least, greatest), and the collectives of one step, in the program that XLA has compiled.
@@ -19,8 +19,9 @@ import statistics
 from collections import Counter
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import NamedTuple
+
+from rnnjax.config import Config
 
 COLLECTIVE = r"(all-reduce|all-gather|all-to-all|reduce-scatter|collective-[a-z-]+?)(?:-start)?\("
 TURN = 1.0  # seconds at least that a topology has in a round
@@ -37,7 +38,7 @@ class Topology(NamedTuple):
         return _plural(self.devices, "device") + of + cores
 
 
-def serve(topology: Topology, cluster: str, config_file: Path, api: str, pipe: Connection) -> None:
+def serve(topology: Topology, cluster: str, config: Config, pipe: Connection) -> None:
     """Takes as many steps as it is told, as one process of a topology."""
     share = topology.devices // topology.processes
     os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", JAX_NUM_CPU_DEVICES=str(share))
@@ -49,14 +50,12 @@ def serve(topology: Topology, cluster: str, config_file: Path, api: str, pipe: C
     import jax
 
     from benchmarks.bare import BareStep
-    from benchmarks.checkpoint import load
     from rnnjax import __version__
     from rnnjax.system import distributed
 
     if topology.processes > 1:
         distributed.initialize(cluster, __version__)
-    config = load(config_file)
-    config.parallel.devices, config.parallel.api = topology.devices, api
+    config.parallel.devices = topology.devices
     step = BareStep(config)
     pipe.send((config.batch_size, Counter(re.findall(COLLECTIVE, step.program()))))
     while (num_steps := pipe.recv()) is not None:
@@ -68,7 +67,7 @@ def serve(topology: Topology, cluster: str, config_file: Path, api: str, pipe: C
 class Seats:
     """The processes of a topology."""
 
-    def __init__(self, topology: Topology, config_file: Path, api: str, stack: ExitStack) -> None:
+    def __init__(self, topology: Topology, config: Config, stack: ExitStack) -> None:
         context = multiprocessing.get_context("spawn")
         with socket.create_server(("localhost", 0)) as free:
             port = free.getsockname()[1]
@@ -76,7 +75,7 @@ class Seats:
         for index in range(topology.processes):
             ours, theirs = context.Pipe()
             cluster = f"localhost:{port},{topology.processes},{index}"
-            arguments = (topology, cluster, config_file, api, theirs)
+            arguments = (topology, cluster, config, theirs)
             process = context.Process(target=serve, args=arguments, daemon=True)
             process.start()
             theirs.close()
@@ -96,19 +95,24 @@ class Seats:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", type=Path, default=Path("experiments/lstm.py"))
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--sequence", choices=("rows", "pixels"), default="rows")
     parser.add_argument("--devices", type=_numbers, default=[1, 2, 4])
     parser.add_argument("--processes", type=_numbers, default=[2, 4])
     parser.add_argument("--cores", type=_numbers, default=[1])
     parser.add_argument("--api", choices=("pmap", "jit"), default="pmap")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
+    config = Config(batch_size=options.batch)
+    config.model.hidden_size, config.data.sequence = options.hidden, options.sequence
+    config.parallel.api = options.api
     topologies = [Topology(1, devices, 0) for devices in {1: None} | dict.fromkeys(options.devices)]
     if os.environ.get("JAX_PLATFORMS") == "cpu":
         topologies += [Topology(processes, processes, 0) for processes in options.processes]
         topologies += [Topology(1, 1, cores) for cores in options.cores]
     with ExitStack() as stack:
-        seats = {of: Seats(of, options.config, options.api, stack) for of in topologies}
+        seats = {of: Seats(of, config, stack) for of in topologies}
         times: dict[Topology, list[float]] = {of: [] for of in seats}
         for _ in range(options.rounds):
             for topology, of in seats.items():
