@@ -26,6 +26,11 @@ AS_PEERS: dict[str, dict[str, Any]] = {"gru": {"reset_after": True}, "lstm": {"f
 LastHidden: TypeAlias = Callable[[Any, jax.Array], jax.Array]  # weights, [B, T, F] -> [B, D]
 
 
+def cell_of(kind: str) -> str:
+    """Returns which of `CELLS` a kind of network is made of."""
+    return {"lstm_2_layers": "lstm", "bilstm": "lstm"}.get(kind, kind)
+
+
 class Problem(NamedTuple):
     kind: str  # a key of `CELLS`, or lstm_2_layers or bilstm
     hidden: int
@@ -35,7 +40,7 @@ class Problem(NamedTuple):
 
     @property
     def cell(self) -> str:
-        return {"lstm_2_layers": "lstm", "bilstm": "lstm"}.get(self.kind, self.kind)
+        return cell_of(self.kind)
 
     @property
     def layers(self) -> int:

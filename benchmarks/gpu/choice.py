@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from benchmarks.gpu.programs import OURS
 from benchmarks.gpu.rows import MEASURED, NOT_THERE, Row
-from benchmarks.networks import Problem
+from benchmarks.networks import cell_of
 from rnnjax.cells import CELLS
 from rnnjax.recurrent.implementations import FASTEST
 
@@ -37,8 +37,9 @@ def candidates(rows: Iterable[Row]) -> list[Candidate]:
     by_cell: dict[str, dict[tuple[str, tuple[int, ...]], dict[str, Row]]] = {}
     for row in rows:
         if row["part"] == "speed" and row["contender"] in OURS:
-            cell = Problem(row["kind"], 0, 0, 0, 0).cell
-            case = by_cell.setdefault(cell, {}).setdefault((row["kind"], tuple(row["size"])), {})
+            case = by_cell.setdefault(cell_of(row["kind"]), {}).setdefault(
+                (row["kind"], tuple(row["size"])), {}
+            )
             case[row["contender"]] = row
     found = []
     for cell, cases in by_cell.items():

@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.gpu import at_once, correctness, memory, repeatability, speed
 from benchmarks.gpu.log import Log
 from benchmarks.gpu.rows import FAILED, LEFT_OUT, Row, refusal
-from benchmarks.networks import Problem
+from benchmarks.networks import cell_of
 
 PARTS: dict[str, Callable[..., Iterator[Row]]] = {
     "correctness": correctness.run,
@@ -82,7 +82,7 @@ def _rows(log: Log, part: str, arguments: dict[str, Any]) -> Iterator[Row]:
 
 def found_wrong(log: Log, kind: str) -> set[str]:
     """Returns which contenders have failed the check of this kind of network, or of its cell."""
-    kinds = {kind, Problem(kind, 0, 0, 0, 0).cell}
+    kinds = {kind, cell_of(kind)}
     return {
         row["contender"]
         for row in log.rows()
