@@ -6,8 +6,10 @@ with an underscore, or asks for a version.
 
 import importlib
 import mmap
+import os
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -130,6 +132,36 @@ def scan_of(eqn: Any) -> Scan | None:
         consts, carry, _ = params["ft_in"].unpack()
         counts = len(consts), len(carry)
     return Scan(params["jaxpr"], *counts, params["reverse"])
+
+
+class Launched(NamedTuple):
+    """What the launcher of a process says of it."""
+
+    address: str | None  # HOST:PORT, where process 0 is to listen; None: there is no launcher
+    num_processes: int | None
+    process_index: int | None
+    local_device_ids: Sequence[int] | None  # of its machine's GPUs, those it is to use; None: all
+
+
+def launched(patience_seconds: int) -> Launched:
+    """Returns what SLURM, Open MPI, a TPU pod or Kubernetes say of this process.
+
+    `jax.distributed.initialize` asks this privately, and then waits for the other processes at
+    once. Without it, only a run whose processes are told one by one could have several.
+
+    Args:
+      patience_seconds: how long to wait for the name of the first process's machine.
+    """
+    from jax._src.clusters import ClusterEnv
+
+    own_devices = [] if os.environ.get("JAX_LOCAL_DEVICE_IDS") else None  # JAX reads them itself
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Kubernetes without its package: an error follows
+        address, *numbers, devices = ClusterEnv.auto_detect_unset_distributed_params(
+            os.environ.get("JAX_COORDINATOR_ADDRESS"), None, None, own_devices, None,
+            patience_seconds,
+        )  # fmt: skip
+    return Launched(address, *numbers, local_device_ids=devices or None)
 
 
 def xla_knows(flag: str) -> bool:

@@ -10,12 +10,10 @@ from typing import NoReturn, TypeVar
 
 import jax
 import numpy as np
-from jax.experimental.multihost_utils import broadcast_one_to_all, process_allgather
+from jax.experimental.multihost_utils import broadcast_one_to_all
 
-from rnnjax import stored_config
-from rnnjax.config import Config
-from rnnjax.errors import ConfigError, RunError
-from rnnjax.system import aborts, rendezvous
+from rnnjax.errors import RunError
+from rnnjax.system import aborts, clusters, numerics, rendezvous
 from rnnjax.system.messages import say
 from rnnjax.system.rendezvous import Process
 
@@ -38,50 +36,38 @@ def initialize(cluster: str, version: str, *, debug: bool = False) -> None:
       cluster: `auto`: as SLURM, Open MPI, a TPU pod or Kubernetes say; elsewhere
         `HOST:PORT,PROCESSES,INDEX`: where the primary process listens, how many there are, which
         this is; the primary one is 0.
-      version: of rnnjax, which must be the same in all processes.
+      version: of rnnjax, which must be the same in all processes, as those of JAX, flax and optax.
       debug: whether the dumps of libraries are to be seen.
 
     Raises:
-      ConfigError: if the address cannot be, INDEX is not below PROCESSES, or there is no cluster
-        to ask.
+      ConfigError: if the address cannot be, INDEX is not below PROCESSES, there is no cluster to
+        ask, or what it says contradicts itself.
       RunError: if the others do not come, or do not fit this one.
     """
     if not debug:
         aborts.silence_libraries()
     aborts.exit_at_abort(RunError.exit_code, LOST_PROCESS)
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
-    address, count, index, bind_address = None, None, None, None
-    patience = rendezvous.PATIENCE_SECONDS
-    if cluster != "auto":
-        address, *numbers = cluster.split(",")
-        count, index = map(int, numbers)
-        host, _, port = address.rpartition(":")
-        host = host.strip("[]")  # around the colons of an IPv6 address
-        if not index < count:
-            raise ConfigError(f"--distributed={cluster}: an INDEX is from 0 to PROCESSES - 1")
-        bind_address = address if rendezvous.interface(host) else None
-        rendezvous.meet(host, int(port), Process(count, index, version))  # right before JAX does
-        patience = rendezvous.JAX_SECONDS
+    place = clusters.place(cluster, rendezvous.PATIENCE_SECONDS)
+    versions = {"rnnjax": version, **numerics.versions()}
+    process = Process(place.num_processes, place.process_index, versions)
+    rendezvous.meet(place.host, place.port, process)  # right before JAX does
     try:
         jax.distributed.initialize(
-            address,
-            count,
-            index,
-            cluster_detection_method=None if cluster == "auto" else "deactivate",
-            coordinator_bind_address=bind_address,
-            initialization_timeout=patience,
+            place.address,
+            place.num_processes,
+            place.process_index,
+            place.local_device_ids,
+            cluster_detection_method="deactivate",  # it has been asked
+            coordinator_bind_address=place.address if rendezvous.interface(place.host) else None,
+            initialization_timeout=rendezvous.JAX_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=HEARTBEAT_SECONDS,
         )
-    except ValueError as error:
-        raise ConfigError(
-            f"--distributed={cluster}: {str(error).splitlines()[0]} -- 'auto' needs SLURM, Open "
-            "MPI, a TPU pod or Kubernetes"
-        ) from error
     except RuntimeError as error:
         raise RunError(
             f"the processes of --distributed={cluster} did not all come within "
-            f"{patience} s: {str(error).splitlines()[0]}"
+            f"{rendezvous.JAX_SECONDS} s: {str(error).splitlines()[0]}"
         ) from error
 
 
@@ -145,22 +131,6 @@ class PrimaryProcessError(RunError):
 def broadcast_arrays(tree: T) -> T:
     """Returns, in all processes, the primary one's arrays; the shapes are the same in all."""
     return tree if jax.process_count() == 1 else jax.tree.map(broadcast_one_to_all, tree)
-
-
-def check_same_settings(config: Config) -> None:
-    """Raises a ConfigError, in all processes, unless all have the primary one's settings."""
-    own = stored_config.to_dict(config)
-    primary = broadcast_from_primary(lambda: own)
-    differing = [
-        f"config.{name} is {own[name]!r}, in the primary process {primary[name]!r}"
-        for name in own
-        if own[name] != primary[name] and name not in ("data.data_dir", "data.idx_dir")
-    ]
-    if np.any(process_allgather(np.int32(len(differing)))):
-        raise ConfigError(
-            f"the processes of one run need the same settings: "
-            f"{'; '.join(differing) or 'another one has others, and says which'}"
-        )
 
 
 def _broadcast_bytes(message: bytes) -> bytes:

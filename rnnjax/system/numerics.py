@@ -16,7 +16,7 @@ JAX_SETTINGS = (
     "jax_random_seed_offset",
     "jax_disable_most_optimizations",
 )
-LIBRARIES = ("jax", "jaxlib", "flax", "optax")  # whose arithmetic it is
+LIBRARIES = ("jax", "jaxlib", "flax", "optax")
 
 
 def describe_numerics(num_devices: int) -> dict[str, str]:
@@ -29,7 +29,7 @@ def describe_numerics(num_devices: int) -> dict[str, str]:
     numerics = {
         "devices": f"{num_devices} {device.device_kind}",
         "processes": str(jax.process_count()),
-        **{name: metadata.version(name) for name in LIBRARIES},
+        **versions(),
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
         **{name: str(jax.config.values[name]) for name in JAX_SETTINGS},
     }
@@ -37,6 +37,11 @@ def describe_numerics(num_devices: int) -> dict[str, str]:
         usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
         numerics |= {"cores": str(len(usable(0))), "instructions": processor()}
     return numerics
+
+
+def versions() -> dict[str, str]:
+    """Returns the version of each library whose arithmetic a training step is."""
+    return {name: metadata.version(name) for name in LIBRARIES}
 
 
 def differences(stored: dict[str, str], current: dict[str, str]) -> list[str]:

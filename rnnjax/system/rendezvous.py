@@ -37,7 +37,7 @@ class Process(NamedTuple):
 
     num_processes: int  # that it expects
     process_index: int  # 0: the primary one
-    version: str  # of rnnjax
+    versions: dict[str, str]  # of rnnjax, and of the libraries that make its programs
 
 
 def meet(host: str, port: int, process: Process) -> None:
@@ -224,12 +224,12 @@ async def _read_process(reader: asyncio.StreamReader) -> Process | None:
             process = Process(**json.loads(await reader.readline()))
     except (OSError, TimeoutError, ValueError, TypeError, RecursionError):
         return None
-    kinds = tuple(map(type, process))
-    return (
-        process
-        if kinds == (int, int, str) and 0 < process.process_index < process.num_processes
-        else None
+    makes_sense = (
+        tuple(map(type, process)) == (int, int, dict)
+        and {*map(type, process.versions.values())} <= {str}
+        and 0 < process.process_index < process.num_processes
     )
+    return process if makes_sense else None
 
 
 def _disagreement(primary: Process, caller: Process, is_second: bool) -> str:
@@ -238,9 +238,8 @@ def _disagreement(primary: Process, caller: Process, is_second: bool) -> str:
             f"process {caller.process_index} expects {caller.num_processes} processes, "
             f"the primary one {primary.num_processes}"
         )
-    if caller.version != primary.version:
-        return (
-            f"process {caller.process_index} has rnnjax {caller.version}, "
-            f"the primary one {primary.version}"
-        )
+    for name in {**primary.versions, **caller.versions}:
+        theirs, own = (process.versions.get(name, "none") for process in (caller, primary))
+        if theirs != own:
+            return f"process {caller.process_index} has {name} {theirs}, the primary one {own}"
     return f"two processes have the index {caller.process_index}" if is_second else ""

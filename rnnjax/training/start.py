@@ -20,7 +20,7 @@ from rnnjax.runs import resume
 from rnnjax.runs import workdir as workdirs
 from rnnjax.runs.checkpoints import Checkpoints
 from rnnjax.seeds import folder_of, seeds_of
-from rnnjax.system import distributed
+from rnnjax.system import agreement, distributed
 from rnnjax.system.devices import Devices, MaxOverProcesses
 from rnnjax.system.signals import StopRequest
 from rnnjax.training import state as train_state
@@ -78,7 +78,8 @@ def _start(
     with waiting_on_primary("loading data"), ThreadPoolExecutor() as background:
         loading = background.submit(datasets.load, config.data)
         state = create_states(task, seeds_of(config))
-        dataset = loading.result()
+        dataset = agreement.succeed_in_all(loading.result)
+        agreement.check_same_data(lambda: datasets.digests(dataset))
     check_held: Callable[[], None] | None = None
 
     def hold() -> None:

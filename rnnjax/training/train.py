@@ -9,7 +9,7 @@ from rnnjax.data.sequences import num_features
 from rnnjax.runs import resume
 from rnnjax.runs.result import Result
 from rnnjax.seeds import seeds_of
-from rnnjax.system import distributed
+from rnnjax.system import agreement, distributed
 from rnnjax.system.devices import choose
 from rnnjax.system.files import local_path
 from rnnjax.training.due import due
@@ -52,9 +52,9 @@ def train(config: Config, workdir: str | Path) -> Result:
     started, workdir = time.monotonic(), local_path("--workdir", workdir)
     validate(config)
     config = cell_source.locate(config, workdir)
+    agreement.check_same_settings(config)
     devices = choose(config.parallel)
     devices.check_batch_size(config.batch_size, config.num_microbatches)
-    distributed.check_same_settings(config)
     task = build_task(config)
     check_own_cell(task.model, num_features(config.data.sequence, task.dataset.image_shape))
     check_memory(config, devices, task)

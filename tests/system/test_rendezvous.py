@@ -13,7 +13,7 @@ import pytest
 from rnnjax.errors import ConfigError, RunError
 from rnnjax.system import rendezvous
 
-HELLO = b'{"num_processes": 3, "process_index": 1, "version": "1.0"}\n'
+HELLO = b'{"num_processes": 3, "process_index": 1, "versions": {"rnnjax": "1.0"}}\n'
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def meet(port: int, count: int, index: int, host: str = "localhost") -> None:
-    rendezvous.meet(host, port, rendezvous.Process(count, index, "1.0"))
+    rendezvous.meet(host, port, rendezvous.Process(count, index, {"rnnjax": "1.0"}))
 
 
 def meet_all(port: int, *processes: tuple[int, int]) -> list[Future[None]]:
@@ -149,16 +149,22 @@ def test_no_sense_is_no_answer(answer: bytes, monkeypatch: pytest.MonkeyPatch) -
         call.close()
 
 
-def test_another_version(port: int) -> None:
-    other: Any = rendezvous.Process(2, 1, "0.0.1")
+@pytest.mark.parametrize(
+    ("versions", "error"),
+    [
+        ({"rnnjax": "0.0.1"}, "process 1 has rnnjax 0.0.1, the primary one 1.0"),
+        ({"rnnjax": "1.0", "jax": "9"}, "process 1 has jax 9, the primary one none"),
+    ],
+)
+def test_another_version(port: int, versions: dict[str, str], error: str) -> None:
+    other: Any = rendezvous.Process(2, 1, versions)
     with ThreadPoolExecutor(1) as pool:
         primary = pool.submit(meet, port, 2, 0)
         with connect(port) as call, call.makefile("rb") as heard:
             call.sendall(json.dumps(other._asdict()).encode() + b"\n")
             answers = [json.loads(heard.readline()) for _ in range(2)]
-    assert answers[0] == rendezvous.HEARD
-    assert "has rnnjax 0.0.1" in answers[1]
-    assert "has rnnjax 0.0.1" in str(primary.exception())
+    assert answers == [rendezvous.HEARD, error]
+    assert error in str(primary.exception())
 
 
 def connect(port: int) -> socket.socket:
@@ -182,8 +188,9 @@ def tell(port: int, line: bytes) -> bytes:
 @pytest.mark.parametrize(
     "garbage",
     [b"GET / HTTP/1.1", b"\x80\x04\x95", b"[" * 4000, b"x" * 100_000, b"{}", b"null",
-     b'{"num_processes": 2, "process_index": true, "version": ""}',
-     b'{"num_processes": 2, "process_index": -1, "version": ""}'],
+     b'{"num_processes": 2, "process_index": true, "versions": {}}',
+     b'{"num_processes": 2, "process_index": -1, "versions": {}}',
+     b'{"num_processes": 2, "process_index": 1, "versions": {"jax": 1}}'],
 )  # fmt: skip
 def test_garbage_is_no_process(port: int, garbage: bytes) -> None:
     with ThreadPoolExecutor(2) as pool:
