@@ -150,7 +150,7 @@ def contradiction_of_both(environ: Mapping[str, str]) -> str:
     """
     names = ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_STEP_NUM_TASKS")
     size, local_size, tasks = (environ.get(name, "") for name in names)
-    if size != local_size or tasks in ("", "1"):
+    if not size or size != local_size or tasks in ("", "1"):
         return ""
     theirs = f"process {environ['OMPI_COMM_WORLD_RANK']} of {size}"
     slurms = f"process {environ.get('SLURM_PROCID')} of {tasks}"
