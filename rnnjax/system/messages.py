@@ -9,13 +9,14 @@ from rnnjax.errors import RunError
 
 
 def on_terminal() -> bool:
-    """Whether standard output is a terminal, in which a line can be written over.
+    """Whether somebody watches standard output in a terminal, where a line can be written over.
 
     A notebook gives its commands, `!python ...`, a terminal as well, but shows what is left of a
-    longer line behind a shorter one.
+    longer line behind a shorter one; mpirun has one for each of its processes.
     """
-    in_notebook = "JPY_PARENT_PID" in os.environ  # Jupyter sets it for what it starts
-    return sys.stdout.isatty() and not in_notebook
+    # Jupyter and Open MPI set these for what they start.
+    has_one_of_its_own = {"JPY_PARENT_PID", "OMPI_COMM_WORLD_RANK"} & os.environ.keys()
+    return sys.stdout.isatty() and not has_one_of_its_own
 
 
 def say(text: str) -> None:
