@@ -12,7 +12,7 @@ import sys
 import time
 import tomllib
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jupytext
@@ -25,7 +25,7 @@ from rnnjax.data.datasets import Dataset
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "colab.ipynb"
-PATIENCE = 300.0  # seconds for anything that takes a few on a quiet machine
+PATIENCE = 1200.0  # seconds for anything that takes less than one minute on a quiet machine
 
 # A run of seconds in the place of minutes; each of these stands in the notebook once.
 SHORTER = {
@@ -34,6 +34,7 @@ SHORTER = {
     "import Config\n": "import Config, ModelConfig\n",
     "return Config()": "return Config(batch_size=8, model=ModelConfig(hidden_size=8))",
 }
+RUNS = {"lstm/train", "lstm/test", "leaky/train", "leaky/test"}  # that TensorBoard shows
 
 
 @pytest.fixture
@@ -101,32 +102,32 @@ def shorten(notebook: NotebookNode) -> None:
 @contextlib.contextmanager
 def tensorboard_of(temporary: Path) -> Iterator[str]:
     """Gives the address of the TensorBoard that the notebook has started, and stops it."""
-    (file,) = (temporary / ".tensorboard-info").iterdir()
+    # It is written when TensorBoard listens, which is after its cell has ended if that is slow.
+    wait(lambda: [*temporary.glob(".tensorboard-info/*.info")])
+    (file,) = temporary.glob(".tensorboard-info/*.info")
     server = json.loads(file.read_text())
     try:
         yield f"http://localhost:{server['port']}"
     finally:
         os.kill(server["pid"], signal.SIGTERM)
-        deadline = time.monotonic() + PATIENCE
-        while file.exists() or is_open(server["port"]):
-            assert time.monotonic() < deadline, "TensorBoard does not stop"
-            time.sleep(0.1)
+        wait(lambda: not file.exists() and not listens(server["port"]))
 
 
-def is_open(port: int) -> bool:
+def wait(ready: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("localhost", port)) == 0
 
 
-def runs_shown(address: str, number: int) -> list[str]:
-    """Returns the runs that a TensorBoard shows, once it has found as many as there are."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        with urllib.request.urlopen(f"{address}/data/runs") as response:
-            runs = json.load(response)
-        if len(runs) >= number or time.monotonic() > deadline:
-            return runs
-        time.sleep(0.5)
+def runs_shown(address: str) -> set[str]:
+    with urllib.request.urlopen(f"{address}/data/runs") as response:
+        return {*json.load(response)}
 
 
 def printed(cell: NotebookNode) -> str:
@@ -162,21 +163,20 @@ def test_it_runs_from_an_empty_folder(
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)
         with tensorboard_of(temporary) as address:
-            runs = runs_shown(address, 4)
-    assert {*runs} == {f"{run}/{split}" for run in ("lstm", "leaky") for split in ("train", "test")}
+            wait(lambda: runs_shown(address) == RUNS)  # it looks for new ones every 5 seconds
 
     everything = "".join(printed(cell) for cell in notebook.cells if cell.cell_type == "code")
     assert "rnnjax: " not in everything  # how complaints begin
     assert printed(cell_with(notebook, "jax.device_count()")) == "1 x cpu\r\n"
     for workdir in ("runs/lstm", "runs/leaky"):
         trained = printed(cell_with(notebook, f"rnnjax.main --workdir {workdir}"))
-        assert re.search(r"4 steps.*test accuracy 0\.\d{4}", trained)
+        assert re.search(r"test accuracy 0\.\d{4}, .* after 4 steps", trained)
         assert "\x1b" not in trained
     compared = printed(cell_with(notebook, "rnnjax.compare"))
     variants = re.findall(r"^\| `(\S+)` .* 2 \| +0\.\d{4} ± ", compared, re.M)
     assert {*variants} == {"lstm", "my_cell.py:LeakyCell"}
     answer = printed(cell_with(notebook, "rnnjax.predict"))
-    assert len(re.findall(r"^  \S.* \d+\.\d\d%", answer, re.M)) == 10  # classes
+    assert re.search(r"^  \S.* \d+\.\d\d%", answer, re.M)  # a class
     assert "row 28" in answer
     shown = [cell_with(notebook, f'Image("{name}') for name in ("comparison/", "picture", "answer")]
     assert all(len(pictures(cell)) == 1 for cell in shown)
