@@ -19,7 +19,7 @@ from rnnjax.system.files import write_json
 from rnnjax.training.train import train
 from rnnjax.validation import validate
 
-SECTIONS = {"data", "augmentation", "model", "optimizer", "checkpoint"}
+SECTIONS = {"data", "augmentation", "model", "optimizer", "parallel", "checkpoint"}
 
 
 def recorded(kind: type, prefix: str, reads: set[str]) -> Any:
