@@ -34,14 +34,14 @@ def features(shape: tuple[int | None, ...], num_classes: int = 4) -> dict[str, A
     return {"image": tfds.features.Image(shape=shape), "label": label}
 
 
-def store_mnist(root: Path) -> None:
+def store_mnist(root: Path, num_train: int = 600) -> None:
     """Stores garments in the place of MNIST, the version of which they have."""
 
     def grey(number: int, seed: int) -> Arrays:
         images, labels = draw(number, seed)
         return images[..., None], labels
 
-    splits = {"train": grey(600, 0), "test": grey(120, 1)}
+    splits = {"train": grey(num_train, 0), "test": grey(120, 1)}
     store(root, "mnist", features((28, 28, 1), 10), splits, "3.0.1")
 
 

@@ -15,6 +15,7 @@ from tests.faults.outcome import Outcome, check_equal, outcome
 from tests.faults.process import Process
 from tests.faults.quick import EVAL_EVERY
 from tests.faults.signals import LIMIT
+from tests.image_sets import store_mnist
 
 PROCESSES = 2
 
@@ -110,6 +111,34 @@ def of_other_settings(workdir: Path) -> str:
     return "other settings: both exit 2"
 
 
+def of_other_data(bench: Bench) -> str:
+    """The set of that name in the folder of the second one has a picture more."""
+    workdir = bench.workdir()
+    settings = []
+    for index in range(PROCESSES):
+        data_dir = bench.workdir()
+        store_mnist(data_dir, num_train=600 + index)
+        settings.append(("--config.data.name=mnist", f"--config.data.data_dir={data_dir}"))
+    first, second = start(workdir, *settings)
+    first.must_end(2, "need the same data", "sha256 of train is", "in process 1")
+    second.must_end(2, "the primary process of this run stopped")
+    assert not (workdir / "config.json").exists(), "something was written"
+    return "other data: both exit 2"
+
+
+def without_data(bench: Bench) -> str:
+    """It is missing on the machine of the second one."""
+    workdir, nowhere = bench.workdir(), bench.workdir()
+    name = "--config.data.name=fashion_mnist"
+    there = (name, f"--config.data.data_dir={bench.prepared()}")
+    missing = (name, f"--config.data.data_dir={nowhere}", f"--config.data.idx_dir={nowhere}")
+    first, second = start(workdir, there, missing)
+    first.must_end(2, "process 1: ", str(nowhere))
+    second.must_end(2, "the primary process of this run stopped")
+    assert not (workdir / "config.json").exists(), "something was written"
+    return "no data in one: both exit 2"
+
+
 def continued_by_one(workdir: Path, expected: Outcome) -> str:
     """One process with as many devices: the same images; sums of two are the same either way."""
     finish(workdir, f"--config.num_steps={3 * EVAL_EVERY}")  # evaluated there anyway
@@ -141,6 +170,8 @@ def processes(bench: Bench) -> Seen:
         )
     cases["workdir in use"] = lambda: refused(bench.workdir())
     cases["other settings"] = lambda: of_other_settings(bench.workdir())
+    cases["other data"] = lambda: of_other_data(bench)
+    cases["no data in one"] = lambda: without_data(bench)
     cases["other counts"] = lambda: disagreeing(bench.workdir())
     cases["continued by one"] = lambda: continued_by_one(bench.workdir(), expected)
     return bench.each(
