@@ -88,8 +88,9 @@ def test_sbatch(root: Path, tmp_path: Path, expected: Outcome) -> None:
             cluster.run("scancel", "--signal=TERM", job)
             cluster.until(lambda: cluster.state(job) == "PENDING", "requeued")
             assert log.read_text().count(STOPPED) == 2, log.read_text()
-            # SLURM would wait for two minutes.
-            cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+            # SLURM would wait for two minutes; but its node refuses a job in the very second in
+            # which it has ended it.
+            cluster.run("scontrol", "update", f"JobId={job}", "StartTime=now+5")
             ended = ("COMPLETED", "FAILED", "CANCELLED")
             cluster.until(lambda: cluster.state(job) in ended, "ended")
             assert cluster.state(job) == "COMPLETED", log.read_text()
