@@ -91,12 +91,11 @@ def work() -> None:
         logging.set_verbosity(logging.FATAL)
         with command_line.loading_libraries():
             from rnnjax.comparing import requests
-            from rnnjax.system import devices, process
+            from rnnjax.system import process
             from rnnjax.training.train import train
 
         process.tune()
         process.enable_compilation_cache()
-        devices.start()
         requests.fulfil(request, train)
 
 

@@ -154,6 +154,13 @@ class ParallelConfig:
         "what maps a step over devices: jax.pmap or its successor, jax.jit of jax.shard_map",
         choices=("pmap", "jit"),
     )
+    host_devices: int = option(
+        0,
+        "devices that each process makes of the cores of a CPU, such as one a core: faster for "
+        "small batches over many steps; 0: as JAX_NUM_CPU_DEVICES says, or one",
+        at_least=0,
+        at_most=1_024,
+    )
 
 
 @dataclasses.dataclass(slots=True)

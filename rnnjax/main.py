@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
         command_line.begin_work(debug=debug)
         with command_line.loading_libraries():
             # These import JAX and TensorFlow: not before --help has answered.
-            from rnnjax.system import devices, distributed, process
+            from rnnjax.system import distributed, process
             from rnnjax.training.train import train
 
         exit_process = distributed.exit_process
@@ -57,7 +57,6 @@ def main(argv: Sequence[str]) -> None:
         if _DISTRIBUTED.value:
             distributed.initialize(_DISTRIBUTED.value, __version__, debug=debug)
         with distributed.lost_process_as_run_error():
-            devices.start()
             train(config_flag.CONFIG.value, _WORKDIR.value)
     except Exception as error:
         exit_process(command_line.report_error(error, debug=debug))

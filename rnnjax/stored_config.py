@@ -46,6 +46,7 @@ WITHOUT_EFFECT = (
     "data.on_device",
     "parallel.devices",
     "parallel.api",
+    "parallel.host_devices",
     "checkpoint.every_steps",
     "checkpoint.keep",
 )

@@ -22,7 +22,7 @@ from rnnjax.errors import RunError
 from rnnjax.runs import lock
 from rnnjax.runs.workdir import check_writable, os_error_as_run_error
 from rnnjax.system import files
-from rnnjax.system.devices import choose
+from rnnjax.system.devices import choose, start
 from rnnjax.system.messages import say
 from rnnjax.system.outputs import write_output
 from rnnjax.system.waiting import waiting
@@ -138,6 +138,7 @@ def check(ledger: Ledger) -> None:
 
 def _check_run(config: Config) -> None:
     """Looks at the settings of a run as training does before it writes."""
+    start(config.parallel.host_devices)
     devices = choose(config.parallel)
     devices.check_batch_size(config.batch_size, config.num_microbatches)
     task = task_of(config)

@@ -5,6 +5,7 @@ split along it. Batch sizes elsewhere are global, over all devices of all proces
 """
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -24,12 +25,20 @@ from rnnjax.system.mapped import mapped
 T = TypeVar("T")
 
 
-def start() -> None:
-    """Has JAX look for its devices.
+def start(host_devices: int = 0) -> None:
+    """Has JAX look for its devices, unless it has already.
+
+    Args:
+      host_devices: that it makes of the cores of a CPU; 0: as JAX itself does.
 
     Raises:
+      ConfigError: if it has started with another number of them.
       RunError: if it finds none, or cannot start those that JAX_PLATFORMS asks for.
     """
+    if host_devices:
+        # JAX refuses it once it has started, which is found out below.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", host_devices)
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # an assertion where a plugin is not installed
@@ -38,6 +47,11 @@ def start() -> None:
             f"no device could be started with JAX_PLATFORMS={jax.config.values['jax_platforms']}: "
             f"{reason}; JAX_PLATFORMS=cpu works everywhere"
         ) from error
+    there = jax.local_device_count()
+    if jax.default_backend() == "cpu" and host_devices not in (0, there):
+        raise ConfigError(
+            f"config.parallel.host_devices={host_devices}, but JAX has started with {there} already"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

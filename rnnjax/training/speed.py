@@ -9,7 +9,7 @@ import jax
 from rnnjax.config import Config
 from rnnjax.data.datasets import Dataset
 from rnnjax.seeds import seeds_of
-from rnnjax.system.devices import choose
+from rnnjax.system.devices import choose, start
 from rnnjax.training import state as train_state
 from rnnjax.training.feed import open_feed
 from rnnjax.training.memory import check_memory
@@ -46,6 +46,7 @@ def measure(config: Config, dataset: Dataset) -> Speed:
       ConfigError: if the run does not fit into memory.
     """
     started = time.monotonic()
+    start(config.parallel.host_devices)
     task, seeds = build_task(config), seeds_of(config)
     devices = choose(config.parallel)
     check_memory(config, devices, task)

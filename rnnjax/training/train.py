@@ -9,8 +9,7 @@ from rnnjax.data.sequences import num_features
 from rnnjax.runs import resume
 from rnnjax.runs.result import Result
 from rnnjax.seeds import seeds_of
-from rnnjax.system import agreement, distributed
-from rnnjax.system.devices import choose
+from rnnjax.system import agreement, devices, distributed
 from rnnjax.system.files import local_path
 from rnnjax.training.due import due
 from rnnjax.training.first_check import check_own_cell
@@ -51,19 +50,20 @@ def train(config: Config, workdir: str | Path) -> Result:
     """
     started, workdir = time.monotonic(), local_path("--workdir", workdir)
     validate(config)
+    devices.start(config.parallel.host_devices)
     config = cell_source.locate(config, workdir)
     agreement.check_same_settings(config)
-    devices = choose(config.parallel)
-    devices.check_batch_size(config.batch_size, config.num_microbatches)
+    used = devices.choose(config.parallel)
+    used.check_batch_size(config.batch_size, config.num_microbatches)
     task = build_task(config)
     check_own_cell(task.model, num_features(config.data.sequence, task.dataset.image_shape))
-    check_memory(config, devices, task)
+    check_memory(config, used, task)
     result = resume.finished(config, workdir, lambda: create_states(task, seeds_of(config)))
     if result is not None:
         distributed.print_on_primary(f"{workdir} has finished already: {result}")
         return result
 
-    with open_run(config, workdir, devices, task, started) as run:
+    with open_run(config, workdir, used, task, started) as run:
         state, step = run.first_state, run.first_step
         if run.evaluates_first and run.evaluate(step, state):
             run.save(step, state)

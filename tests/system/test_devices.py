@@ -15,7 +15,7 @@ from rnnjax.config import AugmentationConfig, Config, ParallelConfig
 from rnnjax.data import datasets
 from rnnjax.data.batches import Batch, train_rows
 from rnnjax.errors import ConfigError
-from rnnjax.system.collectives import AXIS, total
+from rnnjax.system.collectives import AXIS
 from rnnjax.system.devices import Devices, choose, unreplicate
 from rnnjax.system.mapped import mapped
 from rnnjax.training.evaluation import device_batches, evaluate
@@ -179,46 +179,6 @@ def test_batch_sizes_and_devices(four: Devices) -> None:
     two = choose(ParallelConfig(devices=2))
     two.check_batch_size(130)
     assert [two.round_up(size) for size in (1, 4, 77)] == [2, 4, 78]
-
-
-@pytest.mark.parametrize("api", ["pmap", "jit"])
-def test_a_run_can_have_fewer_devices_than_there_are(api: str) -> None:
-    two = choose(ParallelConfig(devices=2, api=api))
-    assert (two.count, two.num_local) == (2, 2)
-    rows = two.shard(np.arange(6.0, dtype=np.float32))
-    added = two.compile_step(lambda row: total(row, AXIS), ())(rows)
-    assert {*added.devices()} == {*jax.devices()[:2]}
-    np.testing.assert_array_equal(added, [[3, 5, 7]] * 2)
-
-
-def test_devices_that_are_not_there_are_refused() -> None:
-    with pytest.raises(ConfigError) as raised:
-        choose(ParallelConfig(devices=5))
-    assert str(raised.value) == "config.parallel.devices=5, but of cpu there are 4"
-
-
-@pytest.mark.parametrize(
-    ("wanted", "counts", "message"),
-    [
-        (3, [2, 2], "config.parallel.devices=3 is not divisible by the 2 processes"),
-        (
-            0,
-            [2, 1, 3],
-            "the processes of one run need equally many devices: process 1 has 1, process 2 has 3; "
-            "config.parallel.devices=3 takes 1 of each",
-        ),
-    ],
-)
-def test_processes_need_equally_many_devices(
-    wanted: int, counts: list[int], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """JAX's answers stand in for hosts that differ."""
-    of_processes = [[SimpleNamespace(id=number) for number in range(count)] for count in counts]
-    monkeypatch.setattr(jax, "process_count", lambda: len(counts))
-    monkeypatch.setattr(jax, "local_devices", lambda process: of_processes[process])
-    with pytest.raises(ConfigError) as raised:
-        choose(ParallelConfig(devices=wanted))
-    assert str(raised.value) == message
 
 
 def test_prefetch_keeps_all_batches_in_order(four: Devices) -> None:

@@ -40,19 +40,17 @@ for _ in range(20):
 print(statistics.median_low(b - a for a, b in zip(counts, counts[1:])))
 """
 
-# What main has set when JAX is to look for its devices.
+# What main has set when it begins to train, which has JAX look for its devices.
 MAIN = """
 import sys
 import rnnjax.training.train
 from rnnjax import main
-from rnnjax.system import devices
-def begin():
+def begin(config, workdir):
     import os, jax
     from jax._src import xla_bridge
     assert not xla_bridge.backends_are_initialized()
     print(os.environ.get("XLA_FLAGS"), jax.config.values["jax_cpu_enable_async_dispatch"])
-devices.start = begin
-rnnjax.training.train.train = lambda config, workdir: None
+rnnjax.training.train.train = begin
 sys.argv = ["main", "--workdir=unused", "--config=experiments/lstm.py"]
 main.run()
 """
