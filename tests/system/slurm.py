@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from tests.faults.process import PATIENCE
+
 PATH = f"{os.environ['PATH']}:/usr/sbin"  # of daemons
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "squeue")
-PATIENCE = 120.0
 # The node goes by a name that every machine knows, and has no GPU. Two tasks fit on one core.
 CONFIGURATION = """
 ClusterName=test
