@@ -3,10 +3,14 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
 from rnnjax.errors import RunError
+
+# SLURM ends a job with two SIGTERM, of its node and of srun, some 50 ms apart: they are one.
+REPEAT_SECONDS = 1.0
 
 
 class StoppedError(RunError):
@@ -26,7 +30,8 @@ class StopRequest:
     """Remembers the first SIGTERM or SIGINT until it is polled; the second ends the process.
 
     The second does so at once: in a thread, since Python's handlers wait for the end of a call such
-    as a compilation. A context manager: outside of it, signals do what they did before. Off the
+    as a compilation. A SIGTERM that follows another one within a second is no second signal. A
+    context manager: outside of it, signals do what they did before. Off the
     main thread, where Python delivers none, it remembers nothing.
 
     Args:
@@ -85,9 +90,15 @@ class StopRequest:
 
 def _exit_at_second(reader: int) -> None:
     """Reads the numbers of all signals from a pipe, until its other end is closed."""
-    stops = 0
+    first, received = 0, 0.0
     while number := os.read(reader, 1):
-        stops += number[0] in (signal.SIGTERM, signal.SIGINT)
-        if stops == 2:
+        if number[0] not in (signal.SIGTERM, signal.SIGINT):
+            continue
+        is_repeated = (
+            first == number[0] == signal.SIGTERM and time.monotonic() - received < REPEAT_SECONDS
+        )
+        if first and not is_repeated:
             os._exit(exit_code(number[0]))
+        if not first:
+            first, received = number[0], time.monotonic()
     os.close(reader)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from rnnjax.runs.steps import steps_in
+from rnnjax.system.signals import REPEAT_SECONDS
 from tests.faults.bench import Bench, Case, Seen
 from tests.faults.outcome import check_equal
 from tests.faults.process import Process
@@ -73,6 +74,20 @@ def stopped(bench: Bench, number: signal.Signals, phase: str) -> str:
     return f"{phase}: exit {128 + number} in {seconds:.1f} s"
 
 
+def stopped_by_slurm(bench: Bench) -> str:
+    """Its node and srun send a SIGTERM each, which are one."""
+    workdir = bench.workdir()
+    run = Process(workdir)
+    reach(run, "step")
+    for _ in range(2):
+        run.send(signal.SIGTERM)
+        time.sleep(0.03)
+    run.must_end(143, "SIGTERM", "the same command goes on from there")
+    Process(workdir).must_succeed()
+    check_equal(workdir, bench.expected())
+    return "two SIGTERM at once: saved, exit 143"
+
+
 def stopped_twice(bench: Bench, phase: str, second: signal.Signals) -> str:
     """Two signals: the run ends at once, and goes on later from what it has saved."""
     workdir = bench.workdir()
@@ -80,7 +95,7 @@ def stopped_twice(bench: Bench, phase: str, second: signal.Signals) -> str:
     run = Process(workdir, *settings, environment=recorded(workdir))
     reach(run, phase)
     run.send(signal.SIGTERM)
-    time.sleep(0.03)
+    time.sleep(0.03 if second != signal.SIGTERM else REPEAT_SECONDS + 0.2)
     assert not run.ended, "the first signal was enough"
     run.send(second)
     sent = time.monotonic()
@@ -102,10 +117,20 @@ def told_to_stop(bench: Bench) -> Seen:
             cases[f"{number.name} in {phase}"] = lambda number=number, phase=phase: stopped(
                 bench, number, phase
             )
-    for phase in ("compile", "step"):
-        for second in (signal.SIGTERM, signal.SIGINT):
+    # A step is over, and all is saved, before another SIGTERM could be a second one.
+    for phase, seconds in (
+        ("compile", (signal.SIGTERM, signal.SIGINT)),
+        ("step", (signal.SIGINT,)),
+    ):
+        for second in seconds:
             cases[f"SIGTERM, then {second.name} in {phase}"] = lambda phase=phase, second=second: (
                 stopped_twice(bench, phase, second)
             )
-    short = ("SIGTERM in save", "SIGINT in evaluation", "SIGTERM, then SIGTERM in compile")
+    cases["SIGTERM of SLURM"] = lambda: stopped_by_slurm(bench)
+    short = (
+        "SIGTERM in save",
+        "SIGINT in evaluation",
+        "SIGTERM, then SIGTERM in compile",
+        "SIGTERM of SLURM",
+    )
     return bench.each(bench.selected(cases, *short))
