@@ -72,6 +72,12 @@ def test_a_notebook_has_whole_lines_although_it_has_a_terminal(root: Path) -> No
 
 
 @pytest.mark.process
+def test_nobody_watches_the_terminals_that_mpirun_has_for_its_processes(root: Path) -> None:
+    written = on_terminal(program(0.5, lines=False), root, OMPI_COMM_WORLD_RANK="1")
+    assert written == "ready\r\n"
+
+
+@pytest.mark.process
 def test_elsewhere_there_are_whole_lines(root: Path) -> None:
     done = subprocess.run(program(1.8), cwd=root, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
