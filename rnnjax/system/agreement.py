@@ -11,10 +11,32 @@ from jax.experimental.multihost_utils import process_allgather
 from rnnjax import stored_config
 from rnnjax.config import Config
 from rnnjax.errors import ConfigError, DataError, RunError
-from rnnjax.system.distributed import broadcast_from_primary
+from rnnjax.system.distributed import PrimaryProcessError, broadcast_from_primary, is_primary
 
 OF_A_MACHINE = ("data.data_dir", "data.idx_dir")  # settings that may be others on another one
 T = TypeVar("T")
+
+
+def check_same_devices() -> None:
+    """Raises an error, in all processes, unless all have equally many devices.
+
+    Before all else, since with other numbers of devices processes cannot tell each other anything;
+    JAX has told them this.
+
+    Raises:
+      ConfigError: in the primary process, which says who has how many; in the others a
+        PrimaryProcessError.
+    """
+    counts = [len(jax.local_devices(process)) for process in range(jax.process_count())]
+    differing = [index for index, count in enumerate(counts) if count != counts[0]]
+    if not differing:
+        return
+    if not is_primary():
+        raise PrimaryProcessError(ConfigError.exit_code)
+    raise ConfigError(
+        f"the processes of one run need equally many devices: the primary process has {counts[0]}, "
+        f"process {differing[0]} has {counts[differing[0]]}"
+    )
 
 
 def check_same_settings(config: Config) -> None:

@@ -162,32 +162,28 @@ class Devices:
 def choose(parallel: ParallelConfig | None = None) -> Devices:
     """Returns the devices that the settings ask for; all of them unless they ask for fewer.
 
+    Each process has equally many of its own, as `agreement.check_same_devices` has seen.
+
     Raises:
-      ConfigError: if there are not so many, or the processes would not have equally many.
+      ConfigError: if there are not so many, or they cannot be of all processes alike.
     """
     parallel = parallel or ParallelConfig()
-    of_processes = [
-        sorted(jax.local_devices(process), key=lambda device: device.id)
-        for process in range(jax.process_count())
-    ]
-    counts = [len(of_process) for of_process in of_processes]
-    wanted, there = parallel.devices or sum(counts), sum(counts)
+    there, num_processes = jax.device_count(), jax.process_count()
+    wanted = parallel.devices or there
     if wanted > there:
         raise ConfigError(
             f"config.parallel.devices={wanted}, but of {jax.devices()[0].device_kind} there are "
             f"{there}"
         )
-    if wanted % len(counts):
+    if wanted % num_processes:
         raise ConfigError(
-            f"config.parallel.devices={wanted} is not divisible by the {len(counts)} processes"
+            f"config.parallel.devices={wanted} is not divisible by the {num_processes} processes"
         )
-    share = wanted // len(counts)
-    if min(counts) < share:
-        raise ConfigError(
-            f"the processes of one run need equally many devices: process {np.argmin(counts)} has "
-            f"{min(counts)}, process {np.argmax(counts)} has {max(counts)}; "
-            f"config.parallel.devices={min(counts) * len(counts)} takes {min(counts)} of each"
-        )
+    of_processes = [
+        sorted(jax.local_devices(process), key=lambda device: device.id)
+        for process in range(num_processes)
+    ]
+    share = wanted // num_processes
     used = [device for of_process in of_processes for device in of_process[:share]]
     return Devices(jax.sharding.Mesh(used, (AXIS,)), parallel.api)
 

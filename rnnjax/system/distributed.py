@@ -10,7 +10,7 @@ from typing import NoReturn, TypeVar
 
 import jax
 import numpy as np
-from jax.experimental.multihost_utils import broadcast_one_to_all
+from jax.experimental.multihost_utils import broadcast_one_to_all, process_allgather
 
 from rnnjax.errors import RunError
 from rnnjax.system import aborts, clusters, numerics, rendezvous
@@ -131,6 +131,12 @@ class PrimaryProcessError(RunError):
 def broadcast_arrays(tree: T) -> T:
     """Returns, in all processes, the primary one's arrays; the shapes are the same in all."""
     return tree if jax.process_count() == 1 else jax.tree.map(broadcast_one_to_all, tree)
+
+
+def gather_devices(rows: jax.Array) -> np.ndarray:
+    """Returns the rows `[D, ...]` of the devices of all processes, in their order, on each host."""
+    own = jax.device_get(rows)
+    return own if jax.process_count() == 1 else process_allgather(own, tiled=True)
 
 
 def _broadcast_bytes(message: bytes) -> bytes:

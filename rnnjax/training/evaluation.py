@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from rnnjax.classifier import Params
 from rnnjax.data.batches import Batch, eval_batches
 from rnnjax.data.datasets import Split
 from rnnjax.system.devices import Devices, choose, unreplicate
+from rnnjax.system.distributed import gather_devices
 from rnnjax.training import metrics
 from rnnjax.training.metrics import EvalMetrics
 from rnnjax.training.over_seeds import join_rows, stack, unstack
@@ -66,13 +67,13 @@ def evaluate(
       should_stop: called before each batch; as soon as it is true, None is returned.
     """
     sums = devices.replicate(stack([EvalMetrics.empty()] * num_seeds))
-    probabilities, first_hidden = [], None
+    probabilities, first_hidden = [], list[jax.Array]()
     for batch in batches:
         if should_stop():
             return None
         sums, of_batch, last_hidden = eval_step(params, sums, batch)
         probabilities.append(unreplicate(of_batch))
-        first_hidden = last_hidden if first_hidden is None else first_hidden
+        first_hidden = first_hidden or [last_hidden]
     return [
         Evaluation(
             **metrics.compute(of_seed),
@@ -82,10 +83,15 @@ def evaluate(
         for of_seed, together, hidden in zip(
             unstack(unreplicate(sums), num_seeds),
             unstack(join_rows(jax.device_get(probabilities)), num_seeds),
-            unstack(join_rows(jax.device_get(first_hidden)), num_seeds),
+            unstack(all_rows(first_hidden[0]), num_seeds),
             strict=True,
         )
     ]
+
+
+def all_rows(of_devices: Float[Array, "D *N B H"]) -> Float[np.ndarray, "*N B H"]:
+    """Returns the rows of the devices of all processes, in their order, on each host."""
+    return join_rows(gather_devices(of_devices))
 
 
 def evaluate_trained(trained: Trained, split: Split) -> Evaluation:

@@ -26,11 +26,11 @@ from rnnjax.system.devices import Devices, first_copy, unreplicate
 from rnnjax.system.signals import StoppedError, StopRequest
 from rnnjax.training import metrics
 from rnnjax.training.due import due
-from rnnjax.training.evaluation import evaluate
+from rnnjax.training.evaluation import all_rows, evaluate
 from rnnjax.training.feed import Feed
 from rnnjax.training.on_nan import check_finite, check_skipped, check_state
 from rnnjax.training.outcome import Evaluations, mean_accuracy, result_of
-from rnnjax.training.over_seeds import join_rows, stack
+from rnnjax.training.over_seeds import stack
 from rnnjax.training.profiling import Profiler
 from rnnjax.training.seed_reports import SeedReports
 from rnnjax.training.seeds import Seeds
@@ -180,7 +180,7 @@ class Run:
         with self._stopwatch.paused(), self.reports.display.waiting("evaluating"):
             params = first_copy(state.eval_params)
             if last_hidden is not None:  # else what is shown of the training is there already
-                self.reports.show_step(step, params, join_rows(jax.device_get(last_hidden)))
+                self.reports.show_step(step, params, all_rows(last_hidden))
             evaluations = {}
             for split, batches in self.feed.evaluation.items():
                 evaluation = evaluate(

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -56,27 +55,3 @@ def test_devices_that_are_not_there_are_refused() -> None:
     with pytest.raises(ConfigError) as raised:
         choose(ParallelConfig(devices=5))
     assert str(raised.value) == "config.parallel.devices=5, but of cpu there are 4"
-
-
-@pytest.mark.parametrize(
-    ("wanted", "counts", "message"),
-    [
-        (3, [2, 2], "config.parallel.devices=3 is not divisible by the 2 processes"),
-        (
-            0,
-            [2, 1, 3],
-            "the processes of one run need equally many devices: process 1 has 1, process 2 has 3; "
-            "config.parallel.devices=3 takes 1 of each",
-        ),
-    ],
-)
-def test_processes_need_equally_many_devices(
-    wanted: int, counts: list[int], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """JAX's answers stand in for hosts that differ."""
-    of_processes = [[SimpleNamespace(id=number) for number in range(count)] for count in counts]
-    monkeypatch.setattr(jax, "process_count", lambda: len(counts))
-    monkeypatch.setattr(jax, "local_devices", lambda process: of_processes[process])
-    with pytest.raises(ConfigError) as raised:
-        choose(ParallelConfig(devices=wanted))
-    assert str(raised.value) == message
