@@ -89,7 +89,7 @@ def evaluate(
     ]
 
 
-def all_rows(of_devices: Float[Array, "D *N B H"]) -> Float[np.ndarray, "*N B H"]:
+def all_rows(of_devices: Float[Array, "D *N B H"]) -> Float[np.ndarray, "*N rows H"]:
     """Returns the rows of the devices of all processes, in their order, on each host."""
     return join_rows(gather_devices(of_devices))
 
