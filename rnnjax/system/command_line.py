@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import faulthandler
+import gc
 import importlib.util
 import logging
 import os
@@ -106,12 +107,21 @@ def begin_work(*, debug: bool) -> None:
 
 @contextlib.contextmanager
 def loading_libraries() -> Iterator[None]:
-    """Shows that the block imports libraries; TensorFlow among them, the quick way."""
-    with waiting("loading libraries"):
-        from rnnjax import compat  # which imports JAX
+    """Shows that the block imports libraries; TensorFlow among them, the quick way.
 
-        compat.import_tensorflow()
-        yield
+    What they consist of stays for the life of the process. Python would look through it for garbage
+    while more is imported, which is a quarter of the time, and again where the process ends.
+    """
+    with waiting("loading libraries"):
+        gc.disable()
+        try:
+            from rnnjax import compat  # which imports JAX
+
+            compat.import_tensorflow()
+            yield
+        finally:
+            gc.freeze()
+            gc.enable()
 
 
 @contextlib.contextmanager
