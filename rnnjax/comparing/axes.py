@@ -21,6 +21,10 @@ from rnnjax.validation import check_value
 NOT_VARIED = {
     "seed": "the seeds of all variants are the same; --seeds says how many",
     "seeds": "the seeds of all variants are the same; --seeds says how many",
+    **dict.fromkeys(
+        ("parallel.devices", "parallel.host_devices", "parallel.api"),
+        "it says where a run computes, not what; --config.parallel sets it for all",
+    ),
     "model.cell_sha256": "it follows from model.cell",
     OPTIONS: f"name one of them, as in {OPTIONS}.use_peepholes=True,False",
 }

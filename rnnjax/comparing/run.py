@@ -15,7 +15,7 @@ from rnnjax.comparing.processes import Process, Share
 from rnnjax.comparing.requests import draw_request, measure_request
 from rnnjax.comparing.results import Variant
 from rnnjax.comparing.sizes import equal_parameters, num_parameters, task_of
-from rnnjax.config import Config
+from rnnjax.config import Config, ParallelConfig
 from rnnjax.data import datasets
 from rnnjax.data.sequences import num_features
 from rnnjax.errors import RunError
@@ -122,6 +122,7 @@ def check(ledger: Ledger) -> None:
       DataError: if the data is missing or altered.
     """
     data, comparison = {}, ledger.comparison
+    start(ledger.config(comparison.variants[0]).parallel.host_devices)  # the same of all
     find_sizes(ledger)
     for values in comparison.variants:
         for one in comparison.space:  # of each setting that is searched, alone
@@ -138,10 +139,10 @@ def check(ledger: Ledger) -> None:
 
 def _check_run(config: Config) -> None:
     """Looks at the settings of a run as training does before it writes."""
-    start(config.parallel.host_devices)
-    devices = choose(config.parallel)
+    on_gpus = bool(processes.gpus())  # which this process does not see, nor their memory
+    devices = choose(ParallelConfig() if on_gpus else config.parallel)
     devices.check_batch_size(config.batch_size, config.num_microbatches)
     task = task_of(config)
     check_own_cell(task.model, num_features(config.data.sequence, task.dataset.image_shape))
-    if not processes.gpus():  # whose memory this process does not see
+    if not on_gpus:
         check_memory(config, devices, task)

@@ -7,16 +7,26 @@ that contradict each other would have processes wait for some that never come.
 
 import importlib.util
 import os
+import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rnnjax import compat
-from rnnjax.errors import ConfigError
+from rnnjax.errors import ConfigError, RunError
 
 BY_HAND = "elsewhere say --distributed=HOST:PORT,PROCESSES,INDEX"
+REFUSED = (401, 403)  # of HTTP: the pod's account may not ask
+RETRY_SECONDS = 1.0
 # What JAX asks of SLURM and of Open MPI: how many, which, and which of its machine.
 SLURM = ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
 OPEN_MPI = ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK")
+# What JAX reads in any cluster: the name, what it has to look like, what that is called.
+JAX_VARIABLES = (
+    ("JAX_COORDINATOR_ADDRESS", r".+:\d+", "HOST:PORT"),
+    ("JAX_COORDINATOR_PORT", r"\d+", "a port"),
+    ("JAX_LOCAL_DEVICE_IDS", r"\d+(,\d+)*", "numbers of devices, such as 0,1"),
+)
 
 
 class Place(NamedTuple):
@@ -48,7 +58,10 @@ def place(cluster: str, patience_seconds: int) -> Place:
 
     Raises:
       ConfigError: if nothing has started it that says so, or what is said contradicts itself.
+      RunError: if Kubernetes does not know in time.
     """
+    if problem := malformed_variable(os.environ):
+        raise ConfigError(f"--distributed: {problem}")
     devices = None
     if cluster == "auto":
         address, count, index, devices = _launched(patience_seconds)
@@ -71,18 +84,42 @@ def _launched(patience_seconds: int) -> tuple[str, int, int, Sequence[int] | Non
     )
     if contradiction:
         raise ConfigError(f"--distributed=auto: {contradiction}")
-    try:
-        address, count, index, devices = compat.launched(patience_seconds)
-    except Exception as error:  # of any library that asks a server
-        reason = str(error).splitlines()[0] if str(error) else ""
-        raise ConfigError(
-            f"--distributed=auto: {type(error).__name__}: {reason}; {BY_HAND}"
-        ) from error
+    address, count, index, devices = _ask(patience_seconds)
     if address is None or count is None or index is None:
         raise ConfigError(f"--distributed=auto: {_no_launcher(os.environ)}; {BY_HAND}")
     if devices and (hidden := hidden_device(devices, os.environ)):
         raise ConfigError(f"--distributed=auto: {hidden}")
     return address, count, index, devices
+
+
+def _ask(patience_seconds: int) -> compat.Launched:
+    """Returns what JAX finds out.
+
+    Kubernetes may not know yet which pod this is, nor have a name for the first one, which is
+    waiting for room: it is asked again, and what it says in the end is no fault of the settings.
+    """
+    end = time.monotonic() + patience_seconds
+    while True:
+        try:
+            return compat.launched(patience_seconds)
+        except Exception as error:  # of any library that asks a server
+            reason = str(error).splitlines()[0] if str(error) else ""
+            message = f"--distributed=auto: {type(error).__name__}: {reason}; {BY_HAND}"
+            is_refused = getattr(error.__cause__, "status", None) in REFUSED
+            if is_refused or "KUBERNETES_SERVICE_HOST" not in os.environ:
+                raise ConfigError(message) from error
+            if time.monotonic() > end:
+                raise RunError(message) from error
+        time.sleep(RETRY_SECONDS)
+
+
+def malformed_variable(environ: Mapping[str, str]) -> str:
+    """Returns which variable of JAX is not what JAX takes for granted that it is, or nothing."""
+    for name, pattern, what in JAX_VARIABLES:
+        value = environ.get(name)
+        if value is not None and not re.fullmatch(pattern, value):
+            return f"{name}={value} is not {what}"
+    return ""
 
 
 def slurm_contradiction(environ: Mapping[str, str]) -> str:
@@ -166,7 +203,8 @@ def hidden_device(local_device_ids: Sequence[int], environ: Mapping[str, str]) -
     """Returns which GPU a process is to use, but cannot see, or nothing."""
     visible = environ.get("CUDA_VISIBLE_DEVICES", "")
     number = len(visible.split(","))
-    if not visible or max(local_device_ids) < number or environ.get("JAX_PLATFORMS") == "cpu":
+    shows_none = visible in ("", "-1", "NoDevFiles")  # which is how one computes on the CPU
+    if shows_none or max(local_device_ids) < number or environ.get("JAX_PLATFORMS") == "cpu":
         return ""
     return (
         f"process {local_device_ids[0]} of this machine is to use GPU {local_device_ids[0]}, but "

@@ -44,8 +44,9 @@ def meet(host: str, port: int, process: Process) -> None:
     """Returns when all processes of a run have come to `host:port`, where the primary one listens.
 
     Raises:
-      ConfigError: if the address cannot be.
-      RunError: if the processes do not fit each other, or do not all come in time.
+      ConfigError: if the port cannot be.
+      RunError: if the host is unknown, or the processes do not fit each other, or do not all come
+        in time.
     """
     if not 0 < port < 2**16:
         raise ConfigError(f"--distributed: a port is from 1 to {2**16 - 1}, got {port}")
@@ -59,12 +60,12 @@ def interface(host: str) -> str:
     """Returns where to listen for those who call a host: at all interfaces, but for localhost.
 
     Raises:
-      ConfigError: if the host is unknown.
+      RunError: if the host is unknown, as that of a machine is that has yet to start.
     """
     try:
         addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"--distributed: the host {host!r} is unknown ({error})") from error
+        raise RunError(f"--distributed: the host {host!r} is unknown ({error})") from error
     return host if addresses <= {"127.0.0.1", "::1"} else ""
 
 

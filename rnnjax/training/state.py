@@ -38,8 +38,12 @@ class TrainState:
 
 
 def keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
-    """Returns the random keys of a run: of its initial parameters, and of its dropout."""
-    params_key, dropout_key = jax.random.split(jax.random.key(seed))
+    """Returns the random keys of a run: of its initial parameters, and of its dropout.
+
+    They are Threefry's, whatever JAX's default is (`jax_default_prng_impl`, which some set for
+    TPUs): of its keys alone a part of a batch draws as in the whole batch (`row_keys`).
+    """
+    params_key, dropout_key = jax.random.split(jax.random.key(seed, impl="threefry2x32"))
     return params_key, dropout_key
 
 

@@ -75,6 +75,7 @@ def test_the_notation_of_the_docs(root: Path) -> None:
         ("seed=1,2", "the seeds of all variants are the same; --seeds says how many"),
         ("seeds=3", "--seeds says how many"),
         ("model.cell_sha256=ab", "it follows from model.cell"),
+        ("parallel.host_devices=1,2", "it says where a run computes, not what"),
         ("model.cell_options={}", "name one of them, as in model.cell_options.use_peepholes=True"),
         ("model.cell_options.=3", "unknown setting 'model.cell_options.'"),
         ("model.cell_options.a.b=3", "unknown setting 'model.cell_options.a.b'"),

@@ -78,6 +78,22 @@ def api(jobset: dict[str, Any]) -> Callable[[str], str | None]:
     return answer
 
 
+def late(answer: Callable[[str], str | None]) -> Callable[[str], str | None]:
+    """Returns a server's answers that knows nothing of a path when it is asked for the first time.
+
+    As Kubernetes does of pods that have just started.
+    """
+    asked = set[str]()
+
+    def of_path(path: str) -> str | None:
+        if path not in asked:
+            asked.add(path)
+            return None
+        return answer(path)
+
+    return of_path
+
+
 def missing() -> str:
     """Returns what a pod cannot be imitated without here, or nothing."""
     for program in ("openssl", "unshare"):

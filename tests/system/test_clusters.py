@@ -3,8 +3,10 @@
 import os
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
-from rnnjax.errors import ConfigError
+from rnnjax import compat
+from rnnjax.errors import ConfigError, RunError
 from rnnjax.system import clusters
 
 # What srun has set for the second of two tasks of job 17, as far as it counts them.
@@ -100,6 +102,9 @@ def test_what_a_launcher_says_is_understood(
             OPEN_MPI | {"CUDA_VISIBLE_DEVICES": "3", "JAX_PLATFORMS": "cuda"},
             "is to use GPU 1, but CUDA_VISIBLE_DEVICES=3 shows 1",
         ),
+        (SLURM | {"JAX_COORDINATOR_ADDRESS": "a"}, "JAX_COORDINATOR_ADDRESS=a is not HOST:PORT"),
+        (SLURM | {"JAX_COORDINATOR_PORT": "ten"}, "JAX_COORDINATOR_PORT=ten is not a port"),
+        (SLURM | {"JAX_LOCAL_DEVICE_IDS": "0,x"}, "JAX_LOCAL_DEVICE_IDS=0,x is not numbers of"),
         ({"SLURM_CONF": "/etc/slurm/slurm.conf"}, "there is no SLURM, Open MPI, Kubernetes or TPU"),
     ],
 )
@@ -115,6 +120,30 @@ def test_contradictions_end_in_a_line_with_both_values(
 def test_gpus_that_a_process_sees_are_no_contradiction(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = OPEN_MPI | {"CUDA_VISIBLE_DEVICES": "2,3", "JAX_PLATFORMS": "cuda"}
     assert place(monkeypatch, seen).local_device_ids == [1]
+
+
+@pytest.mark.parametrize("hidden", ["-1", "NoDevFiles"])
+def test_processes_that_hide_all_gpus_compute_on_the_cpu(
+    hidden: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert place(monkeypatch, OPEN_MPI | {"CUDA_VISIBLE_DEVICES": hidden}).process_index == 1
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, ConfigError), (503, RunError)])
+def test_what_kubernetes_refuses_is_a_setting_and_what_it_cannot_say_is_not(
+    status: int, error: type[RunError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own errors, which are raised as JAX does where it asks."""
+
+    def ask(patience_seconds: int) -> None:
+        cause = ApiException(status)
+        raise RuntimeError(f"Kubernetes API Error: {status}") from cause
+
+    monkeypatch.setattr(compat, "launched", ask)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "192.0.2.1")
+    with pytest.raises(RunError, match=str(status)) as raised:
+        clusters.place("auto", patience_seconds=0)
+    assert type(raised.value) is error
 
 
 def test_an_address_by_hand() -> None:

@@ -80,7 +80,7 @@ def test_hosts_of_a_tpu_slice(root: Path) -> None:
 
 
 def test_pods_of_the_jobset_that_is_shipped(root: Path, tmp_path: Path) -> None:
-    """Of two pods, since so many are needed to find each other."""
+    """Of two pods, since so many are needed to find each other; at first nobody knows them."""
     if reason := pods.missing():
         pytest.skip(reason)
     *_, jobset = yaml.safe_load_all((root / "deploy" / "jobset.yaml").read_text())
@@ -88,7 +88,7 @@ def test_pods_of_the_jobset_that_is_shipped(root: Path, tmp_path: Path) -> None:
     certificate = pods.account(tmp_path)
     names = [f"rnnjax-workers-0-{index}" for index in range(2)]
     wrapper = pods.inside(tmp_path, [*names, f"{names[0]}.rnnjax"])
-    with pods.served(pods.api(jobset), certificate) as port:
+    with pods.served(pods.late(pods.api(jobset)), certificate) as port:
         service = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}
         each = (
             service | {"HOSTNAME": name, "JOB_COMPLETION_INDEX": str(index)}

@@ -208,7 +208,7 @@ def test_addresses_that_cannot_be(port: int) -> None:
     for wrong in (0, 65536):
         with pytest.raises(ConfigError, match=f"a port is from 1 to 65535, got {wrong}"):
             meet(wrong, 2, 0)
-    with pytest.raises(ConfigError, match=r"the host 'no.such.host.invalid' is unknown"):
+    with pytest.raises(RunError, match=r"the host 'no.such.host.invalid' is unknown"):
         meet(port, 2, 1, host="no.such.host.invalid")
     in_use = pytest.raises(ConfigError, match=f"port {port} cannot be had")
     with socket.create_server(("localhost", port)), in_use:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rnnjax.training.row_keys import key_of_rows
+from rnnjax.training.state import keys
 
 KEY = jax.random.key(3)
 Draw = Callable[[Any, Sequence[int]], jax.Array]
@@ -69,3 +70,12 @@ def test_flax_draws_with_them_under_vmap_and_scan() -> None:
     np.testing.assert_array_equal(
         whole[0], nn.Dropout(0.5, deterministic=False).apply({}, ones, rngs={"dropout": keys[0]})
     )
+
+
+def test_a_run_has_the_same_keys_whatever_the_default_implementation_is() -> None:
+    """As of those who set JAX's for TPUs, whose own keys have more words."""
+    expected = keys(3)
+    with jax.default_prng_impl("rbg"):
+        of_a_run = keys(3)
+        assert jax.random.key_data(key_of_rows(of_a_run[1], 2)).shape == (3,)
+    assert (of_a_run[0] == expected[0], of_a_run[1] == expected[1]) == (True, True)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
@@ -48,8 +49,8 @@ def run(workdir: Path, num_steps: int, devices: int, api: str) -> None:
         feed = open_feed(*arguments)
         return feed._replace(batches=recorded(feed))
 
-    start.open_feed = open_recorded
-    train(config_of(num_steps, devices, api), workdir)
+    with mock.patch.object(start, "open_feed", open_recorded):
+        train(config_of(num_steps, devices, api), workdir)
     np.save(workdir.parent / f"rows_{jax.process_index()}", np.concatenate(rows))
 
 
