@@ -103,5 +103,7 @@ def _digest(split: Split) -> str:
     digest = hashlib.sha256()
     for array in split:
         digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))  # no copy: a data set may be half of the memory
+        digest.update(
+            np.ascontiguousarray(array).data
+        )  # no copy: a data set may be half of the memory
     return digest.hexdigest()[:16]

@@ -36,7 +36,8 @@ def initialize(cluster: str, version: str, *, debug: bool = False) -> None:
       cluster: `auto`: as SLURM, Open MPI, a TPU pod or Kubernetes say; elsewhere
         `HOST:PORT,PROCESSES,INDEX`: where the primary process listens, how many there are, which
         this is; the primary one is 0.
-      version: of rnnjax, which must be the same in all processes, as those of JAX, flax and optax.
+      version: of rnnjax, which must be the same in all processes, as its sources are and the
+        versions of JAX, flax and optax.
       debug: whether the dumps of libraries are to be seen.
 
     Raises:
@@ -49,7 +50,8 @@ def initialize(cluster: str, version: str, *, debug: bool = False) -> None:
     aborts.exit_at_abort(RunError.exit_code, LOST_PROCESS)
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM for itself
     place = clusters.place(cluster, rendezvous.PATIENCE_SECONDS)
-    versions = {"rnnjax": version, **numerics.versions()}
+    own = {"rnnjax": version, "sources of rnnjax": numerics.sources()}
+    versions = own | numerics.versions()
     process = Process(place.num_processes, place.process_index, versions)
     rendezvous.meet(place.host, place.port, process)  # right before JAX does
     try:

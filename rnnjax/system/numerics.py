@@ -44,6 +44,15 @@ def versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in LIBRARIES}
 
 
+def sources() -> str:
+    """Returns a digest of rnnjax's own modules, which two checkouts of one version may differ in."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(str(path.relative_to(package)).encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def differences(stored: dict[str, str], current: dict[str, str]) -> list[str]:
     """Returns a phrase for each of them that is no longer what it was."""
     return [

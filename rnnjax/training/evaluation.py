@@ -95,7 +95,10 @@ def all_rows(of_devices: Float[Array, "D *N B H"]) -> Float[np.ndarray, "*N rows
 
 
 def evaluate_trained(trained: Trained, split: Split) -> Evaluation:
-    """Evaluates a model of a run on all images of a split, as training did."""
+    """Evaluates a model of a run on all images of a split, on all devices that are here.
+
+    So figures are training's to rounding, and to the bit if it had as many devices.
+    """
     devices = choose(dataclasses.replace(trained.config.parallel, devices=0))
     evaluation = evaluate(
         devices,

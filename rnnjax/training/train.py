@@ -15,7 +15,7 @@ from rnnjax.training.due import due
 from rnnjax.training.first_check import check_own_cell
 from rnnjax.training.memory import check_memory
 from rnnjax.training.start import open_run
-from rnnjax.training.task import build_task, create_states
+from rnnjax.training.task import Task, build_task, create_states
 from rnnjax.validation import validate
 
 
@@ -49,18 +49,11 @@ def train(config: Config, workdir: str | Path) -> Result:
       RunError: if another process trains in the workdir, or it cannot be read or written.
     """
     started, workdir = time.monotonic(), local_path("--workdir", workdir)
-    validate(config)
     devices.start(config.parallel.host_devices)
-    config = cell_source.locate(config, workdir)
     agreement.check_same_devices()
+    config = agreement.succeed_in_all(lambda: _validated(config, workdir))
     agreement.check_same_settings(config)
-    used = agreement.succeed_in_all(lambda: devices.choose(config.parallel))
-    agreement.succeed_in_all(
-        lambda: used.check_batch_size(config.batch_size, config.num_microbatches)
-    )
-    task = build_task(config)
-    check_own_cell(task.model, num_features(config.data.sequence, task.dataset.image_shape))
-    check_memory(config, used, task)
+    used, task = agreement.succeed_in_all(lambda: _checked_task(config))
     result = resume.finished(config, workdir, lambda: create_states(task, seeds_of(config)))
     if result is not None:
         distributed.print_on_primary(f"{workdir} has finished already: {result}")
@@ -86,3 +79,19 @@ def train(config: Config, workdir: str | Path) -> Result:
         f"{result}; checkpoints, summaries and result.json are in {workdir}"
     )
     return result
+
+
+def _validated(config: Config, workdir: Path) -> Config:
+    """Returns the settings with the file of one's own cell, which this machine has to have."""
+    validate(config)
+    return cell_source.locate(config, workdir)
+
+
+def _checked_task(config: Config) -> tuple[devices.Devices, Task]:
+    """Returns what is trained, and on which devices, once both are known to fit this machine."""
+    used = devices.choose(config.parallel)
+    used.check_batch_size(config.batch_size, config.num_microbatches)
+    task = build_task(config)
+    check_own_cell(task.model, num_features(config.data.sequence, task.dataset.image_shape))
+    check_memory(config, used, task)
+    return used, task

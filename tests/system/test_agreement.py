@@ -52,16 +52,17 @@ for check in (
         print(error.exit_code, error, flush=True)
 distributed.exit_process(0)
 """
-UNEQUAL = """
+TRAIN = """
 import sys
-from rnnjax.config import Config, DataConfig
+from rnnjax.config import Config, DataConfig, ModelConfig
 from rnnjax.errors import RunError
 from rnnjax.system import distributed
 from rnnjax.training.train import train
 
 distributed.initialize(f"{sys.argv[1]},2,{sys.argv[2]}", "1.0")
 try:
-    train(Config(data=DataConfig("garments")), sys.argv[3])
+    model = ModelConfig(sys.argv[4].format(sys.argv[2]))
+    train(Config(data=DataConfig("garments"), model=model), sys.argv[3])
 except RunError as error:
     print(error.exit_code, error, flush=True)
 distributed.exit_process(0)
@@ -116,11 +117,27 @@ def test_the_primary_process_says_who_has_what(root: Path) -> None:
 
 def test_processes_with_other_numbers_of_devices_are_refused(root: Path, tmp_path: Path) -> None:
     """In which JAX itself would say that an array cannot be reshaped."""
-    ends = outputs(root, UNEQUAL, str(tmp_path / "run"), num_devices=(1, 2))
+    ends = outputs(root, TRAIN, str(tmp_path / "run"), "lstm", num_devices=(1, 2))
     lines = [[line for line in out.splitlines() if line.startswith("2 ")] for out, _ in ends]
     message = "the primary process has 1, process 1 has 2"
     assert lines == [
         [f"2 the processes of one run need equally many devices: {message}"],
         [STOPPED],
     ], ends
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_missing_on_another_machine_is_told_by_the_first(
+    root: Path, tmp_path: Path
+) -> None:
+    """A file of one's own cell, which only the first process finds."""
+    (tmp_path / "own_0.py").write_text("from rnnjax.cells import LSTMCell as Own\n")
+    own = f"{tmp_path}/own_{{}}.py:Own"
+    ends = outputs(root, TRAIN, str(tmp_path / "run"), own, num_devices=(1, 1))
+    (first,), (second,) = (
+        [line for line in out.splitlines() if line.startswith("2 ")] for out, _ in ends
+    )
+    assert first.startswith("2 process 1: "), ends
+    assert "own_1.py" in first, ends
+    assert second == STOPPED, ends
     assert not (tmp_path / "run").exists()
