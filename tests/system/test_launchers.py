@@ -81,7 +81,7 @@ def test_sbatch(root: Path, tmp_path: Path, expected: Outcome) -> None:
         with slurm.cluster(folder, {**ENVIRONMENT, "PATH": python}) as cluster:
             job = cluster.run(
                 "sbatch", "--parsable", f"--output={log}", f"--chdir={root}",
-                "--nodes=1", "--ntasks-per-node=2", "--gpus-per-node=0",
+                "--nodes=1", "--ntasks-per-node=2", "--gpus-per-node=0", "--cpus-per-task=1",
                 str(root / "deploy" / "slurm.sbatch"), *arguments(workdir, root),
             )  # fmt: skip
             cluster.until(lambda: log.exists() and "step     12" in log.read_text(), "step 12")
