@@ -17,6 +17,7 @@ import pytest
 from jax.experimental import rnn
 
 from benchmarks.gpu import choice, correctness, programs, worker
+from benchmarks.gpu import speed as timed
 from benchmarks.gpu.log import Log
 from benchmarks.gpu.processes import DETERMINISTIC
 from benchmarks.gpu.report import HEADINGS, to_markdown
@@ -189,6 +190,26 @@ def test_what_is_wrong_is_not_measured_further(
     (row,) = written.rows(1)
     assert (row["contender"], row["status"]) == ("scan", "left out")
     assert correctness.greatest_error(np.array([1.0, np.nan]), np.ones(2)) is None
+
+
+def test_a_device_that_is_gone_while_all_take_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each contender has its row, and the report is made of them."""
+
+    def raise_error(*_: Any) -> None:
+        raise RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS")
+
+    monkeypatch.setattr(timed, "take_turns", raise_error)
+    written = Log(tmp_path / "log.jsonl")
+    case = {"kind": "lstm", "size": [16, 16, 2, 4], "contenders": ["scan", "nobody's"]}
+    assert not worker.measure(written, 0, "speed", case)
+    assert {(row["contender"], row["status"], row["reason"]) for row in written.rows()} == {
+        ("nobody's", "not there", 'rnnjax has no implementation "nobody\'s"'),
+        ("scan", "failed", "RuntimeError: CUDA_ERROR_ILLEGAL_ADDRESS"),
+    }
+    text = to_markdown({"backend": "gpu", "device": "a GPU"}, written.rows(), 1.0)
+    assert "RuntimeError: CUDA_ERROR_ILLEGAL_ADDRESS" in text
 
 
 def speed(kind: str, contender: str, ms: float | None, status: str = "measured") -> dict[str, Any]:

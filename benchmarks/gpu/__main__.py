@@ -94,16 +94,18 @@ def deadlines(plan: list[Case], end: float) -> dict[Any, float]:
 
 
 def write(out: Path, facts: dict[str, Any], rows: list[dict[str, Any]], seconds: float) -> None:
-    """Writes both files, each of them whole."""
+    """Writes both files, each of them whole; first the rows, whatever the tables make of them."""
     label = label_of(facts)
     report = {"label": label, "seconds": seconds, "facts": facts, "rows": rows}
-    texts = {"gpu.json": json.dumps(report, indent=1) + "\n"}
-    texts["gpu.md"] = to_markdown(facts, rows, seconds)
-    for name, text in texts.items():
-        temporary = out / f"{name}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, out / name)
+    _replace(out / "gpu.json", json.dumps(report, indent=1) + "\n")
+    _replace(out / "gpu.md", to_markdown(facts, rows, seconds))
     print(f"{out / 'gpu.md'}: {label}, {seconds:.0f} s")
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(f"{path.suffix}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

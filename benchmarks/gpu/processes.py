@@ -113,11 +113,5 @@ def _split(cases: Numbered, deadlines: Deadlines) -> tuple[Numbered, Numbered]:
 
 
 def end_case(log: Log, number: int, case: Case, status: str, reason: str) -> None:
-    """Ends a case that has not ended: with a row for each contender that has none."""
-    labels = {name: value for name, value in case.arguments.items() if name != "contenders"}
-    there = {row.get("contender") for row in log.rows(number)}
-    for name in case.arguments.get("contenders", [labels.get("contender")]):
-        if name not in there:
-            row = {"part": case.part, **labels, "contender": name}
-            log.write({"row": {**row, "status": status, "reason": reason}, "case": number})
-    log.write({"end": number})
+    """Ends a case that its process has not ended."""
+    log.end(number, case.part, case.arguments, {"status": status, "reason": reason})
