@@ -16,13 +16,12 @@ import numpy as np
 import pytest
 from jax.experimental import rnn
 
-from benchmarks.gpu import choice, correctness, programs, worker
+from benchmarks.gpu import correctness, programs, worker
 from benchmarks.gpu import speed as timed
 from benchmarks.gpu.log import Log
 from benchmarks.gpu.processes import DETERMINISTIC
 from benchmarks.gpu.report import HEADINGS, to_markdown
 from benchmarks.networks import Problem
-from rnnjax.recurrent.implementations import FASTEST
 from tests.cases import UNOPTIMIZED, assert_close
 from tests.test_imports import HEAVY
 
@@ -210,53 +209,3 @@ def test_a_device_that_is_gone_while_all_take_turns(
     }
     text = to_markdown({"backend": "gpu", "device": "a GPU"}, written.rows(), 1.0)
     assert "RuntimeError: CUDA_ERROR_ILLEGAL_ADDRESS" in text
-
-
-def speed(kind: str, contender: str, ms: float | None, status: str = "measured") -> dict[str, Any]:
-    row = {"part": "speed", "kind": kind, "size": [16, 16, 4, 4], "contender": contender}
-    times = {"forward_ms": ms, "step_ms": ms, "planned_mib": None}
-    return {**row, "status": status, **(times if status == "measured" else {"reason": "none"})}
-
-
-CHOICES: dict[str, tuple[list[dict[str, Any]], dict[str, str]]] = {
-    "the fastest": ([speed("lstm", "fused", 0.8), speed("lstm", "cudnn", 0.5)], {"lstm": "cudnn"}),
-    "not worth it": ([speed("lstm", "fused", 0.95)], {}),
-    "somewhere a loss": ([speed("lstm", "fused", 0.1), speed("bilstm", "fused", 1.2)], {}),
-    "over all networks": (
-        [speed("lstm", "fused", 0.5), speed("bilstm", "fused", 1.05), speed("lstm", "cudnn", 0.85)],
-        {"lstm": "fused"},
-    ),
-    "somewhere failed": (
-        [speed("lstm", "fused", 0.5), speed("bilstm", "fused", None, "failed")],
-        {},
-    ),
-    "somewhere not there": (
-        [speed("lstm", "fused", 0.5), speed("bilstm", "fused", None, "not there")],
-        {"lstm": "fused"},
-    ),
-    "of another cell": ([speed("gru", "fused", 0.5)], {"gru": "fused"}),
-    "no peer": ([speed("lstm", "flax.linen.RNN", 0.1)], {}),
-}
-
-
-@pytest.mark.parametrize("case", CHOICES)
-def test_the_choice(case: str) -> None:
-    rows, chosen = CHOICES[case]
-    baselines = [speed(kind, "deferred", 1.0) for kind in ("lstm", "bilstm", "gru")]
-    assert choice.choose(choice.candidates(baselines + rows)) == chosen
-
-
-def test_the_choice_is_written_as_the_code_has_it() -> None:
-    rows = [
-        speed(kind, name, ms)
-        for kind in ("lstm", "gru")
-        for name, ms in (("deferred", 2.0), ("fused", 1.0))
-    ]
-    text = to_markdown({"backend": "gpu", "device": "a GPU"}, rows, 1.0)
-    assert text.startswith("# a GPU\n")
-    _, code, _ = text.rsplit("```", 2)
-    assert code == (
-        "python\nfrom rnnjax.cells import GRUCell, LSTMCell\n\n"
-        '{"cpu": {}, "gpu": {LSTMCell: "fused", GRUCell: "fused"}, "tpu": {}}\n'
-    )
-    assert choice.as_code({}) == repr(dict(FASTEST)).replace("'", '"')
