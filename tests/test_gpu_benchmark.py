@@ -1,11 +1,13 @@
 """`python -m benchmarks.gpu`, tiny and on a CPU: that it comes to its end, whatever happens."""
 
+import functools
 import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 from jax.experimental import rnn
 
-from benchmarks.gpu import correctness, programs, worker
+from benchmarks.gpu import correctness, plan, processes, programs, worker
 from benchmarks.gpu import speed as timed
 from benchmarks.gpu.log import Log
 from benchmarks.gpu.processes import DETERMINISTIC
@@ -191,21 +193,46 @@ def test_what_is_wrong_is_not_measured_further(
     assert correctness.greatest_error(np.array([1.0, np.nan]), np.ones(2)) is None
 
 
-def test_a_device_that_is_gone_while_all_take_turns(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each contender has its row, and the report is made of them."""
+@pytest.mark.process
+def test_a_case_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process is stopped, and a contender that ran alone is not tried again."""
+    monkeypatch.setattr(processes, "CASE_SECONDS", 0)
+    written, stage = Log(tmp_path / "log.jsonl"), ("correctness", "jax")
+    arguments = {"kind": "lstm", "size": [16, 16, 4, 4], "contender": "scan"}
+    case = plan.Case("correctness", "jax", arguments, stage)
+    processes.run_plan([case], dict.fromkeys((None, stage), float("inf")), written)
+    (row,) = written.rows()
+    assert (row["status"], row["reason"]) == ("failed", "it had not ended after 0 s")
+    assert worker.found_wrong(written, "bilstm") == {"scan"}
 
-    def raise_error(*_: Any) -> None:
-        raise RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS")
 
-    monkeypatch.setattr(timed, "take_turns", raise_error)
+def test_what_does_not_compile_to_the_end_keeps_back_nothing_else() -> None:
+    others_are_there = threading.Event()
+    makers = {"endless": lambda: others_are_there.wait(LONGEST_WAIT), "other": lambda: True}
+    results = programs.attempt_all(makers)
+    assert next(results) == ("other", True)
+    others_are_there.set()
+    assert [*results] == [("endless", True)]
+
+
+def test_a_device_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one contender has done to it fails the others; each has its row, and so the report."""
+
+    def build(name: str, _: Problem) -> programs.Program:
+        if name == "fused":
+            raise RuntimeError("an illegal address")
+        run = functools.partial(jnp.ones, 1)
+        return programs.Program({"forward": run, "step": run}, jax.block_until_ready, None)
+
+    def take_turns(*_: Any) -> None:
+        raise RuntimeError("a sticky error")
+
+    monkeypatch.setattr(timed, "build", build)
+    monkeypatch.setattr(timed, "take_turns", take_turns)
     written = Log(tmp_path / "log.jsonl")
-    case = {"kind": "lstm", "size": [16, 16, 2, 4], "contenders": ["scan", "nobody's"]}
+    case = {"kind": "lstm", "size": [16, 16, 2, 4], "contenders": [*programs.OURS]}
     assert not worker.measure(written, 0, "speed", case)
-    assert {(row["contender"], row["status"], row["reason"]) for row in written.rows()} == {
-        ("nobody's", "not there", 'rnnjax has no implementation "nobody\'s"'),
-        ("scan", "failed", "RuntimeError: CUDA_ERROR_ILLEGAL_ADDRESS"),
-    }
-    text = to_markdown({"backend": "gpu", "device": "a GPU"}, written.rows(), 1.0)
-    assert "RuntimeError: CUDA_ERROR_ILLEGAL_ADDRESS" in text
+    reasons = {(row["contender"], row["status"]): row["reason"] for row in written.rows()}
+    expected = {(name, "failed"): "RuntimeError: a sticky error" for name in programs.OURS}
+    assert reasons == expected | {("fused", "failed"): "RuntimeError: an illegal address"}
+    assert "a sticky error" in to_markdown({"backend": "gpu", "device": "a"}, written.rows(), 1.0)

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.gpu.programs import Program, build_all, network, of_steps, update
-from benchmarks.gpu.rows import MEASURED, Row, split
+from benchmarks.gpu.programs import Program, network, of_steps, update
+from benchmarks.gpu.rows import MEASURED, Row, build_labelled
 from benchmarks.gpu.speed import ROUNDS, TURN
 from benchmarks.networks import Problem
 from benchmarks.turns import take_turns
@@ -61,9 +61,7 @@ def _measure(
         for name in contenders
         for count in counts
     }
-    programs, refused = split(build_all(makers))
-    for (name, count), row in refused.items():
-        yield {"contender": name, label: count, **row}
+    programs = yield from build_labelled(makers, ("contender", label))
     times: Any = take_turns(programs, "step", ROUNDS, TURN)  # pyright: ignore[reportArgumentType]
     for (name, count), program in programs.items():
         yield {

@@ -31,6 +31,8 @@ SECONDS = {
     ("repeatability", "jax"): 60,
     ("memory", "jax"): 55,
 }
+# At most for a case, from its beginning: a compiler or a kernel may never end.
+CASE_SECONDS = 45
 PARTS = (*dict.fromkeys(part for part, _ in SECONDS),)
 
 

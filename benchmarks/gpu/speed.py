@@ -8,8 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from benchmarks.gpu.correctness import fetch, greatest_error, reference_logits
-from benchmarks.gpu.programs import OURS, TORCH, build, build_all
-from benchmarks.gpu.rows import MEASURED, Row, split
+from benchmarks.gpu.programs import OURS, TORCH, build
+from benchmarks.gpu.rows import MEASURED, Row, build_labelled
 from benchmarks.networks import Problem
 from benchmarks.turns import take_turns
 
@@ -38,9 +38,7 @@ def run_bf16(kind: str, size: list[int], contenders: list[str]) -> Iterator[Row]
 
 def _measure(makers: Any, labels: Sequence[str], problem: Problem | None = None) -> Iterator[Row]:
     """Yields a row for each maker, whose key has a value for each label."""
-    programs, refused = split(build_all(makers))
-    for key, row in refused.items():
-        yield {**dict(zip(labels, key, strict=True)), **row}
+    programs = yield from build_labelled(makers, labels)
     errors = {
         key: {"error": greatest_error(fetch(program), reference_logits(problem))}
         for key, program in programs.items()
