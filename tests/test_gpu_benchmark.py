@@ -1,30 +1,23 @@
 """`python -m benchmarks.gpu`, tiny and on a CPU: that it comes to its end, whatever happens."""
 
-import functools
 import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from jax.experimental import rnn
 
-from benchmarks.gpu import correctness, plan, processes, programs, worker
-from benchmarks.gpu import speed as timed
+from benchmarks.gpu import needs, plan, processes, worker
 from benchmarks.gpu.log import Log
 from benchmarks.gpu.processes import DETERMINISTIC
-from benchmarks.gpu.report import HEADINGS, to_markdown
-from benchmarks.networks import Problem
-from tests.cases import UNOPTIMIZED, assert_close
+from benchmarks.gpu.report import HEADINGS
+from tests.cases import UNOPTIMIZED
 from tests.test_imports import HEAVY
 
 COMMAND = [sys.executable, "-m", "benchmarks.gpu", "--tiny"]
@@ -146,51 +139,25 @@ def test_what_cannot_be_measured(options: list[str], message: str, root: Path) -
     assert "Traceback" not in done.stderr
 
 
+def test_what_has_to_be_installed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the project has it, and as the command says that installs it."""
+    assert needs.wanting() is None
+    readme = (root / "benchmarks" / "README.md").read_text()
+    for name, version in needs.least_versions().items():
+        assert f"'{name}{'[cuda12]' * (name == 'jax')}>={version}'" in readme
+
+    def version_of(name: str) -> str:
+        if name == "jaxtyping":
+            raise metadata.PackageNotFoundError(name)
+        return {"jax": "0.9.99.dev1", "flax": "100.0"}[name]
+
+    monkeypatch.setattr(metadata, "version", version_of)
+    complaint = (needs.wanting() or "").replace(needs.least_versions()["jax"], "1")
+    assert complaint.startswith("jax 0.9.99.dev1, which has to be 1 at least; jaxtyping is not")
+
+
 def test_the_flags_are_those_of_the_readme(root: Path) -> None:
     assert f"XLA_FLAGS={DETERMINISTIC}`" in (root / "README.md").read_text()
-
-
-@pytest.mark.parametrize("kind", ["lstm", "lstm_2_layers", "bilstm"])
-def test_cudnn_gets_our_weights(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As JAX's own stand-in reads them."""
-
-    def lstm(x: Any, h: Any, c: Any, weights: Any, lengths: Any, *sizes: Any) -> Any:
-        features, hidden, layers, _, both_ways = sizes
-        parts = rnn.unpack_lstm_weights(weights, features, hidden, layers, both_ways)
-        return rnn.lstm_ref(x, h, c, *parts, lengths, *sizes)
-
-    monkeypatch.setattr(rnn, "lstm", lstm)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    problem = Problem(kind, 8, 3, 5, 4)
-    inputs = jnp.asarray(problem.inputs())
-    logits = []
-    for name in (programs.CUDNN, "scan"):
-        last_hidden, params = programs.network(name, problem)
-        logits.append(last_hidden(jax.tree.map(jnp.asarray, params["network"]), inputs))
-    actual, expected = logits
-    assert_close(actual, expected, 1e-6)
-
-
-def test_what_is_wrong_is_not_measured_further(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An implementation whose outputs are off by a thousandth; of all networks of its cell."""
-    exact, written = correctness.both_ways, Log(tmp_path / "log.jsonl")
-
-    def off(problem: Problem, implementation: str, **fields: Any) -> Any:
-        run, factor = exact(problem, implementation, **fields), 1 + 1e-3 * (not fields)
-        return lambda *arguments: jax.tree.map(lambda leaf: leaf * factor, run(*arguments))
-
-    monkeypatch.setattr(correctness, "both_ways", off)
-    case = {"kind": "lstm", "size": [16, 16, 2, 4]}
-    assert not worker.measure(written, 0, "correctness", case | {"contender": "scan"})
-    highest, default = written.rows(0)
-    assert (highest["status"], default["status"]) == ("failed", "measured")
-    assert highest["reason"] == "off by 1.0e-03, of which 5e-05 is allowed"
-    worker.measure(written, 1, "speed", case | {"kind": "bilstm", "contenders": ["scan"]})
-    (row,) = written.rows(1)
-    assert (row["contender"], row["status"]) == ("scan", "left out")
-    assert correctness.greatest_error(np.array([1.0, np.nan]), np.ones(2)) is None
 
 
 @pytest.mark.process
@@ -204,35 +171,3 @@ def test_a_case_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (row,) = written.rows()
     assert (row["status"], row["reason"]) == ("failed", "it had not ended after 0 s")
     assert worker.found_wrong(written, "bilstm") == {"scan"}
-
-
-def test_what_does_not_compile_to_the_end_keeps_back_nothing_else() -> None:
-    others_are_there = threading.Event()
-    makers = {"endless": lambda: others_are_there.wait(LONGEST_WAIT), "other": lambda: True}
-    results = programs.attempt_all(makers)
-    assert next(results) == ("other", True)
-    others_are_there.set()
-    assert [*results] == [("endless", True)]
-
-
-def test_a_device_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one contender has done to it fails the others; each has its row, and so the report."""
-
-    def build(name: str, _: Problem) -> programs.Program:
-        if name == "fused":
-            raise RuntimeError("an illegal address")
-        run = functools.partial(jnp.ones, 1)
-        return programs.Program({"forward": run, "step": run}, jax.block_until_ready, None)
-
-    def take_turns(*_: Any) -> None:
-        raise RuntimeError("a sticky error")
-
-    monkeypatch.setattr(timed, "build", build)
-    monkeypatch.setattr(timed, "take_turns", take_turns)
-    written = Log(tmp_path / "log.jsonl")
-    case = {"kind": "lstm", "size": [16, 16, 2, 4], "contenders": [*programs.OURS]}
-    assert not worker.measure(written, 0, "speed", case)
-    reasons = {(row["contender"], row["status"]): row["reason"] for row in written.rows()}
-    expected = {(name, "failed"): "RuntimeError: a sticky error" for name in programs.OURS}
-    assert reasons == expected | {("fused", "failed"): "RuntimeError: an illegal address"}
-    assert "a sticky error" in to_markdown({"backend": "gpu", "device": "a"}, written.rows(), 1.0)
