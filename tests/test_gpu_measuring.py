@@ -94,3 +94,21 @@ def test_a_device_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     expected = {(name, "failed"): "RuntimeError: a sticky error" for name in programs.OURS}
     assert reasons == expected | {("fused", "failed"): "RuntimeError: an illegal address"}
     assert "a sticky error" in to_markdown({"backend": "gpu", "device": "a"}, written.rows(), 1.0)
+
+
+def test_what_is_off_at_the_size_that_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By more than two products of low precision may differ; the first is the measure."""
+    factors = {"scan": 1.03, "deferred": 1.0, "fused": 1.05}
+
+    def build(name: str, _: Problem) -> programs.Program:
+        run = functools.partial(jnp.full, 3, factors[name])
+        return programs.Program({"forward": run, "step": run}, jax.block_until_ready, None)
+
+    monkeypatch.setattr(timed, "build", build)
+    rows = timed.run("lstm", [16, 16, 2, 4], [*factors])
+    found = {row["contender"]: (row["status"], row.get("reason")) for row in rows}
+    assert found == {
+        "scan": ("measured", None),
+        "deferred": ("measured", None),
+        "fused": ("failed", "off by 5.0e-02, of which 4e-02 is allowed"),
+    }

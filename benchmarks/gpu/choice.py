@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from benchmarks.gpu.programs import OURS
+from benchmarks.gpu.programs import BASELINES, OURS
 from benchmarks.gpu.rows import FAILED, MEASURED, NOT_THERE, Row
 from benchmarks.networks import cell_of
 from rnnjax.cells import CELLS
@@ -17,7 +17,6 @@ from rnnjax.recurrent.implementations import FASTEST
 
 WORTH_IT = 0.9  # of the time of a step, the geometric mean over all networks and sizes
 NOWHERE_ABOVE = 1.1  # of the time of a step, or of a forward pass
-BASELINES = ("deferred", "scan")
 
 
 class Candidate(NamedTuple):

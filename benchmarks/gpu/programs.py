@@ -36,6 +36,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 OURS = tuple(name for name in IMPLEMENTATIONS if name != "auto")
+BASELINES = ("deferred", "scan")  # what "auto" takes by itself, and where that cannot be had
 FLAX, CUDNN = "flax.linen.RNN", "jax.experimental.rnn"
 TORCH = {"torch, CUDA": "cuda", "torch, CPU": "cpu"}  # where it runs
 LEARNING_RATE = 1e-3

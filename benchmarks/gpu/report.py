@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.gpu import choice
 from benchmarks.gpu.processes import DETERMINISTIC
+from benchmarks.gpu.programs import BASELINES
 from benchmarks.gpu.rows import MEASURED, Row
 
 FURTHER = ("size", "precision", "seeds", "steps", "dtype", "process")  # labels of some rows
@@ -101,7 +102,7 @@ def of_correctness(rows: list[Row]) -> tuple[str, list[list[str]]]:
 
 def of_speed(rows: list[Row]) -> tuple[str, list[list[str]]]:
     baselines: dict[Any, Row] = {}
-    for name in reversed(choice.BASELINES):
+    for name in reversed(BASELINES):
         baselines |= {(r["kind"], size(r)): r for r in rows if r["contender"] == name}
 
     order = [*dict.fromkeys((row["kind"], size(row)) for row in rows)]
