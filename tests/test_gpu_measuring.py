@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax.experimental import rnn
 
-from benchmarks.gpu import correctness, programs, worker
+from benchmarks.gpu import at_once, correctness, programs, worker
 from benchmarks.gpu import speed as timed
 from benchmarks.gpu.log import Log
 from benchmarks.gpu.report import to_markdown
@@ -112,3 +112,16 @@ def test_what_is_off_at_the_size_that_is_timed(monkeypatch: pytest.MonkeyPatch) 
         "deferred": ("measured", None),
         "fused": ("failed", "off by 5.0e-02, of which 4e-02 is allowed"),
     }
+
+
+def test_seeds_that_are_mixed_up() -> None:
+    problem = Problem("rnn", 16, 16, 2, 4)
+    alone, three = (at_once.of_seeds(problem, "scan", count) for count in (1, 3))
+    step = three.runs["step"]
+    mixed = three._replace(
+        runs={"step": lambda: jax.tree.map(lambda leaf: jnp.roll(leaf, 1, 0), step())}
+    )
+    found = at_once.compare_seeds({("scan", 1): alone, ("scan", 3): three})
+    assert found["scan", 3]["status"] == "measured"
+    found = at_once.compare_seeds({("scan", 1): alone, ("scan", 3): mixed})
+    assert found["scan", 3]["status"] == "failed"

@@ -94,16 +94,17 @@ def draw_params(problem: Problem) -> dict[str, Any]:
         lambda inputs: init(jax.random.key(0), inputs, implementation="scan"), one_step
     )
     hidden = jax.eval_shape(last_hidden, variables["params"], one_step)
-    readout = {"kernel": (hidden.shape[-1], CLASSES), "bias": (CLASSES,)}
-    random, bound = np.random.default_rng(2), problem.hidden**-0.5
+    readout = {"kernel": np.empty((hidden.shape[-1], CLASSES)), "bias": np.empty(CLASSES)}
+    shapes = {"network": variables["params"], "readout": readout}
+    return draw_like(shapes, problem.hidden, seed=0)
 
-    def draw(shape: tuple[int, ...]) -> np.ndarray:
-        return random.uniform(-bound, bound, shape).astype(np.float32)
 
-    return {
-        "network": jax.tree.map(lambda leaf: draw(leaf.shape), variables["params"]),
-        "readout": {name: draw(shape) for name, shape in readout.items()},
-    }
+def draw_like(arrays: T, hidden: int, seed: int) -> T:
+    """Returns arrays of the same shapes, uniform as torch draws weights of so many units."""
+    random, bound = np.random.default_rng([2, seed]), hidden**-0.5
+    return jax.tree.map(
+        lambda leaf: random.uniform(-bound, bound, leaf.shape).astype(np.float32), arrays
+    )
 
 
 def network(name: str, problem: Problem, **fields: Any) -> tuple[LastHidden, Any]:

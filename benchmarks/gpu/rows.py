@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from traceback import format_exception
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks.gpu.programs import NotThereError, Program, build_all
 from rnnjax.recurrent.factored import UnavailableError
 
+Programs: TypeAlias = Mapping[tuple[Any, ...], Program]  # by the values of labels
 Row = dict[str, Any]  # with a status: one of these
 MEASURED, NOT_THERE, FAILED, LEFT_OUT = "measured", "not there", "failed", "left out"
 
@@ -30,13 +31,19 @@ def one_line(text: str, width: int = 160) -> str:
 
 
 def build_labelled(
-    makers: Mapping[tuple[Any, ...], Callable[[], Program]], labels: Sequence[str]
-) -> Generator[Row, None, dict[Any, Program]]:
-    """Yields a row for each program that cannot be measured, and returns the others, in order.
+    makers: Mapping[tuple[Any, ...], Callable[[], Program]],
+    labels: Sequence[str],
+    check: Callable[[Programs], dict[Any, Row]],
+) -> Generator[Row, None, tuple[dict[Any, Program], dict[Any, Row]]]:
+    """Yields a row for each program that is not to be measured.
 
     Args:
       makers: by keys that have a value for each label.
       labels: of rows.
+      check: returns the ends of rows of some programs; what failed is not measured.
+
+    Returns:
+      The others, in order, and what their check has found.
     """
     programs: dict[Any, Program] = {}
     for key, made in build_all(makers):
@@ -44,4 +51,8 @@ def build_labelled(
             yield {**dict(zip(labels, key, strict=True)), **refusal(made)}
         else:
             programs[key] = made
-    return {key: programs[key] for key in makers if key in programs}
+    checks = check(programs)
+    for key in [key for key, of in checks.items() if of.get("status") == FAILED]:
+        del programs[key]
+        yield {**dict(zip(labels, key, strict=True)), **checks[key]}
+    return {key: programs[key] for key in makers if key in programs}, checks

@@ -2,8 +2,8 @@
 
 import functools
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -14,15 +14,13 @@ from benchmarks.gpu.correctness import (
     judge,
     reference_logits,
 )
-from benchmarks.gpu.programs import BASELINES, OURS, TORCH, Program, build
-from benchmarks.gpu.rows import FAILED, MEASURED, Row, build_labelled
+from benchmarks.gpu.programs import BASELINES, OURS, TORCH, build
+from benchmarks.gpu.rows import MEASURED, Programs, Row, build_labelled
 from benchmarks.networks import Problem
 from benchmarks.turns import take_turns
 
 ROUNDS, TURN = 3, 0.05  # seconds at least that a contender has in a round
 DTYPES = ("float32", "bfloat16")  # of the products; the parameters of ours stay in float32
-
-Programs: TypeAlias = Mapping[tuple[Any, ...], Program]
 
 
 def run(kind: str, size: list[int], contenders: list[str]) -> Iterator[Row]:
@@ -69,11 +67,7 @@ def _measure(
     makers: Any, labels: Sequence[str], check: Callable[[Programs], dict[Any, Row]]
 ) -> Iterator[Row]:
     """Yields a row for each maker, whose key has a value for each label."""
-    programs = yield from build_labelled(makers, labels)
-    checks = check(programs)
-    for key in [key for key, of in checks.items() if of.get("status") == FAILED]:
-        del programs[key]
-        yield {**dict(zip(labels, key, strict=True)), **checks[key]}
+    programs, checks = yield from build_labelled(makers, labels, check)
     times: Any = {what: take_turns(programs, what, ROUNDS, TURN) for what in ("forward", "step")}
     for key, program in programs.items():
         forward, step = times["forward"][key], times["step"][key]
