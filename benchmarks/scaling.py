@@ -1,13 +1,13 @@
-"""Training steps over devices, processes and cores, against one device on all cores.
+"""Training steps on a CPU, over devices, processes and cores, against one device on all cores.
 
     python -m benchmarks.scaling [--hidden 256] [--batch 128] [--sequence rows] [--devices 1,2,4]
                                  [--processes 2,4] [--cores 1] [--api pmap] [--rounds 7]
 
 Each topology has processes of its own, set up as `rnnjax.main` does, and they take turns: bare
-steps of an LSTM on one batch of images, which all devices share. With JAX_PLATFORMS=cpu,
-devices are host devices, and processes of one device each, and of fewer cores, are compared too.
-Printed are images a second, the ratios of a step's time to that of one device, round by round
-(median, least, greatest), and the collectives of one step, in the program that XLA has compiled.
+steps of an LSTM on one batch of images, which all devices share. All processes live at once, and an
+accelerator has place for one: so devices are host devices, one for each of `--processes`. Printed
+are images a second, the ratios of a step's time to that of one device, round by round (median,
+least, greatest), and the collectives of one step, in the program that XLA has compiled.
 """
 
 import argparse
@@ -41,7 +41,7 @@ class Topology(NamedTuple):
 def serve(topology: Topology, cluster: str, config: Config, pipe: Connection) -> None:
     """Takes as many steps as it is told, as one process of a topology."""
     share = topology.devices // topology.processes
-    os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", JAX_NUM_CPU_DEVICES=str(share))
+    os.environ.update(JAX_PLATFORMS="cpu", TF_CPP_MIN_LOG_LEVEL="3", JAX_NUM_CPU_DEVICES=str(share))
     if topology.cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: topology.cores])
     from rnnjax.system.process import tune
@@ -80,8 +80,9 @@ class Seats:
             process.start()
             theirs.close()
             stack.callback(process.join)
-            stack.callback(ours.send, None)
             self._pipes.append(ours)
+        for pipe in self._pipes:  # all before a join: they end together
+            stack.callback(pipe.send, None)
         of_processes = [pipe.recv() for pipe in self._pipes]
         self.batch_size, self.collectives = of_processes[0]
         self.num_steps = max(1, round(TURN / self.seconds(3)))
@@ -104,13 +105,17 @@ def main() -> None:
     parser.add_argument("--api", choices=("pmap", "jit"), default="pmap")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
+    if uneven := [n for n in options.devices + options.processes if options.batch % n]:
+        parser.error(f"--batch: {options.batch} examples cannot be shared by {uneven[0]} devices")
+    there = len(os.sched_getaffinity(0))
+    if max(options.cores, default=0) > there:
+        parser.error(f"--cores: {max(options.cores)} are asked for, and there are {there}")
     config = Config(batch_size=options.batch)
     config.model.hidden_size, config.data.sequence = options.hidden, options.sequence
     config.parallel.api = options.api
     topologies = [Topology(1, devices, 0) for devices in {1: None} | dict.fromkeys(options.devices)]
-    if os.environ.get("JAX_PLATFORMS") == "cpu":
-        topologies += [Topology(processes, processes, 0) for processes in options.processes]
-        topologies += [Topology(1, 1, cores) for cores in options.cores]
+    topologies += [Topology(processes, processes, 0) for processes in options.processes]
+    topologies += [Topology(1, 1, cores) for cores in options.cores]
     with ExitStack() as stack:
         seats = {of: Seats(of, config, stack) for of in topologies}
         times: dict[Topology, list[float]] = {of: [] for of in seats}
@@ -127,7 +132,10 @@ def main() -> None:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",") if number]
+    numbers = [int(number) for number in text.split(",") if number]
+    if any(number < 1 for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text} has a number that is not positive")
+    return numbers
 
 
 def _plural(number: int, noun: str) -> str:

@@ -7,22 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from jax.experimental import rnn
 
-from benchmarks.gpu import choice, correctness, programs, worker
+from benchmarks.gpu import needs, plan, processes, worker
 from benchmarks.gpu.log import Log
 from benchmarks.gpu.processes import DETERMINISTIC
-from benchmarks.gpu.report import HEADINGS, to_markdown
-from benchmarks.networks import Problem
-from rnnjax.recurrent.implementations import FASTEST
-from tests.cases import UNOPTIMIZED, assert_close
+from benchmarks.gpu.report import HEADINGS
+from tests.cases import UNOPTIMIZED
 from tests.test_imports import HEAVY
 
 COMMAND = [sys.executable, "-m", "benchmarks.gpu", "--tiny"]
@@ -144,98 +139,35 @@ def test_what_cannot_be_measured(options: list[str], message: str, root: Path) -
     assert "Traceback" not in done.stderr
 
 
+def test_what_has_to_be_installed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the project has it, and as the command says that installs it."""
+    assert needs.wanting() is None
+    readme = (root / "benchmarks" / "README.md").read_text()
+    for name, version in needs.least_versions().items():
+        assert f"'{name}{'[cuda12]' * (name == 'jax')}>={version}'" in readme
+
+    def version_of(name: str) -> str:
+        if name == "jaxtyping":
+            raise metadata.PackageNotFoundError(name)
+        return {"jax": "0.9.99.dev1", "flax": "100.0"}[name]
+
+    monkeypatch.setattr(metadata, "version", version_of)
+    complaint = (needs.wanting() or "").replace(needs.least_versions()["jax"], "1")
+    assert complaint.startswith("jax 0.9.99.dev1, which has to be 1 at least; jaxtyping is not")
+
+
 def test_the_flags_are_those_of_the_readme(root: Path) -> None:
     assert f"XLA_FLAGS={DETERMINISTIC}`" in (root / "README.md").read_text()
 
 
-@pytest.mark.parametrize("kind", ["lstm", "lstm_2_layers", "bilstm"])
-def test_cudnn_gets_our_weights(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As JAX's own stand-in reads them."""
-
-    def lstm(x: Any, h: Any, c: Any, weights: Any, lengths: Any, *sizes: Any) -> Any:
-        features, hidden, layers, _, both_ways = sizes
-        parts = rnn.unpack_lstm_weights(weights, features, hidden, layers, both_ways)
-        return rnn.lstm_ref(x, h, c, *parts, lengths, *sizes)
-
-    monkeypatch.setattr(rnn, "lstm", lstm)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    problem = Problem(kind, 8, 3, 5, 4)
-    inputs = jnp.asarray(problem.inputs())
-    logits = []
-    for name in (programs.CUDNN, "scan"):
-        last_hidden, params = programs.network(name, problem)
-        logits.append(last_hidden(jax.tree.map(jnp.asarray, params["network"]), inputs))
-    actual, expected = logits
-    assert_close(actual, expected, 1e-6)
-
-
-def test_what_is_wrong_is_not_measured_further(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An implementation whose outputs are off by a thousandth; of all networks of its cell."""
-    exact, written = correctness.both_ways, Log(tmp_path / "log.jsonl")
-
-    def off(problem: Problem, implementation: str, **fields: Any) -> Any:
-        run, factor = exact(problem, implementation, **fields), 1 + 1e-3 * (not fields)
-        return lambda *arguments: jax.tree.map(lambda leaf: leaf * factor, run(*arguments))
-
-    monkeypatch.setattr(correctness, "both_ways", off)
-    case = {"kind": "lstm", "size": [16, 16, 2, 4]}
-    assert not worker.measure(written, 0, "correctness", case | {"contender": "scan"})
-    highest, default = written.rows(0)
-    assert (highest["status"], default["status"]) == ("failed", "measured")
-    assert highest["reason"] == "off by 1.0e-03, of which 5e-05 is allowed"
-    worker.measure(written, 1, "speed", case | {"kind": "bilstm", "contenders": ["scan"]})
-    (row,) = written.rows(1)
-    assert (row["contender"], row["status"]) == ("scan", "left out")
-    assert correctness.greatest_error(np.array([1.0, np.nan]), np.ones(2)) is None
-
-
-def speed(kind: str, contender: str, ms: float | None, status: str = "measured") -> dict[str, Any]:
-    row = {"part": "speed", "kind": kind, "size": [16, 16, 4, 4], "contender": contender}
-    times = {"forward_ms": ms, "step_ms": ms, "planned_mib": None}
-    return {**row, "status": status, **(times if status == "measured" else {"reason": "none"})}
-
-
-CHOICES: dict[str, tuple[list[dict[str, Any]], dict[str, str]]] = {
-    "the fastest": ([speed("lstm", "fused", 0.8), speed("lstm", "cudnn", 0.5)], {"lstm": "cudnn"}),
-    "not worth it": ([speed("lstm", "fused", 0.95)], {}),
-    "somewhere a loss": ([speed("lstm", "fused", 0.1), speed("bilstm", "fused", 1.2)], {}),
-    "over all networks": (
-        [speed("lstm", "fused", 0.5), speed("bilstm", "fused", 1.05), speed("lstm", "cudnn", 0.85)],
-        {"lstm": "fused"},
-    ),
-    "somewhere failed": (
-        [speed("lstm", "fused", 0.5), speed("bilstm", "fused", None, "failed")],
-        {},
-    ),
-    "somewhere not there": (
-        [speed("lstm", "fused", 0.5), speed("bilstm", "fused", None, "not there")],
-        {"lstm": "fused"},
-    ),
-    "of another cell": ([speed("gru", "fused", 0.5)], {"gru": "fused"}),
-    "no peer": ([speed("lstm", "flax.linen.RNN", 0.1)], {}),
-}
-
-
-@pytest.mark.parametrize("case", CHOICES)
-def test_the_choice(case: str) -> None:
-    rows, chosen = CHOICES[case]
-    baselines = [speed(kind, "deferred", 1.0) for kind in ("lstm", "bilstm", "gru")]
-    assert choice.choose(choice.candidates(baselines + rows)) == chosen
-
-
-def test_the_choice_is_written_as_the_code_has_it() -> None:
-    rows = [
-        speed(kind, name, ms)
-        for kind in ("lstm", "gru")
-        for name, ms in (("deferred", 2.0), ("fused", 1.0))
-    ]
-    text = to_markdown({"backend": "gpu", "device": "a GPU"}, rows, 1.0)
-    assert text.startswith("# a GPU\n")
-    _, code, _ = text.rsplit("```", 2)
-    assert code == (
-        "python\nfrom rnnjax.cells import GRUCell, LSTMCell\n\n"
-        '{"cpu": {}, "gpu": {LSTMCell: "fused", GRUCell: "fused"}, "tpu": {}}\n'
-    )
-    assert choice.as_code({}) == repr(dict(FASTEST)).replace("'", '"')
+@pytest.mark.process
+def test_a_case_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process is stopped, and a contender that ran alone is not tried again."""
+    monkeypatch.setattr(processes, "CASE_SECONDS", 0)
+    written, stage = Log(tmp_path / "log.jsonl"), ("correctness", "jax")
+    arguments = {"kind": "lstm", "size": [16, 16, 4, 4], "contender": "scan"}
+    case = plan.Case("correctness", "jax", arguments, stage)
+    processes.run_plan([case], dict.fromkeys((None, stage), float("inf")), written)
+    (row,) = written.rows()
+    assert (row["status"], row["reason"]) == ("failed", "it had not ended after 0 s")
+    assert worker.found_wrong(written, "bilstm") == {"scan"}

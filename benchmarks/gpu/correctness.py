@@ -29,14 +29,21 @@ def run(kind: str, size: list[int], contender: str) -> Iterator[Row]:
         yield refusal(error)
         return
     for precision, error in errors.items():
-        row = {"precision": precision, "error": error, "tolerance": TOLERANCES[precision]}
-        if error is not None and error <= TOLERANCES[precision]:
-            yield {**row, "status": MEASURED}
-        elif error is None:
-            yield {**row, "status": FAILED, "reason": "a value is no number"}
-        else:
-            reason = f"off by {error:.1e}, of which {TOLERANCES[precision]:.0e} is allowed"
-            yield {**row, "status": FAILED, "reason": reason}
+        yield {"precision": precision, **judge(error, TOLERANCES[precision])}
+
+
+def judge(error: float | None, tolerance: float) -> Row:
+    """Returns the end of a row: whether an error, of `greatest_error`, is small enough."""
+    row = {"error": error, "tolerance": tolerance}
+    if error is None:
+        return {**row, "status": FAILED, "reason": "a value is no number"}
+    if error <= tolerance:
+        return {**row, "status": MEASURED}
+    return {
+        **row,
+        "status": FAILED,
+        "reason": f"off by {error:.1e}, of which {tolerance:.0e} is allowed",
+    }
 
 
 def of_ours(problem: Problem, implementation: str) -> dict[str, float | None]:

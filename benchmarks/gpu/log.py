@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.gpu.rows import Row
+
 
 class Log(NamedTuple):
     path: Path
@@ -24,6 +26,20 @@ class Log(NamedTuple):
         """Returns all rows, or those of a case."""
         records = [record for record in self._records() if "row" in record]
         return [record["row"] for record in records if case in (None, record["case"])]
+
+    def end(self, case: int, part: str, arguments: dict[str, Any], rest: Row) -> None:
+        """Ends a case, with a row for each contender that has none; `rest` is the end of them."""
+        labels = {name: value for name, value in arguments.items() if name != "contenders"}
+        for name in self.without_row(case, arguments):
+            self.write({"row": {"part": part, **labels, "contender": name, **rest}, "case": case})
+        self.write({"end": case})
+
+    def without_row(self, case: int, arguments: dict[str, Any]) -> list[str]:
+        """Returns the contenders of a case that have no row."""
+        there = {row["contender"] for row in self.rows(case)}
+        several = "contenders" in arguments
+        contenders = arguments["contenders"] if several else [arguments["contender"]]
+        return [name for name in contenders if name not in there]
 
     def begun(self) -> list[int]:
         """Returns the cases that have begun and not ended, and so the one that runs."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from benchmarks.gpu.log import Log
-from benchmarks.gpu.plan import Case
+from benchmarks.gpu.plan import CASE_SECONDS, Case
 from benchmarks.gpu.rows import FAILED, LEFT_OUT, one_line
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,9 @@ def run_plan(plan: Iterable[Case], deadlines: Deadlines, log: Log) -> None:
         if status == FAILED and not {n for n, _ in group} & {*begun, *log.read("end")}:
             unfinished = group  # none of them could begin
         for number, case in unfinished:
-            end_case(log, number, case, status, reason)
+            # What others ran beside is not known; what ran alone is not tried again.
+            alone = len(log.without_row(number, case.arguments)) == 1
+            end_case(log, number, case, FAILED if alone else status, reason)
         done = {*log.read("end")}
         waiting = [(n, case) for n, case in waiting if n not in done]
 
@@ -73,11 +75,15 @@ def run_process(name: str, cases: Numbered, deadlines: Deadlines, log: Log) -> t
             stderr=output,
         )
         try:
+            began: dict[int, float] = {}
             while worker.poll() is None:
-                ended = {*log.read("end")}
+                now, ended = time.monotonic(), {*log.read("end")}
                 to_come = [case.stage for n, case in cases if n not in ended]
-                if time.monotonic() > deadlines[to_come[0] if to_come else None]:
+                if now > deadlines[to_come[0] if to_come else None]:
                     return LEFT_OUT, "the time was up while it ran"
+                began = {n: began.get(n, now) for n in log.begun()}
+                if any(now - start > CASE_SECONDS for start in began.values()):
+                    return LEFT_OUT, f"it had not ended after {CASE_SECONDS} s"
                 time.sleep(LOOK_EVERY)
         finally:
             worker.kill()
@@ -113,11 +119,5 @@ def _split(cases: Numbered, deadlines: Deadlines) -> tuple[Numbered, Numbered]:
 
 
 def end_case(log: Log, number: int, case: Case, status: str, reason: str) -> None:
-    """Ends a case that has not ended: with a row for each contender that has none."""
-    labels = {name: value for name, value in case.arguments.items() if name != "contenders"}
-    there = {row.get("contender") for row in log.rows(number)}
-    for name in case.arguments.get("contenders", [labels.get("contender")]):
-        if name not in there:
-            row = {"part": case.part, **labels, "contender": name}
-            log.write({"row": {**row, "status": status, "reason": reason}, "case": number})
-    log.write({"end": number})
+    """Ends a case that its process has not ended."""
+    log.end(number, case.part, case.arguments, {"status": status, "reason": reason})

@@ -7,8 +7,8 @@ and nothing waits for a result but the end of a turn.
 import functools
 import os
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple, TypeVar
 
 import flax.linen as nn
@@ -36,6 +36,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 OURS = tuple(name for name in IMPLEMENTATIONS if name != "auto")
+BASELINES = ("deferred", "scan")  # what "auto" takes by itself, and where that cannot be had
 FLAX, CUDNN = "flax.linen.RNN", "jax.experimental.rnn"
 TORCH = {"torch, CUDA": "cuda", "torch, CPU": "cpu"}  # where it runs
 LEARNING_RATE = 1e-3
@@ -93,16 +94,17 @@ def draw_params(problem: Problem) -> dict[str, Any]:
         lambda inputs: init(jax.random.key(0), inputs, implementation="scan"), one_step
     )
     hidden = jax.eval_shape(last_hidden, variables["params"], one_step)
-    readout = {"kernel": (hidden.shape[-1], CLASSES), "bias": (CLASSES,)}
-    random, bound = np.random.default_rng(2), problem.hidden**-0.5
+    readout = {"kernel": np.empty((hidden.shape[-1], CLASSES)), "bias": np.empty(CLASSES)}
+    shapes = {"network": variables["params"], "readout": readout}
+    return draw_like(shapes, problem.hidden, seed=0)
 
-    def draw(shape: tuple[int, ...]) -> np.ndarray:
-        return random.uniform(-bound, bound, shape).astype(np.float32)
 
-    return {
-        "network": jax.tree.map(lambda leaf: draw(leaf.shape), variables["params"]),
-        "readout": {name: draw(shape) for name, shape in readout.items()},
-    }
+def draw_like(arrays: T, hidden: int, seed: int) -> T:
+    """Returns arrays of the same shapes, uniform as torch draws weights of so many units."""
+    random, bound = np.random.default_rng([2, seed]), hidden**-0.5
+    return jax.tree.map(
+        lambda leaf: random.uniform(-bound, bound, leaf.shape).astype(np.float32), arrays
+    )
 
 
 def network(name: str, problem: Problem, **fields: Any) -> tuple[LastHidden, Any]:
@@ -215,22 +217,27 @@ def attempt(make: Callable[[], T]) -> T | Exception:
         return error
 
 
-def attempt_all(makers: Mapping[K, Callable[[], T]]) -> dict[K, T | Exception]:
-    """Returns all results, or what is raised in their place; XLA compiles several at once."""
-    with ThreadPoolExecutor(min(len(makers) or 1, os.cpu_count() or 1)) as pool:
-        futures = {key: pool.submit(attempt, make) for key, make in makers.items()}
-    return {key: future.result() for key, future in futures.items()}
+def attempt_all(makers: Mapping[K, Callable[[], T]]) -> Iterator[tuple[K, T | Exception]]:
+    """Yields all results, or what is raised in their place; XLA compiles several at once.
+
+    Each as soon as it is there: another may never be.
+    """
+    with ThreadPoolExecutor(max(2, min(len(makers), os.cpu_count() or 1))) as pool:
+        keys = {pool.submit(attempt, make): key for key, make in makers.items()}
+        for future in as_completed(keys):
+            yield keys[future], future.result()
 
 
-def build_all(makers: Mapping[K, Callable[[], Program]]) -> dict[K, Program | Exception]:
-    """Returns each program once it has run by itself, or what was raised."""
+def build_all(
+    makers: Mapping[K, Callable[[], Program]],
+) -> Iterator[tuple[K, Program | Exception]]:
+    """Yields each program once it has run by itself, or what was raised."""
 
     def run_once(program: Program) -> Program:
         for what in program.runs:
             program.milliseconds(what, 1)
         return program
 
-    return {
-        name: made if isinstance(made, Exception) else attempt(functools.partial(run_once, made))
-        for name, made in attempt_all(makers).items()
-    }
+    for key, made in attempt_all(makers):
+        failed = isinstance(made, Exception)
+        yield key, made if failed else attempt(functools.partial(run_once, made))

@@ -31,7 +31,7 @@ def run(kind: str, size: list[int], process: str, contenders: list[str]) -> Iter
     del process  # a label of the rows
     problem = Problem(kind, *size)
     makers = {name: functools.partial(compile_named, problem, name) for name in contenders}
-    for name, step in attempt_all(makers).items():
+    for name, step in attempt_all(makers):
         digests = (
             step if isinstance(step, Exception) else attempt(functools.partial(train_twice, step))
         )

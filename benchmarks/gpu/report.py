@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.gpu import choice
 from benchmarks.gpu.processes import DETERMINISTIC
+from benchmarks.gpu.programs import BASELINES
 from benchmarks.gpu.rows import MEASURED, Row
 
 FURTHER = ("size", "precision", "seeds", "steps", "dtype", "process")  # labels of some rows
@@ -101,7 +102,7 @@ def of_correctness(rows: list[Row]) -> tuple[str, list[list[str]]]:
 
 def of_speed(rows: list[Row]) -> tuple[str, list[list[str]]]:
     baselines: dict[Any, Row] = {}
-    for name in reversed(choice.BASELINES):
+    for name in reversed(BASELINES):
         baselines |= {(r["kind"], size(r)): r for r in rows if r["contender"] == name}
 
     order = [*dict.fromkeys((row["kind"], size(row)) for row in rows)]
@@ -192,17 +193,25 @@ def of_choice(rows: list[Row], is_gpu: bool) -> list[str]:
     found = choice.candidates(rows)
     lines = [
         [
-            *(c.cell, c.name, f"{c.mean:.2f} ({min(c.steps):.2f}-{max(c.steps):.2f})"),
-            *(f"{min(c.forward):.2f}-{max(c.forward):.2f}", c.objection or "can be taken"),
+            *(c.cell, c.name, f"{len(c.steps)} of {c.planned}"),
+            f"{c.mean:.2f} ({min(c.steps):.2f}-{max(c.steps):.2f})" if c.steps else "",
+            f"{min(c.forward):.2f}-{max(c.forward):.2f}" if c.steps else "",
+            c.objection or "can be taken",
         ]
         for c in found
     ]
     where = "`FASTEST` in `rnnjax/recurrent/implementations.py`"
     if not is_gpu or not found:
         return [f"Nothing was measured that could say. {where} stays as it is."]
-    weighed = table("cell | implementation | step | forward | verdict", lines)
-    code = choice.as_code(choice.choose(found))
-    return [weighed, f"As {where} has it:", f"```python\n{code}\n```"]
+    weighed = [table("cell | implementation | measured | step | forward | verdict", lines)]
+    wrong = choice.without_deferred(rows)
+    if wrong:
+        weighed.append(
+            '`deferred` is wrong, to which "auto" falls back from all but `scan`, for '
+            f"{', '.join(wrong)}: there it should take `scan`."
+        )
+    code = choice.as_code(choice.choose(found) | dict.fromkeys(wrong, "scan"), found)
+    return [*weighed, f"As {where} has it:", f"```python\n{code}\n```"]
 
 
 TABLES: dict[str, Callable[[list[Row]], tuple[str, list[list[str]]]]] = {

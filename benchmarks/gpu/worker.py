@@ -55,15 +55,17 @@ def facts(of_torch: bool) -> dict[str, Any]:
 
 
 def measure(log: Log, number: int, part: str, arguments: dict[str, Any]) -> bool:
-    """Writes the rows of a case; returns whether nothing failed."""
+    """Writes a row for each contender of a case, at least; returns whether nothing failed."""
     log.write({"begin": number})
     labels = {name: value for name, value in arguments.items() if name != "contenders"}
-    all_well = True
-    for row in _rows(log, part, arguments):
-        all_well &= row["status"] != FAILED
-        log.write({"row": {"part": part, **labels, **row}, "case": number})
-    log.write({"end": number})
-    return all_well
+    rest: Row = {"status": FAILED, "reason": "it has no row"}
+    try:
+        for row in _rows(log, part, arguments):
+            log.write({"row": {"part": part, **labels, **row}, "case": number})
+    except Exception as error:  # of any library: a GPU that faults fails whatever comes next
+        rest = refusal(error)
+    log.end(number, part, arguments, rest)
+    return all(row["status"] != FAILED for row in log.rows(number))
 
 
 def _rows(log: Log, part: str, arguments: dict[str, Any]) -> Iterator[Row]:
@@ -74,10 +76,7 @@ def _rows(log: Log, part: str, arguments: dict[str, Any]) -> Iterator[Row]:
             yield {"contender": name, "status": LEFT_OUT, "reason": reason}
         contenders = [name for name in arguments["contenders"] if name not in wrong]
         arguments = arguments | {"contenders": contenders}
-    try:
-        yield from PARTS[part](**arguments)
-    except Exception as error:  # of any library: it is reported
-        yield refusal(error)
+    yield from PARTS[part](**arguments)
 
 
 def found_wrong(log: Log, kind: str) -> set[str]:
