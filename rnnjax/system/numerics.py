@@ -45,7 +45,7 @@ def versions() -> dict[str, str]:
 
 
 def sources() -> str:
-    """Returns a digest of rnnjax's own modules, which two checkouts of one version may differ in."""
+    """Returns a digest of rnnjax's modules, in which two checkouts of one version may differ."""
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
