@@ -45,8 +45,7 @@ def meet(host: str, port: int, process: Process) -> None:
 
     Raises:
       ConfigError: if the port cannot be.
-      RunError: if the host is unknown, or the processes do not fit each other, or do not all come
-        in time.
+      RunError: if the host is unknown, or not all processes come in time and fit each other.
     """
     if not 0 < port < 2**16:
         raise ConfigError(f"--distributed: a port is from 1 to {2**16 - 1}, got {port}")
@@ -80,17 +79,22 @@ async def _receive(host: str, port: int, primary: Process) -> str:
         assert task is not None
         greeting.add(task)
         task.add_done_callback(greeting.discard)
-        async with _closing(writer):
-            caller = await _read_process(reader)
-            if caller is None:  # it is no process of a run, whatever it is
-                return
-            callers.add(writer)
-            _tell(writer, HEARD)
+        # Cancelled when all is said, it just ends: Python 3.11 would print a traceback of it.
+        with contextlib.suppress(asyncio.CancelledError):
+            async with _closing(writer):
+                await listen(reader, writer)
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        caller = await _read_process(reader)
+        if caller is None:  # it is no process of a run, whatever it is
+            return
+        callers.add(writer)
+        _tell(writer, HEARD)
+        news.put_nowait(_News(caller, writer, is_there=True))
+        while await _read_process(reader) == caller:
             news.put_nowait(_News(caller, writer, is_there=True))
-            while await _read_process(reader) == caller:
-                news.put_nowait(_News(caller, writer, is_there=True))
-            callers.remove(writer)  # it was stopped, and may come again
-            news.put_nowait(_News(caller, writer, is_there=False))
+        callers.remove(writer)  # it was stopped, and may come again
+        news.put_nowait(_News(caller, writer, is_there=False))
 
     try:
         server = await asyncio.start_server(greet, interface(host) or None, port, limit=MAX_BYTES)

@@ -44,10 +44,16 @@ def errors(ends: list[Future[None]]) -> list[str]:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
-def test_all_come(port: int, order: tuple[int, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_come(
+    port: int,
+    order: tuple[int, ...],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     for end in meet_all(port, *((3, index) for index in order)):
         end.result()
     assert f"waiting for 2 of 3 processes at localhost:{port}" in capsys.readouterr().out
+    assert not caplog.records  # asyncio's own, of an event loop in which something was raised
 
 
 def test_one_alone_waits_for_nobody(port: int, capsys: pytest.CaptureFixture[str]) -> None:
