@@ -103,7 +103,6 @@ def _digest(split: Split) -> str:
     digest = hashlib.sha256()
     for array in split:
         digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(
-            np.ascontiguousarray(array).data
-        )  # no copy: a data set may be half of the memory
+        # Of the array itself: a copy of a data set may be half of the memory.
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]
