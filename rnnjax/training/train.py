@@ -49,9 +49,10 @@ def train(config: Config, workdir: str | Path) -> Result:
       RunError: if another process trains in the workdir, or it cannot be read or written.
     """
     started, workdir = time.monotonic(), local_path("--workdir", workdir)
+    validate(config)
     devices.start(config.parallel.host_devices)
     agreement.check_same_devices()
-    config = agreement.succeed_in_all(lambda: _validated(config, workdir))
+    config = agreement.succeed_in_all(lambda: cell_source.locate(config, workdir))
     agreement.check_same_settings(config)
     used, task = agreement.succeed_in_all(lambda: _checked_task(config))
     result = resume.finished(config, workdir, lambda: create_states(task, seeds_of(config)))
@@ -79,12 +80,6 @@ def train(config: Config, workdir: str | Path) -> Result:
         f"{result}; checkpoints, summaries and result.json are in {workdir}"
     )
     return result
-
-
-def _validated(config: Config, workdir: Path) -> Config:
-    """Returns the settings with the file of one's own cell, which this machine has to have."""
-    validate(config)
-    return cell_source.locate(config, workdir)
 
 
 def _checked_task(config: Config) -> tuple[devices.Devices, Task]:

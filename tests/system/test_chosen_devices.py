@@ -9,10 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from rnnjax.config import ParallelConfig
+from rnnjax.config import Config, ParallelConfig
 from rnnjax.errors import ConfigError
 from rnnjax.system.collectives import AXIS, total
 from rnnjax.system.devices import choose, start
+from rnnjax.training.train import train
 
 
 @pytest.mark.parametrize("api", ["pmap", "jit"])
@@ -49,6 +50,12 @@ def test_host_devices_that_come_too_late_are_refused() -> None:
         "config.parallel.host_devices=3, but JAX has started with 4 already"
     )
     start(4)
+
+
+def test_settings_are_checked_before_jax_makes_devices(tmp_path: Path) -> None:
+    config = Config(parallel=ParallelConfig(host_devices=1_000_000))
+    with pytest.raises(ConfigError, match="host_devices=1000000 is out of range"):
+        train(config, tmp_path / "run")
 
 
 def test_devices_that_are_not_there_are_refused() -> None:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -86,23 +85,26 @@ def workdirs(folder: Path, *names: str) -> list[Path]:
 
 
 def test_host_devices(root: Path, tmp_path: Path, alone: Path) -> None:
-    two, eight, by_jit = workdirs(tmp_path, "two", "eight", "by_jit")
-    runs = [(two, STEPS, 2, "jit"), (eight, STEPS, 0, "pmap"), (by_jit, STEPS, 0, "jit")]
-    launch(root, 1, 8, runs)
-    for workdir in (two, eight, by_jit):
+    two, four, eight, by_jit = workdirs(tmp_path, "two", "four", "eight", "by_jit")
+    some = [(two, STEPS, 2, "jit"), (four, STEPS, 4, "pmap")]
+    launch(root, 1, 8, [*some, (eight, STEPS, 0, "pmap"), (by_jit, STEPS, 0, "jit")])
+    for workdir in (two, four, eight, by_jit):
         assert_same_run(workdir, alone)
     assert losses(by_jit) == losses(eight)
 
 
 def test_processes(root: Path, tmp_path: Path, alone: Path) -> None:
-    two, again, four = workdirs(tmp_path, "two", "again", "four")
-    launch(root, 2, 2, [(two, STEPS, 0, "pmap"), (again, STEPS, 0, "pmap")])
+    *same, fewer, four = workdirs(tmp_path, "two", "again", "jit", "jit_again", "fewer", "four")
+    apis = ("pmap", "pmap", "jit", "jit")
+    runs = [(workdir, STEPS, 0, api) for workdir, api in zip(same, apis, strict=True)]
+    launch(root, 2, 2, [*runs, (fewer, STEPS, 2, "pmap")])
     launch(root, 4, 1, [(four, STEPS, 0, "jit")])
-    for workdir in (two, again, four):
+    for workdir in (*same, fewer, four):
         assert_same_run(workdir, alone)
-    states: list[dict[str, Any]] = [final_state(workdir) for workdir in (two, again)]
-    for path, leaf in states[0].items():
-        np.testing.assert_array_equal(leaf, states[1][path])
+    first, *others = [final_state(workdir) for workdir in same]
+    for path, leaf in first.items():
+        for other in others:
+            np.testing.assert_array_equal(leaf, other[path])
 
 
 def test_a_run_goes_on_wherever_it_is_brought(
