@@ -171,9 +171,11 @@ def choose(parallel: ParallelConfig | None = None) -> Devices:
     there, num_processes = jax.device_count(), jax.process_count()
     wanted = parallel.devices or there
     if wanted > there:
+        on_cpu = jax.default_backend() == "cpu"
+        more = "; config.parallel.host_devices makes more of the cores of a CPU" if on_cpu else ""
         raise ConfigError(
             f"config.parallel.devices={wanted}, but of {jax.devices()[0].device_kind} there are "
-            f"{there}"
+            f"{there}{more}"
         )
     if wanted % num_processes:
         raise ConfigError(

@@ -61,4 +61,7 @@ def test_settings_are_checked_before_jax_makes_devices(tmp_path: Path) -> None:
 def test_devices_that_are_not_there_are_refused() -> None:
     with pytest.raises(ConfigError) as raised:
         choose(ParallelConfig(devices=5))
-    assert str(raised.value) == "config.parallel.devices=5, but of cpu there are 4"
+    assert str(raised.value) == (
+        "config.parallel.devices=5, but of cpu there are 4; config.parallel.host_devices makes "
+        "more of the cores of a CPU"
+    )
