@@ -35,7 +35,7 @@ def start(host_devices: int = 0) -> None:
       ConfigError: if it has started with another number of them.
       RunError: if it finds none, or cannot start those that JAX_PLATFORMS asks for.
     """
-    if host_devices > 0:
+    if host_devices:
         # JAX refuses it once it has started, which is found out below.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", host_devices)
@@ -48,7 +48,7 @@ def start(host_devices: int = 0) -> None:
             f"{reason}; JAX_PLATFORMS=cpu works everywhere"
         ) from error
     there = jax.local_device_count()
-    if jax.default_backend() == "cpu" and host_devices > 0 and host_devices != there:
+    if jax.default_backend() == "cpu" and host_devices not in (0, there):
         raise ConfigError(
             f"config.parallel.host_devices={host_devices}, but JAX has started with {there} already"
         )
